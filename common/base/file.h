@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+
+namespace consilium {
+
+namespace fs = std::filesystem;
+
+// An open file descriptor. Move-only; closes when it goes. Errors carry the file's name (not its folder) and
+// what the system said. ENOSPC and EDQUOT become kResourceExhausted, ENOENT kNotFound.
+class File {
+ public:
+  static absl::StatusOr<File> OpenForReading(const fs::path& path);
+  // Creates it (mode 0600) or opens it as it is, for reading and writing.
+  static absl::StatusOr<File> OpenForWriting(const fs::path& path, bool truncate);
+
+  File() = default;
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  int descriptor() const { return descriptor_; }
+  absl::StatusOr<std::uint64_t> Size() const;
+  // Fills all of `out`, or fails (kDataLoss when the file ends before).
+  absl::Status ReadAt(std::uint64_t offset, std::span<std::uint8_t> out) const;
+  absl::Status WriteAt(std::uint64_t offset, ByteView bytes);
+  absl::Status Truncate(std::uint64_t size);
+  absl::Status Sync();  // fsync(2)
+
+ private:
+  File(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
+  int descriptor_ = -1;
+  std::string name_;
+};
+
+absl::StatusOr<std::string> ReadTextFile(const fs::path& path, std::uint64_t limit_bytes = 64 << 20);
+absl::StatusOr<Bytes> ReadFile(const fs::path& path, std::uint64_t limit_bytes = 4ull << 30);
+
+// Either the whole new content is there after a crash, or the old: writes beside the target, fsyncs, renames,
+// fsyncs the folder. Mode 0600 unless `mode` says otherwise.
+absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode = 0600);
+inline absl::Status WriteFileDurably(const fs::path& path, std::string_view text, unsigned mode = 0600) {
+  return WriteFileDurably(path, AsBytes(text), mode);
+}
+
+// Renames an fsynced temporary file into place and fsyncs the folder.
+absl::Status RenameDurably(const fs::path& from, const fs::path& to);
+
+// Makes the folder (0700) and its parents when missing.
+absl::Status EnsureFolder(const fs::path& path);
+
+// Holds FOLDER/lock (flock(2)) for as long as it lives, so that one process at a time owns a state folder.
+class FolderLock {
+ public:
+  static absl::StatusOr<FolderLock> Acquire(const fs::path& folder);
+
+ private:
+  explicit FolderLock(File file) : file_(std::move(file)) {}
+  File file_;
+};
+
+// A read-only memory map of a whole file. Move-only.
+class MappedFile {
+ public:
+  static absl::StatusOr<MappedFile> Open(const fs::path& path);
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+  ByteView bytes() const { return {data_, size_}; }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace consilium
