@@ -1,0 +1,169 @@
+#pragma once
+
+// The messages of consilium.proto as plain types. convert.h turns one into the other and checks everything that came
+// from outside.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/metrics/binary_metrics.h"
+
+namespace consilium::wire {
+
+// ---- from a site to the coordinator, over its standing connection
+
+struct Hello {  // the first message
+  std::string program_version;
+  int protocol_version = 0;
+};
+
+struct InviteAnswer {
+  RunId run;
+  bool accepted = false;
+  std::string reason;                 // why not, for people: no patient's data
+  std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
+};
+
+struct TaskProgress {
+  AttemptKey key;
+  std::string step;
+  std::uint64_t done = 0, total = 0;
+  double loss = 0;
+};
+
+struct TaskFailed {  // the site cannot deliver in this attempt
+  AttemptKey key;
+  std::string reason;
+};
+
+enum class EvaluationSplit { kValidation = 1, kTest = 2 };
+
+struct EvaluationReport {
+  RunId run;
+  std::uint32_t round = 0;
+  ModelId model;
+  EvaluationSplit split = EvaluationSplit::kValidation;
+  metrics::BinarySums sums;
+  double seconds = 0;
+};
+
+using FromSite = std::variant<Hello, InviteAnswer, TaskProgress, TaskFailed, EvaluationReport>;
+
+// ---- from the coordinator to a site
+
+struct Welcome {
+  std::string program_version;
+  int protocol_version = 0;
+  std::string federation;
+  SiteId site;                                   // who the certificate says you are
+  std::array<std::uint8_t, 32> sealing_key{};    // X25519
+};
+
+struct Invite {
+  RunId run;
+  std::string plan_toml;
+};
+
+// Round 0: make the plan's first model from its seed and upload it.
+struct MakeInitialModel {
+  AttemptKey key;
+};
+
+struct TrainRequest {
+  AttemptKey key;
+  ModelId base_model;
+  std::uint64_t seed = 0;       // of this round; the site mixes its own name in
+  double seconds_left = 0;      // until the round's deadline
+};
+
+struct EvaluateRequest {
+  RunId run;
+  std::uint32_t round = 0;
+  ModelId model;
+  EvaluationSplit split = EvaluationSplit::kValidation;
+  double seconds_left = 0;
+};
+
+// What became of the site's contribution. Until this arrives the site keeps its update.
+struct AttemptClosed {
+  AttemptKey key;
+  bool counted = false;
+  std::string reason;           // when not counted
+};
+
+struct RunEnded {
+  RunId run;
+  std::string outcome;
+  std::optional<ModelId> published_model;
+};
+
+using ToSite =
+    std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest, AttemptClosed, RunEnded>;
+
+// ---- uploads
+
+enum class ContributionKind { kUpdate = 1, kInitialModel = 2 };
+
+// Binds an upload: crypto::Envelope's context is EnvelopeContext(site, header).
+// kUpdate: the plaintext is the delta, float32 little-endian, in the base model's layout.
+// kInitialModel: the plaintext is the values, in the layout of `layout_header` (WriteSafetensorsHeader).
+struct UploadHeader {
+  AttemptKey key;
+  ContributionKind kind = ContributionKind::kUpdate;
+  ModelId base_model;                      // zero for an initial model
+  std::uint64_t plaintext_size = 0;        // bytes: 4 a parameter
+  double weight = 0;
+  std::array<std::uint8_t, 32> envelope_header{};
+  std::uint32_t first_segment = 0;         // where this call begins
+  double loss = 0;                         // mean of the last local epoch
+  double train_seconds = 0;
+  std::string layout_header;
+};
+
+// Length-prefixed fields: version, site, run, round, attempt, kind, base model, plaintext size, weight, layout header.
+Bytes EnvelopeContext(const SiteId& site, const UploadHeader& header);
+
+// ---- what happened in a run, in order: shown to researchers as a tree, kept in the ledger
+
+enum class RunEventKind {
+  kSubmitted = 1,           // text: plan name
+  kSiteInvited = 2,
+  kSiteAccepted = 3,        // values: patients, examples, refused_files
+  kSiteDeclined = 4,        // text: why
+  kWaiting = 5,             // text: for what, on whom, until when
+  kRoundOpened = 6,         // values: sites, parameters
+  kTaskSent = 7,
+  kProgress = 8,            // text: step; values: done, total, loss. Not kept in the ledger
+  kUpdateReceived = 9,      // values: loss, train_seconds, upload_seconds, bytes, weight
+  kContributionLost = 10,   // text: why
+  kAggregated = 11,         // text: candidate; values: contributions, seconds
+  kSiteEvaluated = 12,      // values: auroc, auroc_low, auroc_high, positives, negatives, patients, seconds; suppressed = 1
+                            // and no counts when a class has fewer than metrics::kSmallCount
+  kRoundEvaluated = 13,     // pooled: the same, and best = 1 when it is the best so far
+  kRoundFailed = 14,        // text: why; another attempt may follow
+  kStopping = 15,           // text: which stop condition
+  kFinalEvaluation = 16,    // text: model. The kSiteEvaluated that follow are on the test sets (values: test = 1)
+  kGatePassed = 17,         // text: each condition with its value
+  kGateFailed = 18,
+  kPublished = 19,          // text: model
+  kEnded = 20,              // text: outcome; values: published 0/1, failed 0/1, seconds
+  kSiteConnected = 21,
+  kSiteDisconnected = 22,
+  kRestarted = 23,          // the coordinator came back and goes on
+};
+
+struct RunEvent {
+  std::uint64_t sequence = 0;   // from 1 in each run
+  Time time{};
+  RunEventKind kind = RunEventKind::kSubmitted;
+  std::uint32_t round = 0, attempt = 0;   // 0 where none
+  SiteId site;                            // empty where none
+  std::string text;
+  std::map<std::string, double> values;
+};
+
+}  // namespace consilium::wire
