@@ -20,9 +20,11 @@ struct PemIdentity {
 // A self-signed authority that may only sign certificates (basicConstraints CA, pathlen 0).
 absl::StatusOr<PemIdentity> MakeAuthority(std::string_view name, Time now, int days);
 
-// A certificate with its key, signed by `authority`, for a server: its DNS names and IP addresses as subjectAltName.
-absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority, const std::vector<std::string>& hosts,
-                                               Time now, int days);
+// A certificate with its key, signed by `authority`, for a server: its DNS names and IP addresses
+// as subjectAltName.
+absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority,
+                                               const std::vector<std::string>& hosts, Time now,
+                                               int days);
 
 // A fresh key and a PKCS#10 request that proves possession of it. CN = name.
 struct CertificateRequest {
@@ -31,10 +33,11 @@ struct CertificateRequest {
 };
 absl::StatusOr<CertificateRequest> MakeRequest(std::string_view name);
 
-// Checks the request's signature and key (P-256), ignores all names in it, and signs a client certificate with
-// CN = name and OU = role, extendedKeyUsage clientAuth.
+// Checks the request's signature and key (P-256), ignores all names in it, and signs a client
+// certificate with CN = name and OU = role, extendedKeyUsage clientAuth.
 absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
-                                        std::string_view name, std::string_view role, Time now, int days);
+                                        std::string_view name, std::string_view role, Time now,
+                                        int days);
 
 // SHA-256 of the DER form.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
@@ -46,10 +49,12 @@ struct CertificateSubject {
 };
 absl::StatusOr<CertificateSubject> ReadSubject(std::string_view pem);
 
-// Connects with TLS (ALPN h2) without trust, takes the chain the server shows, and returns the PEM of the certificate in
-// it whose fingerprint is `authority` after checking that it signed the leaf. kUnauthenticated when the chain holds no such
-// certificate (someone stands between, or the token is of another coordinator); kUnavailable when nobody answers within
-// timeout_s. `address` is "host:port".
-absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Digest& authority, double timeout_s);
+// Connects with TLS (ALPN h2) without trust, takes the chain the server shows, and returns the PEM
+// of the certificate in it whose fingerprint is `authority` after checking that it signed the leaf.
+// kUnauthenticated when the chain holds no such certificate (someone stands between, or the token
+// is of another coordinator); kUnavailable when nobody answers within timeout_s. `address` is
+// "host:port".
+absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Digest& authority,
+                                           double timeout_s);
 
 }  // namespace consilium::crypto

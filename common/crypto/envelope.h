@@ -1,18 +1,21 @@
 #pragma once
 
-// A sealed envelope to an X25519 key, in segments, so that it can be made, sent, resumed and opened piece by piece with
-// constant memory. After HPKE's (RFC 9180) base mode in spirit and the STREAM construction (Hoang, Reyhanitabar, Rogaway,
-// Vizar 2015) for the segments:
+// A sealed envelope to an X25519 key, in segments, so that it can be made, sent, resumed and opened
+// piece by piece with constant memory. After HPKE's (RFC 9180) base mode in spirit and the STREAM
+// construction (Hoang, Reyhanitabar, Rogaway, Vizar 2015) for the segments:
 //
 //   envelope := ephemeral public key (32)  segment*
-//   key      := HKDF-SHA256(X25519(ephemeral, recipient), salt = SHA-256(context), info = "consilium envelope" | ephemeral | recipient)
-//   segment  := AES-256-GCM(key, nonce = 0^4 | counter (u32 BE) ... | last (u8), plaintext of at most kSegmentBytes) | tag (16)
+//   key      := HKDF-SHA256(X25519(ephemeral, recipient), salt = SHA-256(context), info =
+//   "consilium envelope" | ephemeral | recipient) segment  := AES-256-GCM(key, nonce = 0^4 |
+//   counter (u32 BE) ... | last (u8), plaintext of at most kSegmentBytes) | tag (16)
 //
-// All segments but the last hold exactly kSegmentBytes. The context (who, which attempt, which base model, what size) is
-// bound to every segment through the key: an envelope made for another context does not open.
+// All segments but the last hold exactly kSegmentBytes. The context (who, which attempt, which base
+// model, what size) is bound to every segment through the key: an envelope made for another context
+// does not open.
 //
-// Claim: without the recipient's private key an envelope reveals nothing but its size; a changed, reordered, dropped, repeated
-// or truncated segment is refused. The sender is not proved by it (mutual TLS does that).
+// Claim: without the recipient's private key an envelope reveals nothing but its size; a changed,
+// reordered, dropped, repeated or truncated segment is refused. The sender is not proved by it
+// (mutual TLS does that).
 
 #include <memory>
 
@@ -52,12 +55,13 @@ class EnvelopeSealer {
 // Opens segments in any order. Not thread-safe.
 class EnvelopeOpener {
  public:
-  static absl::StatusOr<EnvelopeOpener> Create(const X25519KeyPair& recipient, const X25519PublicKey& header,
-                                               ByteView context);
+  static absl::StatusOr<EnvelopeOpener> Create(const X25519KeyPair& recipient,
+                                               const X25519PublicKey& header, ByteView context);
   EnvelopeOpener(EnvelopeOpener&&) noexcept;
   EnvelopeOpener& operator=(EnvelopeOpener&&) noexcept;
   ~EnvelopeOpener();
-  // `out` has sealed.size() - kTagBytes. kUnauthenticated when the segment was changed or is another one.
+  // `out` has sealed.size() - kTagBytes. kUnauthenticated when the segment was changed or is
+  // another one.
   absl::Status Open(std::uint32_t index, bool last, ByteView sealed, std::span<std::uint8_t> out);
 
  private:

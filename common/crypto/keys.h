@@ -9,11 +9,12 @@
 
 namespace consilium::crypto {
 
-// HKDF-SHA256 (RFC 5869): extract with `salt`, expand with `info` to `size` bytes (at most 255 * 32).
+// HKDF-SHA256 (RFC 5869): extract with `salt`, expand with `info` to `size` bytes (1 to 255 * 32).
+// Salt and info may be empty, the key may not.
 absl::StatusOr<Secret> Hkdf(ByteView key, ByteView salt, ByteView info, std::size_t size);
 
 using X25519PublicKey = std::array<std::uint8_t, 32>;
-// RFC 7748. The private key never leaves the object but through Seal-style derivations and SaveTo.
+// RFC 7748. The private key is used through X25519() and kept by SavePrivateKey().
 struct X25519KeyPair {
   Secret private_key;  // 32 bytes
   X25519PublicKey public_key{};
@@ -34,10 +35,13 @@ struct Ed25519KeyPair {
 };
 absl::StatusOr<Signature> Sign(const Ed25519KeyPair& key, ByteView message);
 // kUnauthenticated when the signature is not this key's over this message.
-absl::Status VerifySignature(const Ed25519PublicKey& key, ByteView message, const Signature& signature);
+absl::Status VerifySignature(const Ed25519PublicKey& key, ByteView message,
+                             const Signature& signature);
 
-// 32-byte private keys on disk: mode 0600, hexadecimal text with a first line naming the kind ("consilium x25519 private
-// key"). Loading refuses another kind and a file that others may read (kPermissionDenied, with the chmod to run).
+// 32-byte private keys on disk: mode 0600, a first line naming the kind ("consilium x25519 private
+// key" for kind "x25519") and a second of 64 hexadecimal digits. Saving replaces what the file
+// held, durably. Loading refuses another kind (kInvalidArgument), a damaged key (kDataLoss) and a
+// file that others may read (kPermissionDenied, with the chmod to run).
 absl::Status SavePrivateKey(const fs::path& path, std::string_view kind, const Secret& key);
 absl::StatusOr<Secret> LoadPrivateKey(const fs::path& path, std::string_view kind);
 

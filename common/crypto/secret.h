@@ -9,7 +9,8 @@
 
 namespace consilium::crypto {
 
-// Bytes that must not leak: move-only, cleansed (OPENSSL_cleanse) when they go, never printed, compared in constant time.
+// Bytes that must not leak: move-only, cleansed (OPENSSL_cleanse) when they go, never printed,
+// compared in constant time.
 class Secret {
  public:
   Secret() = default;
