@@ -1,7 +1,12 @@
 #pragma once
 
-// SQLite as RAII. One connection per database, rollback journal, synchronous=EXTRA, foreign keys on, busy timeout 10 s.
-// The only place that includes sqlite3.h.
+// SQLite as RAII. One connection per database, rollback journal, synchronous=EXTRA, foreign keys
+// on, busy timeout 10 s. The only place that includes sqlite3.h.
+//
+// Errors: a full disk (quota, refused write) is kResourceExhausted; a damaged file kDataLoss; a
+// lock that stays taken kUnavailable; a broken UNIQUE or PRIMARY KEY kAlreadyExists; another broken
+// constraint kFailedPrecondition; no permission kPermissionDenied; anything else kInternal.
+// Messages name the file (not its folder), tables and columns, never a value.
 
 #include <cstdint>
 #include <functional>
@@ -20,15 +25,18 @@ namespace consilium::storage {
 
 class Database;
 
-// A prepared statement. Bind in order with Bind(...), then Step() until it returns false. Not thread-safe. Must not
-// outlive its database. A statement is reset by its next Bind.
+// A prepared statement. Bind in order with Bind(...), then Step() until it returns false. Not
+// thread-safe. Must not outlive its database. A statement is reset by its next Bind; one that
+// ended, or failed, holds no lock. The number of values bound must be the number of parameters
+// (else Step fails, kInternal).
 class Statement {
  public:
   Statement(Statement&&) noexcept;
   Statement& operator=(Statement&&) noexcept;
   ~Statement();
 
-  // Binds all parameters from the first on: integers, double, bool, text, ByteView (blob), std::optional of these, nullptr.
+  // Binds all parameters from the first on: integers, double, bool, text, ByteView (blob),
+  // std::optional of these, nullptr.
   template <class... Values>
   Statement& Bind(const Values&... values) {
     Reset();
@@ -84,8 +92,10 @@ using Migrations = std::vector<std::string_view>;
 
 class Database {
  public:
-  // Opens or makes the file (mode 0600) and brings it to version migrations.size(), each step in one transaction.
-  // A newer version than that is refused (kFailedPrecondition: upgrade this program). A damaged file: kDataLoss.
+  // Opens or makes the file (mode 0600) and brings it to version migrations.size(), each step in
+  // one transaction. A newer version than that is refused (kFailedPrecondition: upgrade this
+  // program). A damaged file: kDataLoss (the whole file is read once: PRAGMA quick_check). Its
+  // folder must be there.
   static absl::StatusOr<Database> Open(const fs::path& path, const Migrations& migrations);
 
   Database(Database&&) noexcept;
@@ -100,8 +110,9 @@ class Database {
     if (!statement.ok()) return statement.status();
     return statement->Bind(values...).Run();
   }
-  // Runs `body` in one transaction (BEGIN IMMEDIATE); commits when it returns OK, else rolls back. Not reentrant.
-  // A failed commit is returned (kResourceExhausted when the disk is full) and nothing of it remains.
+  // Runs `body` in one transaction (BEGIN IMMEDIATE); commits when it returns OK, else rolls back.
+  // Not reentrant. A failed commit is returned (kResourceExhausted when the disk is full) and
+  // nothing of it remains.
   absl::Status Transact(const std::function<absl::Status()>& body);
   std::int64_t LastInsertId() const;
 
