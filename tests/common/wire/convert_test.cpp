@@ -1,0 +1,160 @@
+#include "common/wire/convert.h"
+
+#include <grpcpp/support/status.h>
+
+#include "common/base/random.h"
+#include "common/wire/consilium.pb.h"
+#include "tests/catch.h"
+
+namespace consilium::wire {
+namespace {
+
+Digest SomeDigest(std::uint8_t first) {
+  Digest digest;
+  digest.bytes.fill(0x5a);
+  digest.bytes[0] = first;
+  return digest;
+}
+
+metrics::BinarySums SomeSums() {
+  metrics::BinarySums sums;
+  for (int i = 0; i < 40; ++i) sums.Add(0.02 * i, i % 3 == 0);
+  sums.patients = 12;
+  return sums;
+}
+
+template <class Message>
+Message RoundTrip(const Message& message) {
+  if constexpr (std::is_constructible_v<FromSite, Message>) {
+    v1::FromSite proto;
+    ToProto(FromSite(message), &proto);
+    const auto back = FromProto(proto);
+    REQUIRE(back.ok());
+    return std::get<Message>(*back);
+  } else {
+    v1::ToSite proto;
+    ToProto(ToSite(message), &proto);
+    const auto back = FromProto(proto);
+    REQUIRE(back.ok());
+    return std::get<Message>(*back);
+  }
+}
+
+TEST_CASE("Every message of a site comes back as it was sent") {
+  CHECK(RoundTrip(Hello{"0.1.0", 1}).protocol_version == 1);
+
+  const auto answer = RoundTrip(InviteAnswer{RunId("chest-0001"), true, "", 120, 340, 3});
+  CHECK(answer.run == RunId("chest-0001"));
+  CHECK(answer.accepted);
+  CHECK(answer.train_patients == 120);
+  CHECK(answer.train_examples == 340);
+  CHECK(answer.refused_files == 3);
+
+  const AttemptKey key{RunId("chest-0001"), 3, 2};
+  CHECK(RoundTrip(TaskFailed{key, "disk full"}).key == key);
+  CHECK(RoundTrip(TaskProgress{key, "epoch 1", 4, 9, 0.5}).total == 9);
+
+  EvaluationReport report{RunId("chest-0001"), 3, SomeDigest(9), EvaluationSplit::kTest, SomeSums(), 1.5};
+  const auto back = RoundTrip(report);
+  CHECK(back.sums == report.sums);
+  CHECK(back.model == report.model);
+  CHECK(back.split == EvaluationSplit::kTest);
+}
+
+TEST_CASE("Every message to a site comes back as it was sent") {
+  Welcome welcome{"0.1.0", 1, "heart", SiteId("north"), {}};
+  welcome.sealing_key[7] = 42;
+  CHECK(RoundTrip(welcome).sealing_key == welcome.sealing_key);
+  CHECK(RoundTrip(Invite{RunId("a"), "[plan]\n"}).plan_toml == "[plan]\n");
+  const AttemptKey key{RunId("a"), 0, 1};
+  CHECK(RoundTrip(MakeInitialModel{key}).key == key);
+  const auto train = RoundTrip(TrainRequest{key, SomeDigest(3), ~0ull, 12.5});
+  CHECK(train.seed == ~0ull);
+  CHECK(train.base_model == SomeDigest(3));
+  CHECK(RoundTrip(EvaluateRequest{RunId("a"), 4, SomeDigest(1), EvaluationSplit::kValidation, 3}).round == 4);
+  CHECK(RoundTrip(AttemptClosed{key, false, "late"}).reason == "late");
+  CHECK(RoundTrip(RunEnded{RunId("a"), "published", SomeDigest(2)}).published_model == SomeDigest(2));
+  CHECK_FALSE(RoundTrip(RunEnded{RunId("a"), "failed", std::nullopt}).published_model.has_value());
+}
+
+TEST_CASE("An upload's envelope is bound to each field of its header") {
+  UploadHeader header;
+  header.key = {RunId("a"), 1, 1};
+  header.base_model = SomeDigest(1);
+  header.plaintext_size = 400;
+  header.weight = 80;
+  const Bytes context = EnvelopeContext(SiteId("north"), header);
+  CHECK(EnvelopeContext(SiteId("south"), header) != context);
+  const auto changed = [&](auto change) {
+    UploadHeader other = header;
+    change(other);
+    return EnvelopeContext(SiteId("north"), other) != context;
+  };
+  CHECK(changed([](UploadHeader& h) { h.key.run = RunId("b"); }));
+  CHECK(changed([](UploadHeader& h) { h.key.round = 2; }));
+  CHECK(changed([](UploadHeader& h) { h.key.attempt = 2; }));
+  CHECK(changed([](UploadHeader& h) { h.kind = ContributionKind::kInitialModel; }));
+  CHECK(changed([](UploadHeader& h) { h.base_model = SomeDigest(2); }));
+  CHECK(changed([](UploadHeader& h) { h.plaintext_size = 404; }));
+  CHECK(changed([](UploadHeader& h) { h.weight = 81; }));
+  CHECK(changed([](UploadHeader& h) { h.layout_header = "x"; }));
+  CHECK_FALSE(changed([](UploadHeader& h) { h.first_segment = 5; }));
+}
+
+TEST_CASE("Malformed messages are refused with the field's name") {
+  v1::FromSite empty;
+  CHECK(FromProto(empty).status().code() == absl::StatusCode::kInvalidArgument);
+
+  v1::FromSite report;
+  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest, SomeSums(), 0}), &report);
+  SECTION("a histogram too short") {
+    report.mutable_evaluation_report()->mutable_sums()->mutable_positives()->RemoveLast();
+    CHECK_THAT(std::string(FromProto(report).status().message()), Catch::Contains("histogram"));
+  }
+  SECTION("a model id of the wrong length") {
+    report.mutable_evaluation_report()->set_model("short");
+    CHECK_THAT(std::string(FromProto(report).status().message()), Catch::Contains("model has 5 bytes"));
+  }
+  SECTION("a sum that is not a number") {
+    report.mutable_evaluation_report()->mutable_sums()->set_log_loss(std::numeric_limits<double>::quiet_NaN());
+    CHECK_FALSE(FromProto(report).ok());
+  }
+  SECTION("a run name with a path in it") {
+    report.mutable_evaluation_report()->set_run("../../etc");
+    CHECK_FALSE(FromProto(report).ok());
+  }
+  SECTION("a text without end") {
+    v1::FromSite failed;
+    failed.mutable_task_failed()->mutable_key()->set_run("a");
+    failed.mutable_task_failed()->mutable_key()->set_attempt(1);
+    failed.mutable_task_failed()->set_reason(std::string(100000, 'x'));
+    CHECK_FALSE(FromProto(failed).ok());
+  }
+}
+
+TEST_CASE("Random bytes are never taken for a message, and never crash the reader") {
+  const std::uint64_t seed = 20261122;
+  INFO("seed " << seed);
+  SeededRandom random(seed);
+  v1::FromSite good;
+  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest, SomeSums(), 0}), &good);
+  const std::string bytes = good.SerializeAsString();
+  for (int i = 0; i < 2000; ++i) {
+    std::string changed = bytes;
+    for (std::uint64_t n = random.Below(8) + 1; n > 0; --n) {
+      changed[random.Below(changed.size())] = static_cast<char>(random.Below(256));
+    }
+    changed.resize(random.Below(changed.size() + 1));
+    v1::FromSite proto;
+    if (proto.ParseFromString(changed)) (void)FromProto(proto).ok();
+  }
+}
+
+TEST_CASE("A status keeps its code and its words over gRPC") {
+  const absl::Status status = absl::OutOfRangeError("expected segment 7");
+  CHECK(FromGrpc(ToGrpc(status)) == status);
+  CHECK(FromGrpc(grpc::Status::OK).ok());
+}
+
+}  // namespace
+}  // namespace consilium::wire
