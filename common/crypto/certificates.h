@@ -1,8 +1,15 @@
 #pragma once
 
-// X.509 for mutual TLS: the coordinator's own small authority. ECDSA P-256, SHA-256.
+// X.509 for mutual TLS: the coordinator's own small authority. ECDSA P-256, SHA-256, serials of 128
+// random bits.
+//
+// Certificates are valid from five minutes before `now` (other machines' clocks) for `days` (1 to
+// 36500), and no longer than their authority. Names are 1 to 64 bytes of UTF-8 without control
+// characters. PEM of the wrong kind, damaged or over 256 KiB is kInvalidArgument; an authority that
+// is expired, is none or has another's key is kFailedPrecondition.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -39,21 +46,24 @@ absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::strin
                                         std::string_view name, std::string_view role, Time now,
                                         int days);
 
-// SHA-256 of the DER form.
+// SHA-256 of the DER form of the first certificate in `pem`.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 
+// Of the first certificate in `pem`.
 struct CertificateSubject {
   std::string name;  // CN
-  std::string role;  // OU
+  std::string role;  // OU; empty when there is none
   Time not_before, not_after;
 };
 absl::StatusOr<CertificateSubject> ReadSubject(std::string_view pem);
 
-// Connects with TLS (ALPN h2) without trust, takes the chain the server shows, and returns the PEM
-// of the certificate in it whose fingerprint is `authority` after checking that it signed the leaf.
-// kUnauthenticated when the chain holds no such certificate (someone stands between, or the token
-// is of another coordinator); kUnavailable when nobody answers within timeout_s. `address` is
-// "host:port".
+// Connects with TLS 1.2 or later (ALPN h2) without trust, sends nothing beyond the handshake, takes
+// the chain the server shows, and returns the PEM of the certificate in it whose fingerprint is
+// `authority` after checking that it is an authority and signed the leaf. kUnauthenticated when the
+// chain holds no such certificate (someone stands between, or the token is of another coordinator);
+// kUnavailable when nobody answers with TLS within timeout_s (resolving the name is not counted).
+// `address` is "host:port", "[::1]:port" for IPv6. Validity dates are left to the connection that
+// trusts the result.
 absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Digest& authority,
                                            double timeout_s);
 

@@ -7,9 +7,9 @@
 //   envelope := ephemeral public key (32)  segment*
 //   key      := HKDF-SHA256(X25519(ephemeral, recipient), salt = SHA-256(context),
 //                           info = "consilium envelope" | ephemeral | recipient), 32 bytes
-//   segment  := AES-256-GCM(key, nonce, plaintext of 1 to kSegmentBytes bytes, no associated data)
-//   | tag (16) nonce    := 0^7 | counter (u32 big-endian, the segment's index from 0) | last (u8: 1
-//   for the last segment, else 0)
+//   segment  := AES-256-GCM(key, nonce, plaintext) | tag (16); no associated data
+//   nonce    := 0^7 | segment's index from 0 (u32 big-endian) | last (u8: 1 for the last, else 0)
+//   plaintext: 1 to kSegmentBytes bytes
 //
 // All segments but the last hold exactly kSegmentBytes; there are at most 2^32 - 1. The context
 // (who, which attempt, which base model, what size) is bound to every segment through the key: an
@@ -71,6 +71,7 @@ class EnvelopeSealer {
 // Opens segments in any order. Not thread-safe.
 class EnvelopeOpener {
  public:
+  // kInvalidArgument when `header` is a key of low order.
   static absl::StatusOr<EnvelopeOpener> Create(const X25519KeyPair& recipient,
                                                const X25519PublicKey& header, ByteView context);
   EnvelopeOpener(EnvelopeOpener&&) noexcept;

@@ -1,0 +1,276 @@
+#include <netdb.h>
+#include <openssl/pem.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/crypto/certificates.h"
+#include "common/crypto/pem.h"
+
+namespace consilium::crypto {
+
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+using OwnedAddresses = std::unique_ptr<addrinfo, FreeWith<freeaddrinfo>>;
+
+struct Socket {
+  int descriptor = -1;
+  Socket() = default;
+  explicit Socket(int fd) : descriptor(fd) {}
+  Socket(Socket&& other) noexcept : descriptor(std::exchange(other.descriptor, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(descriptor, other.descriptor);
+    return *this;
+  }
+  ~Socket() {
+    if (descriptor >= 0) close(descriptor);
+  }
+};
+
+struct HostPort {
+  std::string host, port;
+};
+
+absl::StatusOr<HostPort> SplitAddress(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  HostPort parts;
+  if (colon != std::string::npos) {
+    parts = {address.substr(0, colon), address.substr(colon + 1)};
+    if (parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']') {
+      parts.host = parts.host.substr(1, parts.host.size() - 2);
+    } else if (parts.host.find(':') != std::string::npos) {
+      parts.host.clear();  // an IPv6 address without brackets: where the port begins is a guess
+    }
+  }
+  const bool digits = !parts.port.empty() && parts.port.size() <= 5 &&
+                      parts.port.find_first_not_of("0123456789") == std::string::npos;
+  if (parts.host.empty() || !digits || std::stoi(parts.port) < 1 || std::stoi(parts.port) > 65535) {
+    return absl::InvalidArgumentError(
+        StrCat("\"", address, "\" is not HOST:PORT (an IPv6 address stands in brackets)"));
+  }
+  return parts;
+}
+
+absl::Status TimedOut(const std::string& address) {
+  return absl::UnavailableError(
+      StrCat(address, " did not answer in time: check the address, the network and the firewall"));
+}
+
+// Until the descriptor is ready; false when the deadline passes first.
+bool WaitFor(int descriptor, short events, SteadyTime deadline) {
+  while (true) {
+    const double left_ms =
+        std::chrono::duration<double, std::milli>(deadline - std::chrono::steady_clock::now())
+            .count();
+    if (left_ms <= 0) return false;
+    pollfd waiting{descriptor, events, 0};
+    const int ready = poll(&waiting, 1, static_cast<int>(std::ceil(std::min(left_ms, 1e6))));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return false;
+  }
+}
+
+// Zero or an errno value.
+int ConnectOne(const addrinfo& target, SteadyTime deadline, Socket& connected) {
+  Socket socket(::socket(target.ai_family, target.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                         target.ai_protocol));
+  if (socket.descriptor < 0) return errno;
+  if (connect(socket.descriptor, target.ai_addr, target.ai_addrlen) != 0) {
+    if (errno != EINPROGRESS) return errno;
+    if (!WaitFor(socket.descriptor, POLLOUT, deadline)) return ETIMEDOUT;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+    if (error != 0) return error;
+  }
+  connected = std::move(socket);
+  return 0;
+}
+
+absl::StatusOr<OwnedAddresses> Resolve(const HostPort& parts, const std::string& address) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(parts.host.c_str(), parts.port.c_str(), &hints, &found);
+  if (error != 0) {
+    return absl::UnavailableError(
+        StrCat("cannot find the host of ", address, ": ", gai_strerror(error)));
+  }
+  return OwnedAddresses(found);
+}
+
+absl::StatusOr<Socket> ConnectToAny(const addrinfo* targets, const std::string& address,
+                                    SteadyTime deadline) {
+  int last_error = ETIMEDOUT;
+  for (const addrinfo* target = targets; target != nullptr; target = target->ai_next) {
+    Socket socket;
+    last_error = ConnectOne(*target, deadline, socket);
+    if (last_error == 0) return socket;
+  }
+  if (last_error == ETIMEDOUT) return TimedOut(address);
+  return absl::UnavailableError(StrCat("cannot connect to ", address, ": ",
+                                       std::strerror(last_error),
+                                       "; is the coordinator running there?"));
+}
+
+absl::StatusOr<OwnedSslContext> UntrustingContext() {
+  OwnedSslContext context(SSL_CTX_new(TLS_client_method()));
+  constexpr std::array<unsigned char, 3> kAlpn = {2, 'h', '2'};
+  if (context == nullptr || SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1 ||
+      SSL_CTX_set_alpn_protos(context.get(), kAlpn.data(), kAlpn.size()) != 0) {
+    return OpenSslError("set up TLS");
+  }
+  // The chain is compared with the fingerprint of the token instead.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  return context;
+}
+
+bool IsNumericAddress(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  const bool numeric = getaddrinfo(host.c_str(), nullptr, &hints, &found) == 0;
+  if (numeric) freeaddrinfo(found);
+  return numeric;
+}
+
+// TLS over memory BIOs: OpenSSL's socket BIO writes without MSG_NOSIGNAL, so that a peer that hangs
+// up would end the process with SIGPIPE.
+class Handshake {
+ public:
+  static absl::StatusOr<Handshake> Begin(SSL_CTX* context, const std::string& host) {
+    Handshake handshake;
+    handshake.ssl_.reset(SSL_new(context));
+    BIO* incoming = BIO_new(BIO_s_mem());
+    BIO* outgoing = BIO_new(BIO_s_mem());
+    if (handshake.ssl_ == nullptr || incoming == nullptr || outgoing == nullptr) {
+      BIO_free(incoming);
+      BIO_free(outgoing);
+      return OpenSslError("set up TLS");
+    }
+    SSL_set_bio(handshake.ssl_.get(), incoming, outgoing);
+    if (!IsNumericAddress(host) &&
+        SSL_set_tlsext_host_name(handshake.ssl_.get(), host.c_str()) != 1) {
+      return OpenSslError("name the server in TLS");
+    }
+    handshake.incoming_ = incoming;
+    handshake.outgoing_ = outgoing;
+    return handshake;
+  }
+
+  absl::Status Run(const Socket& socket, const std::string& address, SteadyTime deadline) {
+    while (true) {
+      ERR_clear_error();
+      const int result = SSL_connect(ssl_.get());
+      const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), result);
+      RETURN_IF_ERROR(SendPending(socket, address, deadline));
+      if (result == 1) return absl::OkStatus();
+      if (error != SSL_ERROR_WANT_READ) return NotTls(address);
+      RETURN_IF_ERROR(Receive(socket, address, deadline));
+    }
+  }
+
+  SSL* ssl() const { return ssl_.get(); }
+
+ private:
+  static absl::Status NotTls(const std::string& address) {
+    ERR_clear_error();
+    return absl::UnavailableError(
+        StrCat(address, " answers, but the TLS handshake failed: is it the coordinator's port?"));
+  }
+
+  absl::Status SendPending(const Socket& socket, const std::string& address, SteadyTime deadline) {
+    std::array<char, 4096> piece;
+    int size = 0;
+    while ((size = BIO_read(outgoing_, piece.data(), piece.size())) > 0) {
+      for (int sent = 0; sent < size;) {
+        const ssize_t n = send(socket.descriptor, piece.data() + sent,
+                               static_cast<std::size_t>(size - sent), MSG_NOSIGNAL);
+        if (n > 0) {
+          sent += static_cast<int>(n);
+        } else if (errno == EAGAIN || errno == EINTR) {
+          if (!WaitFor(socket.descriptor, POLLOUT, deadline)) return TimedOut(address);
+        } else {
+          return NotTls(address);
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Receive(const Socket& socket, const std::string& address, SteadyTime deadline) {
+    std::array<char, 4096> piece;
+    if (!WaitFor(socket.descriptor, POLLIN, deadline)) return TimedOut(address);
+    const ssize_t n = recv(socket.descriptor, piece.data(), piece.size(), 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return absl::OkStatus();
+    if (n <= 0) return NotTls(address);
+    const int size = static_cast<int>(n);
+    if (BIO_write(incoming_, piece.data(), size) != size) return OpenSslError("take in TLS data");
+    return absl::OkStatus();
+  }
+
+  OwnedSsl ssl_;
+  BIO* incoming_ = nullptr;  // both owned by ssl_
+  BIO* outgoing_ = nullptr;
+};
+
+bool HasFingerprint(const X509* certificate, const Digest& wanted) {
+  Digest digest;
+  unsigned size = 0;
+  return X509_digest(certificate, EVP_sha256(), digest.bytes.data(), &size) == 1 &&
+         size == digest.bytes.size() && digest == wanted;
+}
+
+absl::StatusOr<std::string> FindAuthority(const SSL* ssl, const Digest& fingerprint,
+                                          const std::string& address) {
+  X509* leaf = SSL_get0_peer_certificate(ssl);
+  STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
+  for (int i = 0; leaf != nullptr && i < sk_X509_num(chain); ++i) {
+    X509* candidate = sk_X509_value(chain, i);
+    if (!HasFingerprint(candidate, fingerprint)) continue;
+    const bool signed_leaf = X509_check_ca(candidate) == 1 &&
+                             X509_check_issued(candidate, leaf) == X509_V_OK &&
+                             X509_verify(leaf, X509_get0_pubkey(candidate)) == 1;
+    if (signed_leaf) return ToPem(candidate);
+    ERR_clear_error();
+    return absl::UnauthenticatedError(
+        StrCat(address,
+               " shows the authority's certificate, which did not sign its own: someone "
+               "may stand between; ask the coordinator's operator"));
+  }
+  return absl::UnauthenticatedError(StrCat(
+      address, " shows no certificate with the authority's fingerprint ", fingerprint.Short(),
+      "...: the token is of another coordinator, or someone stands between"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Digest& authority,
+                                           double timeout_s) {
+  if (!(timeout_s > 0 && timeout_s <= 3600)) {
+    return absl::InvalidArgumentError(
+        StrCat("a timeout is above 0 and at most 3600 seconds, not ", timeout_s));
+  }
+  ASSIGN_OR_RETURN(const HostPort parts, SplitAddress(address));
+  ASSIGN_OR_RETURN(const OwnedSslContext context, UntrustingContext());
+  ASSIGN_OR_RETURN(Handshake handshake, Handshake::Begin(context.get(), parts.host));
+  ASSIGN_OR_RETURN(const OwnedAddresses targets, Resolve(parts, address));
+  const SteadyTime deadline = std::chrono::steady_clock::now() + FromSeconds(timeout_s);
+  ASSIGN_OR_RETURN(const Socket socket, ConnectToAny(targets.get(), address, deadline));
+  RETURN_IF_ERROR(handshake.Run(socket, address, deadline));
+  return FindAuthority(handshake.ssl(), authority, address);
+}
+
+}  // namespace consilium::crypto
