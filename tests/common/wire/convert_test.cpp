@@ -109,11 +109,11 @@ TEST_CASE("Malformed messages are refused with the field's name") {
   ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest, SomeSums(), 0}), &report);
   SECTION("a histogram too short") {
     report.mutable_evaluation_report()->mutable_sums()->mutable_positives()->RemoveLast();
-    CHECK_THAT(std::string(FromProto(report).status().message()), Catch::Contains("histogram"));
+    CHECK_THAT(std::string(FromProto(report).status().message()), ContainsText("histogram"));
   }
   SECTION("a model id of the wrong length") {
     report.mutable_evaluation_report()->set_model("short");
-    CHECK_THAT(std::string(FromProto(report).status().message()), Catch::Contains("model has 5 bytes"));
+    CHECK_THAT(std::string(FromProto(report).status().message()), ContainsText("model has 5 bytes"));
   }
   SECTION("a sum that is not a number") {
     report.mutable_evaluation_report()->mutable_sums()->set_log_loss(std::numeric_limits<double>::quiet_NaN());
