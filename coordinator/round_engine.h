@@ -40,7 +40,7 @@ struct ContributionComplete {                                                   
 };
 struct ContributionRefused { SiteId site; AttemptKey key; std::string reason; };  // NaN, wrong size, broken seal
 struct InitialModelReady { AttemptKey key; ModelId model; std::uint64_t parameters = 0; };
-struct SiteTaskFailed { SiteId site; AttemptKey key; std::string reason; };
+struct SiteTaskFailed { SiteId site; AttemptKey key; std::string reason; };         // of an evaluation: attempt 0
 struct AggregateReady { AttemptKey key; ModelId candidate; double seconds = 0; };
 struct AggregateFailed { AttemptKey key; std::string reason; };                   // disk full: the run pauses, see kWaiting
 struct EvaluationArrived { SiteId site; wire::EvaluationReport report; };
@@ -53,6 +53,8 @@ using Event = std::variant<SiteConnected, SiteDisconnected, InviteAnswered, Cont
 
 // ---- actions, to be carried out in their order
 
+// To connected sites only. An Invite's plan_toml is left empty: the conductor, which has the text, puts it in. The same
+// message may come again after a reconnection: a site that has it already goes on.
 struct Send { SiteId site; wire::ToSite message; };
 // From now on uploads for `key` are taken, from these sites, each once. Weights are scaled by weight_unit.
 struct OpenAttempt { AttemptKey key; ModelId base; std::set<SiteId> sites; double weight_unit = 1; bool initial_model = false; };
@@ -60,11 +62,13 @@ struct DropContribution { SiteId site; AttemptKey key; };        // take what it
 struct Aggregate { AttemptKey key; std::set<SiteId> counted; };  // close the attempt and make the candidate
 struct AbandonAttempt { AttemptKey key; };
 struct Record { wire::RunEvent event; };                         // into the ledger and to those who watch; sequence is set there
+struct StoreEvaluation { SiteId site; wire::EvaluationReport report; };   // into the ledger (Ledger::Commit takes it from here)
 struct Publish { ModelId model; std::uint32_t round = 0; };      // stage published, signed record
 struct WakeAt { Time time{}; };                                  // send TimeCame then; replaces an earlier one
 struct EndRun { bool failed = false; std::string outcome; };
 
-using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record, Publish, WakeAt, EndRun>;
+using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record, StoreEvaluation, Publish,
+                            WakeAt, EndRun>;
 
 // ---- state: what must survive a restart is in the ledger's tables and comes back through Resume
 
@@ -81,8 +85,10 @@ struct Participant {
 struct RunState {
   RunId run;
   Phase phase = Phase::kInviting;
-  Time started{};                          // of the run
+  Time started{};                          // of the run; zero before its first Start
   std::uint32_t round = 0, attempt = 0;    // the current ones
+  std::uint32_t failed_attempts = 0;       // of this round, below the minimum (not those that a restart cut off)
+  std::uint64_t parameters = 0;            // of the model; 0: not known yet
   std::optional<ModelId> base;             // what the current round trains from
   std::optional<ModelId> candidate;        // what is being evaluated
   std::map<SiteId, Participant> participants;

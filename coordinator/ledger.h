@@ -1,0 +1,177 @@
+#pragma once
+
+// What the coordinator must not forget, in one SQLite file: members, plans, runs, what happened in
+// them, and models. What the ledger has committed is true; all else is rebuilt from it.
+//
+// Thread-compatible: the caller locks. Time is passed in. Errors are those of
+// common/storage/database.h, and those named here.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/ids.h"
+#include "common/metrics/binary_metrics.h"
+#include "common/plan/plan.h"
+#include "common/wire/protocol.h"
+#include "coordinator/round_engine.h"
+
+namespace consilium::coordinator {
+
+enum class Role { kSite = 1, kResearcher = 2 };
+std::string_view Name(Role role);  // "site", "researcher"
+
+struct Member {
+  std::string name;
+  Role role = Role::kSite;
+  Digest certificate;  // SHA-256 of the certificate (DER)
+  Time enrolled{};
+  std::optional<Time> revoked;
+};
+
+struct Invitation {
+  Digest token_hash;  // SHA-256 of the token; the token itself is kept nowhere
+  std::string name;
+  Role role = Role::kSite;
+  Time expires{};
+};
+
+enum class ModelStage { kInitial = 1, kCandidate = 2, kPublished = 3, kWithdrawn = 4 };
+std::string_view Name(ModelStage stage);  // "initial", "candidate", "published", "withdrawn"
+
+struct ModelEntry {
+  ModelId id;
+  ModelStage stage = ModelStage::kCandidate;
+  RunId run;  // that made it first
+  std::uint32_t round = 0;
+  std::optional<ModelId> parent;  // what it was trained from
+  std::uint64_t file_size = 0, parameters = 0;
+  Time created{};
+  std::string record_json;  // the signed record; empty before publication
+};
+
+struct SubmittedPlan {
+  std::string name;
+  PlanHash hash;
+  std::string toml;
+};
+
+struct Evaluation {
+  SiteId site;
+  wire::EvaluationReport report;
+};
+
+// The signed record of a model that the same step publishes.
+struct Publication {
+  ModelId model;
+  std::string record_json;
+};
+
+struct AuditEntry {
+  Time time{};
+  std::string actor;    // a member's name, or "operator"
+  std::string action;   // "enrol", "revoke", "submit", "stop", "fetch" ...
+  std::string subject;  // a member, run or model
+};
+
+class Ledger {
+ public:
+  // Opens or makes the file; its folder must be there.
+  static absl::StatusOr<Ledger> Open(const fs::path& file);
+  Ledger(Ledger&&) noexcept;
+  Ledger& operator=(Ledger&&) noexcept;
+  ~Ledger();
+
+  // ---- federation and members
+
+  // Once. kFailedPrecondition when the ledger belongs to a federation of another name; nothing when
+  // it is the same.
+  absl::Status SetFederation(std::string_view name, Time now);
+  absl::StatusOr<std::string> FederationName();  // kNotFound before SetFederation
+
+  absl::Status AddInvitation(const Invitation& invitation, Time now);
+  // Spends the invitation: of any number of callers exactly one gets it. kPermissionDenied when it
+  // is unknown, used or expired (says which).
+  absl::StatusOr<Invitation> TakeInvitation(const Digest& token_hash, Time now);
+  // A member that enrols again under its name gets the new certificate; the old one is revoked in
+  // the same step. kFailedPrecondition when the name is held in another role.
+  absl::Status AddMember(const Member& member);
+  // kPermissionDenied when no member holds this certificate, or it is revoked (says which). One
+  // index look-up.
+  absl::StatusOr<Member> FindMember(const Digest& certificate);
+  // kNotFound when no such member is active.
+  absl::Status RevokeMember(std::string_view name, Time now);
+  absl::StatusOr<std::vector<Member>> Members();     // by name, revoked ones too
+  absl::StatusOr<std::set<SiteId>> EnrolledSites();  // active ones
+
+  // ---- runs
+
+  // Names the run "<plan name>-<counter>" ("chest-opacity-0003") and records kSubmitted as its
+  // first event.
+  absl::StatusOr<RunId> SubmitRun(const plan::Plan& plan, const PlanHash& hash,
+                                  std::string_view toml, std::string_view researcher, Time now);
+  absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
+  absl::StatusOr<std::vector<RunId>> ActiveRuns();         // started and not ended, oldest first
+  absl::StatusOr<SubmittedPlan> PlanOf(const RunId& run);  // kNotFound
+  // All that RoundEngine needs to begin or to go on. kNotFound.
+  absl::StatusOr<RunState> LoadRunState(const RunId& run);
+
+  // Keeps one step of the engine in one transaction (one fsync): the state, every Record and
+  // StoreEvaluation of `actions`, what the events say about attempts and contributions, and the
+  // stage and record of a model that `actions` Publish (then `publication` is needed). Call it
+  // before anything of `actions` is carried out. Returns the Records' events, numbered: sequences
+  // rise by one in each run. kNotFound when there is no such run.
+  absl::StatusOr<std::vector<wire::RunEvent>> Commit(
+      const RunState& state, std::span<const Action> actions,
+      const std::optional<Publication>& publication = std::nullopt);
+  // Events with a sequence above `after`, in order, at most `limit`.
+  absl::StatusOr<std::vector<wire::RunEvent>> Events(const RunId& run, std::uint64_t after,
+                                                     std::size_t limit = 1000);
+  absl::StatusOr<std::vector<Evaluation>> Evaluations(const RunId& run);
+  // AUROC by site on the test sets of the model that was published last from a plan of this name:
+  // what Decide compares with. Empty when there is none. Sites too small to show are left out.
+  absl::StatusOr<PublishedAurocs> LastPublishedAurocs(std::string_view plan_name);
+
+  // ---- models. The file is in place (fsynced, renamed, folder fsynced) before the row that names
+  // it.
+
+  // Adding the same model again changes nothing (a round repeated after a crash makes the same
+  // one).
+  absl::Status AddModel(const ModelEntry& model);
+  // kNotFound; kFailedPrecondition for a step that cannot be (only candidate -> published ->
+  // withdrawn).
+  absl::Status SetStage(const ModelId& model, ModelStage stage, std::string_view record_json = {});
+  // Lower-case hexadecimal, whole or a beginning of at least 4. kNotFound; kInvalidArgument when
+  // several begin so.
+  absl::StatusOr<ModelEntry> FindModel(std::string_view hex);
+  absl::StatusOr<std::vector<ModelEntry>> ListModels();  // newest first
+
+  // ---- for people and other programs, as JSON text
+
+  // Everything about a run: {run, plan, state, submitted, started, ended, outcome, participants[],
+  // rounds[], final, events[]}. Metrics of sites too small to show are {"suppressed": true}.
+  absl::StatusOr<std::string> RunJson(const RunId& run);
+  absl::StatusOr<std::string> RunsJson();
+  absl::StatusOr<std::string> ModelsJson();
+
+  // ---- audit
+
+  absl::Status AddAudit(const AuditEntry& entry);
+  absl::StatusOr<std::vector<AuditEntry>> Audit();  // in order
+
+ private:
+  struct Impl;
+  explicit Ledger(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace consilium::coordinator
