@@ -1,7 +1,7 @@
 #pragma once
 
-// Metrics of a binary classifier from sums that add up across sites: two histograms of scores (positives, negatives),
-// and a few moments. No score of a single example leaves a site.
+// Metrics of a binary classifier from sums that add up across sites: two histograms of scores
+// (positives, negatives), and a few moments. No score of a single example leaves a site.
 
 #include <array>
 #include <cstdint>
@@ -12,20 +12,22 @@
 
 namespace consilium::metrics {
 
-// Bins uniform in logit(score) over [-kLogitLimit, kLogitLimit], the outer ones taking what lies beyond. An edge falls on
-// score 0.5.
+// Bins uniform in logit(score) over [-kLogitLimit, kLogitLimit], the outer ones taking what lies
+// beyond. An edge falls on score 0.5.
 inline constexpr int kScoreBins = 4096;
 inline constexpr double kLogitLimit = 16.0;
 inline constexpr int kCalibrationBins = 10;  // uniform in score
 
-int ScoreBin(double score);            // score in [0, 1]
-double ScoreBinLowerEdge(int bin);     // as a score
+int ScoreBin(double score);  // score in [0, 1]
+double ScoreBinLowerEdge(
+    int bin);  // as a score; 0 for bin 0, 1 for bin kScoreBins (the last one's upper edge)
 
 struct BinarySums {
-  std::vector<std::uint64_t> positives = std::vector<std::uint64_t>(kScoreBins);  // count of examples a bin, target 1
+  std::vector<std::uint64_t> positives =
+      std::vector<std::uint64_t>(kScoreBins);  // count of examples a bin, target 1
   std::vector<std::uint64_t> negatives = std::vector<std::uint64_t>(kScoreBins);  // target 0
-  double squared_error = 0;            // sum of (score - target)^2
-  double log_loss = 0;                 // sum of -log(likelihood), each clipped at 1e-7
+  double squared_error = 0;  // sum of (score - target)^2
+  double log_loss = 0;       // sum of -log(likelihood), each clipped at 1e-7
   std::array<std::uint64_t, kCalibrationBins> calibration_count{};
   std::array<std::uint64_t, kCalibrationBins> calibration_positives{};
   std::array<double, kCalibrationBins> calibration_score{};  // sum of scores
@@ -40,7 +42,9 @@ struct BinarySums {
   bool operator==(const BinarySums&) const = default;
 };
 
-// Refuses sums that cannot be (wrong histogram length, counts that disagree, negative or non-finite moments).
+// Refuses sums that cannot be, whoever sent them (kInvalidArgument): wrong histogram length, more
+// than 2^48 examples, counts that disagree, moments that are not finite or beyond what so many
+// examples can give. Sums that pass may be added safely, up to 2^15 of them.
 absl::Status Check(const BinarySums& sums);
 
 struct Interval {
@@ -52,13 +56,18 @@ struct BinaryMetrics {
   // Ties inside a bin count one half. The exact AUROC lies within +/- auroc_error_bound of auroc:
   // bound = 1/2 sum_b p_b n_b / (P N).
   double auroc = 0, auroc_error_bound = 0;
-  Interval auroc_95;          // DeLong et al. 1988 on the binned scores, on the logit scale, within [0, 1]
-  double auprc = 0;           // average precision
-  double accuracy = 0;        // threshold 0.5
-  double sensitivity = 0;     // at the largest threshold-set with at least the asked specificity
-  double at_specificity = 0;
-  double brier = 0;
-  double log_loss = 0;
+  // DeLong et al. 1988 on the binned scores, on the logit scale, within [0, 1]. Where that variance
+  // is zero or undefined (AUROC 0 or 1, all scores in one bin, a single positive or negative): the
+  // Wilson interval of a proportion of min(positives, negatives) trials, which is wider than the
+  // truth and never a single point.
+  Interval auroc_95;
+  double auprc = 0;     // average precision
+  double accuracy = 0;  // threshold 0.5
+  double sensitivity =
+      0;  // at the lowest threshold (a bin's edge) with at least the asked specificity
+  double at_specificity = 0;  // the asked one
+  double brier = 0;           // mean squared error
+  double log_loss = 0;        // mean, natural logarithm
   struct CalibrationPoint {
     double mean_score = 0, observed = 0;
     std::uint64_t count = 0;
@@ -73,13 +82,16 @@ struct BinaryMetrics {
 // Counts below this are not shown: neither the metrics of a site with fewer positives or negatives.
 inline constexpr std::uint64_t kSmallCount = 10;
 
-// kFailedPrecondition when there is no positive or no negative (says which).
+// at_specificity in [0, 1]. kFailedPrecondition when there is no positive or no negative (says
+// which); kInvalidArgument what Check refuses.
 absl::StatusOr<BinaryMetrics> Compute(const BinarySums& sums, double at_specificity);
 
 // True when positives and negatives are both at least kSmallCount.
 bool LargeEnoughToShow(const BinarySums& sums);
 
-// The exact AUROC (Mann-Whitney, ties one half), for tests and local reports.
-absl::StatusOr<double> ExactAuroc(const std::vector<double>& scores, const std::vector<bool>& targets);
+// The exact AUROC (Mann-Whitney, ties one half), for tests and local reports. Refuses as Compute
+// does.
+absl::StatusOr<double> ExactAuroc(const std::vector<double>& scores,
+                                  const std::vector<bool>& targets);
 
 }  // namespace consilium::metrics
