@@ -48,8 +48,8 @@ absl::StatusOr<HostPort> SplitAddress(const std::string& address) {
     parts = {address.substr(0, colon), address.substr(colon + 1)};
     if (parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']') {
       parts.host = parts.host.substr(1, parts.host.size() - 2);
-    } else if (parts.host.find(':') != std::string::npos) {
-      parts.host.clear();  // an IPv6 address without brackets: where the port begins is a guess
+    } else if (parts.host.find_first_of(":[]") != std::string::npos) {
+      parts.host.clear();  // without both brackets, where an IPv6 port begins is a guess
     }
   }
   const bool digits = !parts.port.empty() && parts.port.size() <= 5 &&

@@ -1,0 +1,33 @@
+#pragma once
+
+// The signed record of a published model: what it is, what it was made of, and what it showed.
+//
+//   file := JSON {"record": {...}, "signature": "<128 hexadecimal digits>"} newline
+//
+// in canonical form: keys sorted, indented by two spaces, so that one record has one file. The
+// signature is Ed25519 over "consilium model record v1\n" and the record as compact JSON with sorted
+// keys.
+//
+// Claim: a file that VerifyModelRecord takes was signed by the holder of `key` and no byte of it was
+// changed since. That the record fits a model file is the caller's to check (RecordedModel).
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/base/bytes.h"
+#include "common/crypto/keys.h"
+
+namespace consilium::crypto {
+
+// `record_json`: a JSON object whose "model" is the SHA-256 of the model file in hexadecimal.
+absl::StatusOr<std::string> SignModelRecord(const Ed25519KeyPair& key, std::string_view record_json);
+
+// The record inside, as compact JSON. kInvalidArgument: not such a file, or not in canonical form;
+// kUnauthenticated: not signed by `key`.
+absl::StatusOr<std::string> VerifyModelRecord(const Ed25519PublicKey& key, std::string_view file);
+
+// The "model" of a record that VerifyModelRecord returned.
+absl::StatusOr<Digest> RecordedModel(std::string_view record_json);
+
+}  // namespace consilium::crypto
