@@ -5,11 +5,11 @@
 //   file := JSON {"record": {...}, "signature": "<128 hexadecimal digits>"} newline
 //
 // in canonical form: keys sorted, indented by two spaces, so that one record has one file. The
-// signature is Ed25519 over "consilium model record v1\n" and the record as compact JSON with sorted
-// keys.
+// signature is Ed25519 over "consilium model record v1\n" and the record as compact JSON with
+// sorted keys.
 //
-// Claim: a file that VerifyModelRecord takes was signed by the holder of `key` and no byte of it was
-// changed since. That the record fits a model file is the caller's to check (RecordedModel).
+// Claim: a file that VerifyModelRecord takes was signed by the holder of `key` and no byte of it
+// was changed since. That the record fits a model file is the caller's to check (RecordedModel).
 
 #include <string>
 #include <string_view>
@@ -21,7 +21,8 @@
 namespace consilium::crypto {
 
 // `record_json`: a JSON object whose "model" is the SHA-256 of the model file in hexadecimal.
-absl::StatusOr<std::string> SignModelRecord(const Ed25519KeyPair& key, std::string_view record_json);
+absl::StatusOr<std::string> SignModelRecord(const Ed25519KeyPair& key,
+                                            std::string_view record_json);
 
 // The record inside, as compact JSON. kInvalidArgument: not such a file, or not in canonical form;
 // kUnauthenticated: not signed by `key`.

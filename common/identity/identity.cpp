@@ -40,8 +40,10 @@ absl::Status Save(const Identity& identity, const fs::path& state) {
   RETURN_IF_ERROR(EnsureFolder(keys));
   RETURN_IF_ERROR(WriteFileDurably(keys / "tls.key", identity.private_key.Reveal()));
   RETURN_IF_ERROR(WriteFileDurably(keys / "ca.crt", identity.authority));
-  RETURN_IF_ERROR(WriteFileDurably(keys / "coordinator-signing.pub", StrCat(ToHex(identity.signing_key), "\n")));
-  RETURN_IF_ERROR(WriteFileDurably(keys / "coordinator.address", StrCat(identity.coordinator, "\n")));
+  RETURN_IF_ERROR(WriteFileDurably(keys / "coordinator-signing.pub",
+                                   StrCat(ToHex(identity.signing_key), "\n")));
+  RETURN_IF_ERROR(
+      WriteFileDurably(keys / "coordinator.address", StrCat(identity.coordinator, "\n")));
   // Last: an identity without its certificate is not there yet, and enrolling again is allowed.
   return WriteFileDurably(keys / "tls.crt", identity.certificate);
 }
@@ -55,7 +57,8 @@ absl::StatusOr<std::string> ReadLine(const fs::path& path) {
 absl::StatusOr<crypto::Ed25519PublicKey> SigningKeyFrom(ByteView bytes) {
   crypto::Ed25519PublicKey key;
   if (bytes.size() != key.size()) {
-    return absl::DataLossError(StrCat("the coordinator's signing key has ", bytes.size(), " bytes, not 32"));
+    return absl::DataLossError(
+        StrCat("the coordinator's signing key has ", bytes.size(), " bytes, not 32"));
   }
   std::copy(bytes.begin(), bytes.end(), key.begin());
   return key;
@@ -63,8 +66,8 @@ absl::StatusOr<crypto::Ed25519PublicKey> SigningKeyFrom(ByteView bytes) {
 
 }  // namespace
 
-absl::StatusOr<Identity> Enrol(const std::string& coordinator, std::string_view token_text, std::string_view role,
-                               const fs::path& state) {
+absl::StatusOr<Identity> Enrol(const std::string& coordinator, std::string_view token_text,
+                               std::string_view role, const fs::path& state) {
   if (fs::exists(KeysFolder(state) / "tls.crt")) {
     return absl::AlreadyExistsError(
         StrCat("the state folder \"", state.filename().string(),
@@ -73,7 +76,8 @@ absl::StatusOr<Identity> Enrol(const std::string& coordinator, std::string_view 
   ASSIGN_OR_RETURN(Token token, Token::Parse(token_text));
   Identity identity;
   identity.coordinator = coordinator;
-  ASSIGN_OR_RETURN(identity.authority, crypto::FetchAuthority(coordinator, token.authority, kAnswerWithin_s));
+  ASSIGN_OR_RETURN(identity.authority,
+                   crypto::FetchAuthority(coordinator, token.authority, kAnswerWithin_s));
   ASSIGN_OR_RETURN(crypto::CertificateRequest request, crypto::MakeRequest("enrolling"));
 
   grpc::SslCredentialsOptions options;
@@ -106,9 +110,10 @@ absl::StatusOr<Identity> LoadIdentity(const fs::path& state) {
   Identity identity;
   auto certificate = ReadTextFile(keys / "tls.crt", 1 << 20);
   if (absl::IsNotFound(certificate.status())) {
-    return absl::NotFoundError(StrCat("the state folder \"", state.filename().string(),
-                                      "\" is not enrolled; run the enrol command with a token from the "
-                                      "coordinator, or give --state the right folder"));
+    return absl::NotFoundError(
+        StrCat("the state folder \"", state.filename().string(),
+               "\" is not enrolled; run the enrol command with a token from the "
+               "coordinator, or give --state the right folder"));
   }
   RETURN_IF_ERROR(certificate.status());
   identity.certificate = *std::move(certificate);
@@ -131,7 +136,8 @@ std::shared_ptr<grpc::Channel> OpenChannel(const Identity& identity) {
   options.pem_root_certs = identity.authority;
   options.pem_cert_chain = identity.certificate;
   options.pem_private_key = std::string(AsText(identity.private_key.Reveal()));
-  return grpc::CreateCustomChannel(identity.coordinator, grpc::SslCredentials(options), ChannelArguments());
+  return grpc::CreateCustomChannel(identity.coordinator, grpc::SslCredentials(options),
+                                   ChannelArguments());
 }
 
 }  // namespace consilium::identity

@@ -21,7 +21,8 @@ absl::StatusOr<Token> Token::Parse(std::string_view text) {
   const auto bytes = FromBase64Url(text);
   if (!bytes.ok() || bytes->size() != kTokenBytes) {
     return absl::InvalidArgumentError(
-        "this is not an enrolment token; copy the whole line that `consilium-coordinator invite` printed");
+        "this is not an enrolment token; copy the whole line that `consilium-coordinator invite` "
+        "printed");
   }
   if ((*bytes)[0] != kTokenVersion) {
     return absl::InvalidArgumentError(StrCat("the token is of version ", int{(*bytes)[0]},

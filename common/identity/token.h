@@ -9,7 +9,8 @@
 namespace consilium::identity {
 
 // What a person carries from the coordinator to a new member, once:
-//   token := base64url( version (1 byte, 1) | secret (16) | SHA-256 of the authority's certificate (32) )
+//   token := base64url( version (1 byte, 1) | secret (16) | SHA-256 of the authority's certificate
+//   (32) )
 // The coordinator keeps SHA-256(secret) only.
 struct Token {
   std::array<std::uint8_t, 16> secret{};

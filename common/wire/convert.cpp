@@ -31,7 +31,8 @@ absl::StatusOr<std::string> Text(const std::string& text, std::string_view field
 }
 
 absl::StatusOr<double> Finite(double value, std::string_view field) {
-  if (!std::isfinite(value) || value < 0) return Malformed(field, "is not a finite number from 0 up");
+  if (!std::isfinite(value) || value < 0)
+    return Malformed(field, "is not a finite number from 0 up");
   return value;
 }
 
@@ -41,7 +42,8 @@ absl::StatusOr<RunId> RunFromProto(const std::string& run) {
 }
 
 template <std::size_t N>
-absl::StatusOr<std::array<std::uint8_t, N>> ArrayFromProto(const std::string& bytes, std::string_view field) {
+absl::StatusOr<std::array<std::uint8_t, N>> ArrayFromProto(const std::string& bytes,
+                                                           std::string_view field) {
   if (bytes.size() != N) return Malformed(field, StrCat("has ", bytes.size(), " bytes, not ", N));
   std::array<std::uint8_t, N> array;
   std::memcpy(array.data(), bytes.data(), N);
@@ -70,15 +72,18 @@ void ToProto(const metrics::BinarySums& sums, v1::BinarySums* proto) {
   proto->mutable_negatives()->Assign(sums.negatives.begin(), sums.negatives.end());
   proto->set_squared_error(sums.squared_error);
   proto->set_log_loss(sums.log_loss);
-  proto->mutable_calibration_count()->Assign(sums.calibration_count.begin(), sums.calibration_count.end());
+  proto->mutable_calibration_count()->Assign(sums.calibration_count.begin(),
+                                             sums.calibration_count.end());
   proto->mutable_calibration_positives()->Assign(sums.calibration_positives.begin(),
                                                  sums.calibration_positives.end());
-  proto->mutable_calibration_score()->Assign(sums.calibration_score.begin(), sums.calibration_score.end());
+  proto->mutable_calibration_score()->Assign(sums.calibration_score.begin(),
+                                             sums.calibration_score.end());
   proto->set_patients(sums.patients);
 }
 
 absl::StatusOr<metrics::BinarySums> FromProto(const v1::BinarySums& proto) {
-  if (proto.positives_size() != metrics::kScoreBins || proto.negatives_size() != metrics::kScoreBins) {
+  if (proto.positives_size() != metrics::kScoreBins ||
+      proto.negatives_size() != metrics::kScoreBins) {
     return Malformed("score histogram", StrCat("does not have ", metrics::kScoreBins, " bins"));
   }
   if (proto.calibration_count_size() != metrics::kCalibrationBins ||
@@ -104,7 +109,8 @@ absl::StatusOr<metrics::BinarySums> FromProto(const v1::BinarySums& proto) {
 v1::Split ToProto(EvaluationSplit split) { return static_cast<v1::Split>(split); }
 
 absl::StatusOr<EvaluationSplit> FromProto(v1::Split split) {
-  if (split != v1::SPLIT_VALIDATION && split != v1::SPLIT_TEST) return Malformed("split", "is not known");
+  if (split != v1::SPLIT_VALIDATION && split != v1::SPLIT_TEST)
+    return Malformed("split", "is not known");
   return static_cast<EvaluationSplit>(split);
 }
 
@@ -322,7 +328,8 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       ASSIGN_OR_RETURN(m.run, RunFromProto(p.run()));
       ASSIGN_OR_RETURN(m.outcome, Text(p.outcome(), "outcome"));
       if (!p.published_model().empty()) {
-        ASSIGN_OR_RETURN(m.published_model, DigestFromProto(p.published_model(), "published_model"));
+        ASSIGN_OR_RETURN(m.published_model,
+                         DigestFromProto(p.published_model(), "published_model"));
       }
       return m;
     }
@@ -358,10 +365,12 @@ absl::StatusOr<UploadHeader> FromProto(const v1::UploadHeader& proto) {
   ASSIGN_OR_RETURN(header.base_model, DigestFromProto(proto.base_model(), "base_model"));
   header.plaintext_size = proto.plaintext_size();
   if (header.plaintext_size == 0 || header.plaintext_size % 4 != 0) {
-    return Malformed("plaintext_size", StrCat("is ", header.plaintext_size, ", not a multiple of 4 above 0"));
+    return Malformed("plaintext_size",
+                     StrCat("is ", header.plaintext_size, ", not a multiple of 4 above 0"));
   }
   ASSIGN_OR_RETURN(header.weight, Finite(proto.weight(), "weight"));
-  ASSIGN_OR_RETURN(header.envelope_header, ArrayFromProto<32>(proto.envelope_header(), "envelope_header"));
+  ASSIGN_OR_RETURN(header.envelope_header,
+                   ArrayFromProto<32>(proto.envelope_header(), "envelope_header"));
   header.first_segment = proto.first_segment();
   header.loss = std::isfinite(proto.loss()) ? proto.loss() : 0;
   ASSIGN_OR_RETURN(header.train_seconds, Finite(proto.train_seconds(), "train_seconds"));

@@ -1,7 +1,8 @@
 #pragma once
 
-// protobuf <-> protocol.h. To* never fails; From* checks lengths, ranges and presence and returns kInvalidArgument
-// naming the field. Included only by the files that hold a gRPC channel or service.
+// protobuf <-> protocol.h. To* never fails; From* checks lengths, ranges and presence and returns
+// kInvalidArgument naming the field. Included only by the files that hold a gRPC channel or
+// service.
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

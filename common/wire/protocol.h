@@ -1,7 +1,7 @@
 #pragma once
 
-// The messages of consilium.proto as plain types. convert.h turns one into the other and checks everything that came
-// from outside.
+// The messages of consilium.proto as plain types. convert.h turns one into the other and checks
+// everything that came from outside.
 
 #include <cstdint>
 #include <map>
@@ -24,7 +24,7 @@ struct Hello {  // the first message
 struct InviteAnswer {
   RunId run;
   bool accepted = false;
-  std::string reason;                 // why not, for people: no patient's data
+  std::string reason;  // why not, for people: no patient's data
   std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
 };
 
@@ -59,8 +59,8 @@ struct Welcome {
   std::string program_version;
   int protocol_version = 0;
   std::string federation;
-  SiteId site;                                   // who the certificate says you are
-  std::array<std::uint8_t, 32> sealing_key{};    // X25519
+  SiteId site;                                 // who the certificate says you are
+  std::array<std::uint8_t, 32> sealing_key{};  // X25519
 };
 
 struct Invite {
@@ -76,8 +76,8 @@ struct MakeInitialModel {
 struct TrainRequest {
   AttemptKey key;
   ModelId base_model;
-  std::uint64_t seed = 0;       // of this round; the site mixes its own name in
-  double seconds_left = 0;      // until the round's deadline
+  std::uint64_t seed = 0;   // of this round; the site mixes its own name in
+  double seconds_left = 0;  // until the round's deadline
 };
 
 struct EvaluateRequest {
@@ -92,7 +92,7 @@ struct EvaluateRequest {
 struct AttemptClosed {
   AttemptKey key;
   bool counted = false;
-  std::string reason;           // when not counted
+  std::string reason;  // when not counted
 };
 
 struct RunEnded {
@@ -101,8 +101,8 @@ struct RunEnded {
   std::optional<ModelId> published_model;
 };
 
-using ToSite =
-    std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest, AttemptClosed, RunEnded>;
+using ToSite = std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest,
+                            AttemptClosed, RunEnded>;
 
 // ---- uploads
 
@@ -110,58 +110,62 @@ enum class ContributionKind { kUpdate = 1, kInitialModel = 2 };
 
 // Binds an upload: crypto::Envelope's context is EnvelopeContext(site, header).
 // kUpdate: the plaintext is the delta, float32 little-endian, in the base model's layout.
-// kInitialModel: the plaintext is the values, in the layout of `layout_header` (WriteSafetensorsHeader).
+// kInitialModel: the plaintext is the values, in the layout of `layout_header`
+// (WriteSafetensorsHeader).
 struct UploadHeader {
   AttemptKey key;
   ContributionKind kind = ContributionKind::kUpdate;
-  ModelId base_model;                      // zero for an initial model
-  std::uint64_t plaintext_size = 0;        // bytes: 4 a parameter
+  ModelId base_model;                // zero for an initial model
+  std::uint64_t plaintext_size = 0;  // bytes: 4 a parameter
   double weight = 0;
   std::array<std::uint8_t, 32> envelope_header{};
-  std::uint32_t first_segment = 0;         // where this call begins
-  double loss = 0;                         // mean of the last local epoch
+  std::uint32_t first_segment = 0;  // where this call begins
+  double loss = 0;                  // mean of the last local epoch
   double train_seconds = 0;
   std::string layout_header;
 };
 
-// Length-prefixed fields: version, site, run, round, attempt, kind, base model, plaintext size, weight, layout header.
+// Length-prefixed fields: version, site, run, round, attempt, kind, base model, plaintext size,
+// weight, layout header.
 Bytes EnvelopeContext(const SiteId& site, const UploadHeader& header);
 
 // ---- what happened in a run, in order: shown to researchers as a tree, kept in the ledger
 
 enum class RunEventKind {
-  kSubmitted = 1,           // text: plan name
+  kSubmitted = 1,  // text: plan name
   kSiteInvited = 2,
-  kSiteAccepted = 3,        // values: patients, examples, refused_files
-  kSiteDeclined = 4,        // text: why
-  kWaiting = 5,             // text: for what, on whom, until when
-  kRoundOpened = 6,         // values: sites, parameters
+  kSiteAccepted = 3,  // values: patients, examples, refused_files
+  kSiteDeclined = 4,  // text: why
+  kWaiting = 5,       // text: for what, on whom, until when
+  kRoundOpened = 6,   // values: sites, parameters
   kTaskSent = 7,
-  kProgress = 8,            // text: step; values: done, total, loss. Not kept in the ledger
-  kUpdateReceived = 9,      // values: loss, train_seconds, upload_seconds, bytes, weight
-  kContributionLost = 10,   // text: why
-  kAggregated = 11,         // text: candidate; values: contributions, seconds
-  kSiteEvaluated = 12,      // values: auroc, auroc_low, auroc_high, positives, negatives, patients, seconds; suppressed = 1
-                            // and no counts when a class has fewer than metrics::kSmallCount
-  kRoundEvaluated = 13,     // pooled: the same, and best = 1 when it is the best so far
-  kRoundFailed = 14,        // text: why; another attempt may follow
-  kStopping = 15,           // text: which stop condition
-  kFinalEvaluation = 16,    // text: model. The kSiteEvaluated that follow are on the test sets (values: test = 1)
-  kGatePassed = 17,         // text: each condition with its value
+  kProgress = 8,           // text: step; values: done, total, loss. Not kept in the ledger
+  kUpdateReceived = 9,     // values: loss, train_seconds, upload_seconds, bytes, weight
+  kContributionLost = 10,  // text: why
+  kAggregated = 11,        // text: candidate; values: contributions, seconds
+  kSiteEvaluated =
+      12,  // values: auroc, auroc_low, auroc_high, positives, negatives, patients, seconds;
+           // suppressed = 1 and no counts when a class has fewer than metrics::kSmallCount
+  kRoundEvaluated = 13,  // pooled: the same, and best = 1 when it is the best so far
+  kRoundFailed = 14,     // text: why; another attempt may follow
+  kStopping = 15,        // text: which stop condition
+  kFinalEvaluation =
+      16,  // text: model. The kSiteEvaluated that follow are on the test sets (values: test = 1)
+  kGatePassed = 17,  // text: each condition with its value
   kGateFailed = 18,
-  kPublished = 19,          // text: model
-  kEnded = 20,              // text: outcome; values: published 0/1, failed 0/1, seconds
+  kPublished = 19,  // text: model
+  kEnded = 20,      // text: outcome; values: published 0/1, failed 0/1, seconds
   kSiteConnected = 21,
   kSiteDisconnected = 22,
-  kRestarted = 23,          // the coordinator came back and goes on
+  kRestarted = 23,  // the coordinator came back and goes on
 };
 
 struct RunEvent {
-  std::uint64_t sequence = 0;   // from 1 in each run
+  std::uint64_t sequence = 0;  // from 1 in each run
   Time time{};
   RunEventKind kind = RunEventKind::kSubmitted;
-  std::uint32_t round = 0, attempt = 0;   // 0 where none
-  SiteId site;                            // empty where none
+  std::uint32_t round = 0, attempt = 0;  // 0 where none
+  SiteId site;                           // empty where none
   std::string text;
   std::map<std::string, double> values;
 };

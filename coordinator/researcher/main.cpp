@@ -1,0 +1,117 @@
+// consilium: the researcher's program. Checks and submits plans, watches and stops runs, lists,
+// fetches and verifies models.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "common/base/progress.h"
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "coordinator/researcher/model_commands.h"
+#include "coordinator/researcher/run_commands.h"
+
+namespace consilium::researcher {
+namespace {
+
+constexpr char kExamples[] = R"(Examples:
+  consilium enrol --coordinator coordinator.example.org:8443 --token TOKEN
+  consilium plan check chest-opacity.toml
+  consilium run submit chest-opacity.toml --watch
+  consilium run watch chest-opacity-0001
+  consilium model list
+  consilium model fetch 3fa9c1 --out opacity.safetensors
+  consilium model verify opacity.safetensors
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
+
+std::string DefaultState() {
+  if (const char* state = std::getenv("CONSILIUM_STATE")) return state;
+  const char* home = std::getenv("HOME");
+  return StrCat(home != nullptr ? home : ".", "/.consilium/researcher");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("consilium: federated training and evaluation for medical imaging, for researchers",
+               "consilium");
+  app.footer(kExamples);
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  CommandOptions options;
+  std::string state = DefaultState();
+  app.fallthrough();
+  app.add_option("--state", state, "Folder that keeps your identity (CONSILIUM_STATE)")
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "Print JSON for scripts");
+
+  std::string coordinator, token, file, run, model, out, record, key;
+  bool watch = false;
+
+  auto* enrol = app.add_subcommand(
+      "enrol", "Become a member, once, with a token from the coordinator's operator");
+  enrol->add_option("--coordinator", coordinator, "host:port")->required();
+  enrol
+      ->add_option("--token", token,
+                   "What `consilium-coordinator invite --role researcher` printed")
+      ->required();
+
+  auto* plan = app.add_subcommand("plan", "Plans")->require_subcommand(1);
+  auto* check = plan->add_subcommand("check", "Check a plan and say in words what it will do");
+  check->add_option("plan", file, "TOML file")->required();
+
+  auto* runs = app.add_subcommand("run", "Runs")->require_subcommand(1);
+  auto* submit = runs->add_subcommand("submit", "Submit a plan");
+  submit->add_option("plan", file, "TOML file")->required();
+  submit->add_flag("--watch", watch, "Stay and watch it");
+  auto* watching = runs->add_subcommand("watch", "Show a run as a tree, as it happens");
+  watching->add_option("run", run)->required();
+  auto* stop = runs->add_subcommand(
+      "stop", "Stop a run after the current round; its best model is still evaluated");
+  stop->add_option("run", run)->required();
+  auto* list_runs = runs->add_subcommand("list", "All runs");
+  auto* show = runs->add_subcommand("show", "Everything the ledger knows about a run");
+  show->add_option("run", run)->required();
+
+  auto* models = app.add_subcommand("model", "Models")->require_subcommand(1);
+  auto* list_models = models->add_subcommand("list", "All models and their stages");
+  auto* fetch = models->add_subcommand("fetch", "Fetch a model and its signed record");
+  fetch->add_option("model", model, "Identity, or a unique beginning of it")->required();
+  fetch->add_option("--out", out, "Where to write it (FILE.safetensors; the record goes beside it)")
+      ->required();
+  auto* verify =
+      models->add_subcommand("verify", "Verify a model file offline against its signed record");
+  verify->add_option("model", file, "safetensors file")->required();
+  verify->add_option("--record", record, "The record (else beside the model, as fetch wrote it)");
+  verify->add_option(
+      "--key", key,
+      "The coordinator's signing key in hexadecimal (else the one you enrolled with)");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  options.state = state;
+  CatchInterrupts();
+
+  absl::Status status;
+  if (*enrol) status = EnrolCommand(options, coordinator, token);
+  if (*check) status = PlanCheckCommand(options, file);
+  if (*submit) status = SubmitCommand(options, file, watch);
+  if (*watching) status = WatchCommand(options, RunId(run));
+  if (*stop) status = StopCommand(options, RunId(run));
+  if (*list_runs) status = ListRunsCommand(options);
+  if (*show) status = ShowRunCommand(options, RunId(run));
+  if (*list_models) status = ListModelsCommand(options);
+  if (*fetch) status = FetchCommand(options, model, out);
+  if (*verify) status = VerifyCommand(options, file, record, key);
+  return ReportAndExitCode(status);
+}
+
+}  // namespace
+}  // namespace consilium::researcher
+
+int main(int argc, char** argv) { return consilium::researcher::Main(argc, argv); }

@@ -1,0 +1,159 @@
+#include "coordinator/researcher/research_channel.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+
+#include "common/base/status.h"
+#include "common/crypto/sha256.h"
+#include "common/wire/consilium.grpc.pb.h"
+#include "common/wire/convert.h"
+
+namespace consilium::researcher {
+
+struct ResearchChannel::Impl {
+  std::string coordinator;
+  std::unique_ptr<v1::ResearchService::Stub> stub;
+
+  absl::Status Said(const grpc::Status& status) const {
+    const absl::Status said = wire::FromGrpc(status);
+    if (!absl::IsUnavailable(said)) return said;
+    return absl::UnavailableError(
+        StrCat("the coordinator at ", coordinator, " cannot be reached (", ToStd(said.message()),
+               "); check that it runs and that this machine may connect to it"));
+  }
+};
+
+namespace {
+
+void AnswerSoon(grpc::ClientContext& context) {
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+}
+
+}  // namespace
+
+ResearchChannel::ResearchChannel(const identity::Identity& identity)
+    : impl_(new Impl{identity.coordinator,
+                     v1::ResearchService::NewStub(identity::OpenChannel(identity))}) {}
+ResearchChannel::~ResearchChannel() = default;
+
+absl::StatusOr<RunId> ResearchChannel::Submit(const std::string& plan_toml) {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::SubmitPlanRequest request;
+  request.set_plan_toml(plan_toml);
+  v1::SubmitPlanReply reply;
+  RETURN_IF_ERROR(impl_->Said(impl_->stub->SubmitPlan(&context, request, &reply)));
+  return RunId(reply.run());
+}
+
+absl::Status ResearchChannel::Stop(const RunId& run) {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::StopRunRequest request;
+  request.set_run(run.value);
+  v1::StopRunReply reply;
+  return impl_->Said(impl_->stub->StopRun(&context, request, &reply));
+}
+
+absl::Status ResearchChannel::Watch(const RunId& run, std::uint64_t after,
+                                    const std::function<bool(const wire::RunEvent&)>& on_event) {
+  grpc::ClientContext context;
+  v1::WatchRunRequest request;
+  request.set_run(run.value);
+  request.set_after(after);
+  const auto reader = impl_->stub->WatchRun(&context, request);
+  v1::RunEvent proto;
+  bool stopped = false;
+  absl::Status malformed;
+  while (malformed.ok() && reader->Read(&proto)) {
+    const auto event = wire::FromProto(proto);
+    malformed = event.status();
+    if (!event.ok() || !on_event(*event)) {
+      stopped = event.ok();
+      context.TryCancel();
+      break;
+    }
+  }
+  const grpc::Status status = reader->Finish();
+  RETURN_IF_ERROR(malformed);
+  if (stopped) return absl::CancelledError("watching was stopped; the run goes on");
+  return impl_->Said(status);
+}
+
+absl::StatusOr<std::string> ResearchChannel::ListRuns() {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::JsonReply reply;
+  RETURN_IF_ERROR(impl_->Said(impl_->stub->ListRuns(&context, {}, &reply)));
+  return reply.json();
+}
+
+absl::StatusOr<std::string> ResearchChannel::ShowRun(const RunId& run) {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::ShowRunRequest request;
+  request.set_run(run.value);
+  v1::JsonReply reply;
+  RETURN_IF_ERROR(impl_->Said(impl_->stub->ShowRun(&context, request, &reply)));
+  return reply.json();
+}
+
+absl::StatusOr<std::string> ResearchChannel::ListModels() {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::JsonReply reply;
+  RETURN_IF_ERROR(impl_->Said(impl_->stub->ListModels(&context, {}, &reply)));
+  return reply.json();
+}
+
+absl::StatusOr<FetchedRecord> ResearchChannel::Record(const std::string& model) {
+  grpc::ClientContext context;
+  AnswerSoon(context);
+  v1::FetchRecordRequest request;
+  request.set_model(model);
+  v1::FetchRecordReply reply;
+  RETURN_IF_ERROR(impl_->Said(impl_->stub->FetchRecord(&context, request, &reply)));
+  FetchedRecord record;
+  ASSIGN_OR_RETURN(record.model, wire::DigestFromProto(reply.model(), "model"));
+  record.record_json = reply.record_json();
+  return record;
+}
+
+absl::Status ResearchChannel::Download(const ModelId& model, const fs::path& path,
+                                       Progress& progress) {
+  fs::path part = path;
+  part += ".part";
+  ASSIGN_OR_RETURN(File file, File::OpenForWriting(part, /*truncate=*/true));
+  grpc::ClientContext context;
+  v1::DownloadRequest request;
+  request.set_model(wire::ToProtoBytes(model));
+  const auto reader = impl_->stub->DownloadModel(&context, request);
+  v1::ModelChunk chunk;
+  crypto::Sha256Stream hash;
+  std::uint64_t offset = 0, total = 0;
+  while (reader->Read(&chunk)) {
+    if (offset == 0) total = chunk.total_size();
+    const ByteView data = AsBytes(chunk.data());
+    if (const absl::Status written = file.WriteAt(offset, data); !written.ok()) {
+      context.TryCancel();
+      (void)reader->Finish();
+      return written;
+    }
+    hash.Update(data);
+    offset += data.size();
+    progress.Report("fetching the model", offset, total);
+  }
+  RETURN_IF_ERROR(impl_->Said(reader->Finish()));
+  if (const Digest got = std::move(hash).Finish(); got != model) {
+    std::error_code ignored;
+    fs::remove(part, ignored);
+    return absl::DataLossError(StrCat("the bytes received are model ", got.Short(), ", not ",
+                                      model.Short(), "; nothing was kept, fetch it again"));
+  }
+  RETURN_IF_ERROR(file.Sync());
+  return RenameDurably(part, path);
+}
+
+}  // namespace consilium::researcher

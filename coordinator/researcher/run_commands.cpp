@@ -1,0 +1,255 @@
+#include "coordinator/researcher/run_commands.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "common/base/progress.h"
+#include "common/base/status.h"
+#include "common/base/text_table.h"
+#include "common/plan/plan.h"
+#include "coordinator/researcher/research_channel.h"
+#include "coordinator/researcher/run_tree.h"
+
+namespace consilium::researcher {
+namespace {
+
+using nlohmann::json;
+using wire::RunEvent;
+using wire::RunEventKind;
+
+void Print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void PrintJson(const json& document) { Print(document.dump(2) + "\n"); }
+
+absl::StatusOr<std::unique_ptr<ResearchChannel>> Channel(const CommandOptions& options) {
+  ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
+  return std::make_unique<ResearchChannel>(identity);
+}
+
+absl::StatusOr<json> ParseAnswer(absl::StatusOr<std::string> answer) {
+  RETURN_IF_ERROR(answer.status());
+  json document = json::parse(*answer, nullptr, /*allow_exceptions=*/false);
+  if (document.is_discarded()) return absl::DataLossError("the coordinator's answer is not JSON");
+  return document;
+}
+
+json EventAsJson(const RunEvent& event) {
+  json document{{"sequence", event.sequence},
+                {"time", ToRfc3339(event.time)},
+                {"time_us", event.time.time_since_epoch().count()},
+                {"kind", static_cast<int>(event.kind)}};
+  if (event.round != 0) document["round"] = event.round;
+  if (event.attempt != 0) document["attempt"] = event.attempt;
+  if (!event.site.empty()) document["site"] = event.site.value;
+  if (!event.text.empty()) document["text"] = event.text;
+  if (!event.values.empty()) document["values"] = event.values;
+  return document;
+}
+
+// Prints events as a tree; on a terminal a status line below it shows what sites are doing.
+class TreePrinter {
+ public:
+  explicit TreePrinter(bool json) : json_(json), terminal_(!json && isatty(STDOUT_FILENO)) {}
+  ~TreePrinter() { ClearStatus(); }
+
+  void On(const RunEvent& event) {
+    if (json_) return Print(EventAsJson(event).dump() + "\n");
+    const std::string lines = tree_.On(event);
+    ClearStatus();
+    Print(lines);
+    if (!terminal_) return;
+    const std::string status = tree_.StatusLine();
+    if (!status.empty()) {
+      Print("\033[2m" + status.substr(0, 160) + "\033[0m");
+      status_shown_ = true;
+    }
+  }
+
+ private:
+  void ClearStatus() {
+    if (status_shown_) Print("\r\033[K");
+    status_shown_ = false;
+  }
+  const bool json_, terminal_;
+  bool status_shown_ = false;
+  RunTree tree_;
+};
+
+// Sleeps, but ends at once on an interrupt.
+void Pause(int milliseconds) {
+  pollfd interrupt{InterruptDescriptor(), POLLIN, 0};
+  poll(&interrupt, 1, milliseconds);
+}
+
+absl::Status Watch(ResearchChannel& channel, const CommandOptions& options, const RunId& run) {
+  TreePrinter printer(options.json);
+  if (!options.json) Print(StrCat("run ", run.value, "  "));
+  std::uint64_t seen = 0;
+  bool ended = false, failed = false;
+  std::string outcome;
+  const auto on_event = [&](const RunEvent& event) {
+    seen = std::max(seen, event.sequence);
+    printer.On(event);
+    if (event.kind == RunEventKind::kEnded) {
+      ended = true;
+      const auto found = event.values.find("failed");
+      failed = found != event.values.end() && found->second != 0;
+      outcome = event.text;
+    }
+    return !Interrupted();
+  };
+  int pause_ms = 250;
+  while (!ended) {
+    const std::uint64_t before = seen;
+    const absl::Status status = channel.Watch(run, seen, on_event);
+    if (ended) break;
+    if (Interrupted())
+      return absl::CancelledError(StrCat("stopped watching; run ", run.value, " goes on"));
+    if (!status.ok() && !absl::IsUnavailable(status)) return status;
+    if (!status.ok())
+      std::fprintf(stderr, "%s; trying again\n", std::string(status.message()).c_str());
+    if (seen != before) pause_ms = 250;
+    Pause(pause_ms);
+    pause_ms = std::min(pause_ms * 2, 10'000);
+  }
+  if (failed) return absl::AbortedError(StrCat("run ", run.value, " failed: ", outcome));
+  return absl::OkStatus();
+}
+
+// A blocked gRPC read does not end at a signal. Watching keeps nothing, so Ctrl-C may simply end
+// the program.
+class EndAtInterrupt {
+ public:
+  EndAtInterrupt()
+      : thread_([] {
+          pollfd interrupt{InterruptDescriptor(), POLLIN, 0};
+          if (poll(&interrupt, 1, -1) > 0) {
+            std::fprintf(stderr, "\nstopped watching; the run goes on\n");
+            _exit(130);
+          }
+        }) {
+    thread_.detach();
+  }
+
+ private:
+  std::thread thread_;
+};
+
+std::string TextOf(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+}  // namespace
+
+absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
+                          const std::string& token) {
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::Enrol(coordinator, token, "researcher", options.state));
+  if (options.json) {
+    PrintJson(
+        {{"name", identity.name}, {"role", identity.role}, {"coordinator", identity.coordinator}});
+  } else {
+    Print(StrCat("enrolled as researcher ", identity.name, " at ", identity.coordinator,
+                 "\nnext: consilium plan check PLAN.toml\n"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanCheckCommand(const CommandOptions& options, const std::string& file) {
+  ASSIGN_OR_RETURN(std::string toml, ReadTextFile(file, 256 * 1024));
+  const auto plan = plan::ParsePlan(toml);
+  if (!plan.ok()) {
+    if (options.json) PrintJson({{"ok", false}, {"errors", std::string(plan.status().message())}});
+    return plan.status();
+  }
+  if (options.json) {
+    PrintJson({{"ok", true}, {"plan", plan->name}});
+  } else {
+    Print(plan::Describe(*plan));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SubmitCommand(const CommandOptions& options, const std::string& file, bool watch) {
+  ASSIGN_OR_RETURN(std::string toml, ReadTextFile(file, 256 * 1024));
+  RETURN_IF_ERROR(plan::ParsePlan(toml).status());
+  ASSIGN_OR_RETURN(auto channel, Channel(options));
+  ASSIGN_OR_RETURN(RunId run, channel->Submit(toml));
+  if (options.json) {
+    Print(json{{"run", run.value}}.dump() + "\n");
+  } else {
+    Print(StrCat("submitted as ", run.value,
+                 watch ? "\n" : StrCat("\nwatch it: consilium run watch ", run.value, "\n")));
+  }
+  if (!watch) return absl::OkStatus();
+  const EndAtInterrupt end_at_interrupt;
+  return Watch(*channel, options, run);
+}
+
+absl::Status WatchCommand(const CommandOptions& options, const RunId& run) {
+  ASSIGN_OR_RETURN(auto channel, Channel(options));
+  const EndAtInterrupt end_at_interrupt;
+  return Watch(*channel, options, run);
+}
+
+absl::Status StopCommand(const CommandOptions& options, const RunId& run) {
+  ASSIGN_OR_RETURN(auto channel, Channel(options));
+  RETURN_IF_ERROR(channel->Stop(run));
+  if (options.json) {
+    PrintJson({{"run", run.value}, {"stopping", true}});
+  } else {
+    Print(
+        StrCat("run ", run.value, " stops; its best model so far is still evaluated and gated\n"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListRunsCommand(const CommandOptions& options) {
+  ASSIGN_OR_RETURN(auto channel, Channel(options));
+  ASSIGN_OR_RETURN(json runs, ParseAnswer(channel->ListRuns()));
+  if (options.json) {
+    PrintJson(runs);
+    return absl::OkStatus();
+  }
+  TextTable table({"run", "plan", "state", "submitted", "outcome"});
+  for (const json& run : runs) {
+    table.AddRow({TextOf(run, "run"), TextOf(run, "plan"), TextOf(run, "state"),
+                  TextOf(run, "submitted"), TextOf(run, "outcome")});
+  }
+  Print(runs.empty() ? "no runs yet; submit one: consilium run submit PLAN.toml\n"
+                     : table.ToString());
+  return absl::OkStatus();
+}
+
+absl::Status ShowRunCommand(const CommandOptions& options, const RunId& run) {
+  ASSIGN_OR_RETURN(auto channel, Channel(options));
+  if (!options.json) {  // the whole tree so far, then stop
+    ASSIGN_OR_RETURN(json document, ParseAnswer(channel->ShowRun(run)));
+    RunTree tree;
+    Print(StrCat("run ", run.value, "  "));
+    std::uint64_t last = 0;
+    for (const json& event : document.value("events", json::array()))
+      last = std::max(last, event.value("sequence", last));
+    const absl::Status status = channel->Watch(run, 0, [&](const RunEvent& event) {
+      Print(tree.On(event));
+      return event.sequence < last;
+    });
+    return absl::IsCancelled(status) ? absl::OkStatus() : status;
+  }
+  ASSIGN_OR_RETURN(json document, ParseAnswer(channel->ShowRun(run)));
+  PrintJson(document);
+  return absl::OkStatus();
+}
+
+}  // namespace consilium::researcher

@@ -1,0 +1,30 @@
+#pragma once
+
+// The commands of the researcher's program about plans and runs. Each prints its result to standard
+// output.
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/file.h"
+#include "common/base/ids.h"
+
+namespace consilium::researcher {
+
+struct CommandOptions {
+  fs::path state;  // the researcher's identity
+  bool json = false;
+};
+
+absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
+                          const std::string& token);
+absl::Status PlanCheckCommand(const CommandOptions& options, const std::string& file);
+absl::Status SubmitCommand(const CommandOptions& options, const std::string& file, bool watch);
+// A broken connection is taken up again where it stopped, for as long as it takes. kAborted when
+// the run failed.
+absl::Status WatchCommand(const CommandOptions& options, const RunId& run);
+absl::Status StopCommand(const CommandOptions& options, const RunId& run);
+absl::Status ListRunsCommand(const CommandOptions& options);
+absl::Status ShowRunCommand(const CommandOptions& options, const RunId& run);
+
+}  // namespace consilium::researcher

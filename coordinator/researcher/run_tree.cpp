@@ -1,0 +1,206 @@
+#include "coordinator/researcher/run_tree.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "common/base/text.h"
+
+namespace consilium::researcher {
+namespace {
+
+using wire::RunEvent;
+using wire::RunEventKind;
+
+constexpr int kLabelWidth = 20;
+
+double Value(const RunEvent& event, const std::string& key) {
+  const auto found = event.values.find(key);
+  return found == event.values.end() ? 0 : found->second;
+}
+
+bool Has(const RunEvent& event, const std::string& key) { return event.values.contains(key); }
+
+std::string Whole(double number) { return absl::StrFormat("%.0f", number); }
+
+std::string SecondsText(double s) { return ToReadable(FromSeconds(s)); }
+
+std::string Sites(double n) { return n == 1 ? "1 site" : Whole(n) + " sites"; }
+
+}  // namespace
+
+std::string MetricText(const std::map<std::string, double>& values) {
+  const auto get = [&](const char* key) {
+    const auto found = values.find(key);
+    return found == values.end() ? 0.0 : found->second;
+  };
+  if (get("suppressed") != 0) return "too few patients of a class to show (fewer than 10)";
+  if (!values.contains("auroc")) return "no AUROC: one class only";
+  std::string text = absl::StrFormat("AUROC %.3f", get("auroc"));
+  if (values.contains("auroc_low")) {
+    text += absl::StrFormat(" (%.3f to %.3f)", get("auroc_low"), get("auroc_high"));
+  }
+  if (values.contains("positives")) {
+    text += absl::StrFormat("  %.0f positive, %.0f negative", get("positives"), get("negatives"));
+  }
+  return text;
+}
+
+std::string RunTree::Line(const RunEvent& event, std::string_view label, std::string_view text,
+                          bool last) {
+  const bool inside = (round_open_ && event.round == open_round_) || final_open_;
+  std::string line(inside ? "│  " : "");
+  StrAppend(&line, last ? "└─ " : "├─ ", label);
+  if (!text.empty()) {
+    // Both depths line their text up.
+    const int indent = inside ? kLabelWidth : kLabelWidth + 3;
+    const int padding = std::max<int>(2, indent - static_cast<int>(label.size()));
+    StrAppend(&line, std::string(padding, ' '), text);
+  }
+  return line + "\n";
+}
+
+std::string RunTree::CloseRound(const RunEvent& event) {
+  if (!round_open_) return "";
+  std::string parts;
+  const auto part = [&](std::string_view name, Time from, Time to) {
+    if (from == Time{} || to < from) return;
+    StrAppend(&parts, parts.empty() ? "" : ", ", name, " ", ToReadable(to - from));
+  };
+  part("training and upload", opened_, last_update_);
+  part("aggregation", last_update_, aggregated_);
+  part("evaluation", aggregated_, event.time);
+  const std::string text =
+      Line(event, StrCat("took ", ToReadable(event.time - opened_)), parts, /*last=*/true);
+  round_open_ = false;
+  work_.clear();
+  return text;
+}
+
+std::string RunTree::On(const RunEvent& event) {
+  const std::string& site = event.site.value;
+  switch (event.kind) {
+    case RunEventKind::kSubmitted:
+      started_ = event.time;
+      return StrCat("plan ", event.text, "\n");
+    case RunEventKind::kSiteInvited:
+    case RunEventKind::kTaskSent:
+    case RunEventKind::kSiteConnected:
+      return "";
+    case RunEventKind::kSiteAccepted: {
+      std::string text = StrCat(Whole(Value(event, "patients")), " patients, ",
+                                Whole(Value(event, "examples")), " images for training");
+      if (Value(event, "refused_files") > 0) {
+        StrAppend(&text, ", ", Whole(Value(event, "refused_files")), " files refused");
+      }
+      return Line(event, site + " accepted", text);
+    }
+    case RunEventKind::kSiteDeclined:
+      return Line(event, site + " declined", event.text);
+    case RunEventKind::kSiteDisconnected:
+      work_.erase(event.site);
+      return Line(event, site, "connection lost");
+    case RunEventKind::kWaiting:
+      return Line(event, "waiting", event.text);
+    case RunEventKind::kRestarted:
+      return Line(event, "restarted",
+                  event.text.empty() ? "the coordinator came back and goes on" : event.text);
+    case RunEventKind::kRoundOpened: {
+      std::string text;
+      if (event.round == 0) {
+        return Line(event, "first model", "made at one site from the plan's seed");
+      }
+      if (!round_open_ || event.round != open_round_) {
+        round_open_ = false;
+        text = Line(event, StrCat("round ", event.round),
+                    StrCat(Sites(Value(event, "sites")),
+                           Has(event, "parameters")
+                               ? StrCat(", ", Whole(Value(event, "parameters")), " parameters")
+                               : std::string()));
+        opened_ = event.time;
+        last_update_ = aggregated_ = Time{};
+      } else {
+        text = Line(event, StrCat("attempt ", event.attempt), Sites(Value(event, "sites")));
+      }
+      round_open_ = true;
+      open_round_ = event.round;
+      return text;
+    }
+    case RunEventKind::kProgress:
+      work_[event.site] = {event.text, Value(event, "done"), Value(event, "total"),
+                           Value(event, "loss")};
+      return "";
+    case RunEventKind::kUpdateReceived:
+      work_.erase(event.site);
+      last_update_ = event.time;
+      if (event.round == 0) return "";
+      return Line(event, site,
+                  absl::StrFormat("trained %s  loss %.3f  weight %.0f  sent %.1f MB in %s",
+                                  SecondsText(Value(event, "train_seconds")), Value(event, "loss"),
+                                  Value(event, "weight"), Value(event, "bytes") / 1e6,
+                                  SecondsText(Value(event, "upload_seconds"))));
+    case RunEventKind::kContributionLost:
+      work_.erase(event.site);
+      return Line(event, site + " lost", event.text);
+    case RunEventKind::kAggregated:
+      aggregated_ = event.time;
+      work_.clear();
+      return Line(event, "aggregated",
+                  absl::StrFormat("%.0f contributions in %s -> %s", Value(event, "contributions"),
+                                  SecondsText(Value(event, "seconds")), event.text.substr(0, 12)));
+    case RunEventKind::kSiteEvaluated:
+      return Line(event, site, MetricText(event.values));
+    case RunEventKind::kRoundEvaluated: {
+      std::string text = MetricText(event.values);
+      if (Value(event, "best") != 0) text += "  best so far";
+      if (!event.text.empty()) StrAppend(&text, "  ", event.text);
+      if (final_open_) {
+        text = Line(event, "all sites", text, /*last=*/true);
+        final_open_ = false;
+        return text;
+      }
+      text = Line(event, "all sites", text);
+      return text + CloseRound(event);
+    }
+    case RunEventKind::kRoundFailed:
+      return Line(event, "attempt failed", event.text);
+    case RunEventKind::kStopping: {
+      std::string text = CloseRound(event);
+      return text + Line(event, "stopping", event.text);
+    }
+    case RunEventKind::kFinalEvaluation: {
+      const std::string text = Line(event, "final evaluation",
+                                    StrCat(event.text.substr(0, 12), " on every site's test set"));
+      final_open_ = true;
+      return text;
+    }
+    case RunEventKind::kGatePassed:
+    case RunEventKind::kGateFailed: {
+      final_open_ = false;
+      return Line(event, event.kind == RunEventKind::kGatePassed ? "gate passed" : "gate refused",
+                  event.text);
+    }
+    case RunEventKind::kPublished:
+      return Line(event, "published", event.text);
+    case RunEventKind::kEnded: {
+      std::string text = CloseRound(event);
+      final_open_ = false;
+      const double seconds =
+          Has(event, "seconds") ? Value(event, "seconds") : Seconds(event.time - started_);
+      return text + Line(event, "ended", StrCat(event.text, " after ", SecondsText(seconds)),
+                         /*last=*/true);
+    }
+  }
+  return "";
+}
+
+std::string RunTree::StatusLine() const {
+  std::string line;
+  for (const auto& [site, work] : work_) {
+    StrAppend(&line, line.empty() ? "" : "   ", site.value, ": ", work.step);
+    if (work.total > 0) StrAppend(&line, absl::StrFormat(" %.0f%%", 100 * work.done / work.total));
+    if (work.loss > 0) StrAppend(&line, absl::StrFormat(" loss %.3f", work.loss));
+  }
+  return line;
+}
+
+}  // namespace consilium::researcher
