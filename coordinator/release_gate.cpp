@@ -1,0 +1,89 @@
+#include "coordinator/release_gate.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+
+namespace consilium::coordinator {
+namespace {
+
+// Enough digits that two different numbers do not read the same.
+std::pair<std::string, std::string> Readable(double value, double limit) {
+  for (int digits = 3;; ++digits) {
+    std::string a = absl::StrFormat("%.*f", digits, value);
+    std::string b = absl::StrFormat("%.*f", digits, limit);
+    if (a != b || value == limit || digits == 12) return {std::move(a), std::move(b)};
+  }
+}
+
+GateCondition EnoughSites(std::uint32_t minimum,
+                          const std::map<SiteId, metrics::BinarySums>& test) {
+  const std::size_t evaluated = std::count_if(
+      test.begin(), test.end(), [](const auto& site) { return site.second.Count() > 0; });
+  return {StrCat(evaluated, evaluated == 1 ? " site" : " sites", " evaluated it, at least ",
+                 minimum, " must"),
+          evaluated >= minimum};
+}
+
+GateCondition PooledAuroc(double minimum, double at_specificity,
+                          const std::map<SiteId, metrics::BinarySums>& test) {
+  metrics::BinarySums pooled;
+  for (const auto& [site, sums] : test) pooled += sums;
+  if (!metrics::LargeEnoughToShow(pooled)) {
+    return {StrCat("pooled AUROC is not known: the test sets hold fewer than ",
+                   metrics::kSmallCount, " positives or negatives"),
+            false};
+  }
+  const auto result = metrics::Compute(pooled, at_specificity);
+  if (!result.ok()) {
+    return {StrCat("pooled AUROC is not known: ", result.status().message()), false};
+  }
+  const bool met = result->auroc >= minimum;
+  const auto [auroc, limit] = Readable(result->auroc, minimum);
+  return {StrCat("pooled AUROC ", auroc, met ? " is at least " : " is below ", limit), met};
+}
+
+GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, double last,
+                           double maximum_drop, double at_specificity) {
+  const auto result = metrics::Compute(sums, at_specificity);
+  if (!metrics::LargeEnoughToShow(sums) || !result.ok()) {
+    return {StrCat(site.value, " has too few examples to compare by itself: left out"), true};
+  }
+  constexpr double kRounding = 1e-9;
+  const double floor = last - maximum_drop;
+  const bool met = result->auroc >= floor - kRounding;
+  const auto [auroc, limit] = Readable(result->auroc, floor);
+  return {StrCat(site.value, " AUROC ", auroc, met ? " is at least " : " is below ", limit, ", ",
+                 absl::StrFormat("%.3f", maximum_drop), " under the last published model's ",
+                 absl::StrFormat("%.3f", last)),
+          met};
+}
+
+}  // namespace
+
+GateDecision Decide(const plan::Gate& gate, double at_specificity,
+                    const std::map<SiteId, metrics::BinarySums>& test,
+                    const std::map<SiteId, double>& last_published_aurocs) {
+  GateDecision decision;
+  auto& conditions = decision.conditions;
+  conditions.push_back(EnoughSites(gate.minimum_sites, test));
+  conditions.push_back(PooledAuroc(gate.minimum_auroc, at_specificity, test));
+  if (gate.maximum_site_drop) {
+    for (const auto& [site, last] : last_published_aurocs) {
+      const auto sums = test.find(site);
+      if (sums == test.end()) {
+        conditions.push_back(
+            {StrCat(site.value, " did not evaluate it, so it is not compared: left out"), true});
+        continue;
+      }
+      conditions.push_back(
+          NotMuchWorse(site, sums->second, last, *gate.maximum_site_drop, at_specificity));
+    }
+  }
+  decision.passed = std::all_of(conditions.begin(), conditions.end(),
+                                [](const GateCondition& condition) { return condition.met; });
+  return decision;
+}
+
+}  // namespace consilium::coordinator

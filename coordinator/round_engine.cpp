@@ -1,0 +1,367 @@
+// The engine's frame: how it starts, takes events, and decides that a phase is over. What happens
+// in a training attempt is in round_engine_training.cpp, evaluation and the end in
+// round_engine_evaluation.cpp.
+
+#include "coordinator/round_engine.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+
+namespace consilium::coordinator {
+
+using wire::RunEventKind;
+
+RoundEngine::RoundEngine(plan::Plan plan, RunState state, PublishedAurocs last_published)
+    : plan_(std::move(plan)),
+      state_(std::move(state)),
+      last_published_(std::move(last_published)) {}
+
+std::vector<Action> RoundEngine::Start(const std::set<SiteId>& enrolled,
+                                       const std::set<SiteId>& connected, Time now) {
+  now_ = now;
+  if (ended()) return {};
+  const bool restarted = state_.started != Time{};
+  if (restarted) {
+    Note(RunEventKind::kRestarted);
+  } else {
+    state_.started = now;
+  }
+  for (const SiteId& site : enrolled) {
+    if (InCohort(site)) state_.participants.try_emplace(site);
+  }
+  for (const SiteId& site : plan_.cohort.sites) state_.participants.try_emplace(site);
+  for (const SiteId& site : Accepted()) absent_since_[site] = now;
+  for (const SiteId& site : connected) {
+    if (!InCohort(site)) continue;
+    connected_.insert(site);
+    absent_since_.erase(site);
+    state_.participants.try_emplace(site);
+  }
+  for (const SiteId& site : connected_) InviteSite(site);
+  if (state_.phase == Phase::kAggregating) state_.phase = Phase::kTraining;  // the sum is gone
+  if (state_.phase == Phase::kEvaluating) {
+    OpenEvaluation(state_.round, plan_.cohort.minimum_sites);
+  } else if (state_.phase == Phase::kFinalEvaluation) {
+    OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
+  }
+  CheckTimes();
+  return Finish();
+}
+
+std::vector<Action> RoundEngine::On(const Event& event, Time now) {
+  now_ = std::max(now_, now);  // a clock set back does not take the run with it
+  if (ended()) {
+    if (const auto* back = std::get_if<SiteConnected>(&event); back != nullptr && ended_message_) {
+      if (state_.participants.contains(back->site)) return {Send{back->site, *ended_message_}};
+    }
+    return {};
+  }
+  // First the time, then the event: what comes after the deadline is late even when nobody woke us.
+  CheckTimes();
+  while (!ended() && Settle()) {
+  }
+  if (!ended()) std::visit([this](const auto& e) { Handle(e); }, event);
+  return Finish();
+}
+
+std::vector<Action> RoundEngine::Finish() {
+  while (!ended() && Settle()) {
+  }
+  if (!ended()) {
+    const std::string waiting = WaitingFor();
+    if (waiting != waiting_ && !waiting.empty()) Note(RunEventKind::kWaiting, waiting);
+    waiting_ = waiting;
+    const std::optional<Time> wake = NextWake();
+    if (wake && wake != wake_) actions_.push_back(WakeAt{*wake});
+    wake_ = wake;
+  }
+  return std::exchange(actions_, {});
+}
+
+bool RoundEngine::Settle() {
+  switch (state_.phase) {
+    case Phase::kInviting:
+      return SettleInviting();
+    case Phase::kInitialModel:
+      return SettleInitialModel();
+    case Phase::kTraining:
+      return SettleTraining();
+    case Phase::kEvaluating:
+    case Phase::kFinalEvaluation:
+      return SettleEvaluation();
+    case Phase::kAggregating:
+    case Phase::kEnded:
+      return false;
+  }
+  return false;
+}
+
+void RoundEngine::CheckTimes() {
+  if (const auto end = WallTimeEnd(); end && now_ >= *end) {
+    RequestStop(
+        StrCat("the wall time of ", ToReadable(FromSeconds(*plan_.stop.wall_time_s)), " is over"));
+  }
+  if (ended()) return;
+  if (aggregate_again_ && now_ >= *aggregate_again_) {
+    aggregate_again_.reset();
+    CloseAttempt();
+  }
+  if (work_ && state_.phase != Phase::kAggregating && now_ >= work_->deadline) OnDeadline();
+}
+
+// ---- sites come and go
+
+void RoundEngine::Handle(const SiteConnected& event) {
+  const SiteId& site = event.site;
+  if (!InCohort(site)) return;
+  const bool was_connected = !connected_.insert(site).second;
+  absent_since_.erase(site);
+  const InviteState invite = state_.participants[site].invite;
+  if (!was_connected) Note(RunEventKind::kSiteConnected, {}, {}, site);
+  InviteSite(site);  // again when it has accepted: it may have come back without its memory
+  if (invite != InviteState::kAccepted) return;
+  if (const auto closing = closings_.find(site); closing != closings_.end()) {
+    SendTo(site, closing->second);
+  }
+  if (!work_) return;
+  if (Evaluating()) {
+    JoinEvaluation(site);
+  } else if (const auto task = work_->tasks.find(site);
+             task != work_->tasks.end() && task->second.state == TaskState::kOpen) {
+    SendTask(site, task->second);
+  }
+}
+
+void RoundEngine::Handle(const SiteDisconnected& event) {
+  if (connected_.erase(event.site) == 0) return;
+  absent_since_[event.site] = now_;
+  Note(RunEventKind::kSiteDisconnected, {}, {}, event.site);
+}
+
+void RoundEngine::InviteSite(const SiteId& site) {
+  Participant& participant = state_.participants[site];
+  if (participant.invite == InviteState::kDeclined) return;
+  if (participant.invite == InviteState::kNotInvited) {
+    participant.invite = InviteState::kInvited;
+    Note(RunEventKind::kSiteInvited, {}, {}, site);
+  }
+  SendTo(site, wire::Invite{state_.run, {}});
+}
+
+void RoundEngine::Handle(const InviteAnswered& event) {
+  const auto found = state_.participants.find(event.site);
+  if (found == state_.participants.end() || event.answer.run != state_.run) return;
+  Participant& participant = found->second;
+  const bool had_accepted = participant.invite == InviteState::kAccepted;
+  if (participant.invite != InviteState::kInvited && !had_accepted) return;
+
+  Participant answered = participant;
+  answered.train_patients = event.answer.train_patients;
+  answered.train_examples = event.answer.train_examples;
+  answered.refused_files = event.answer.refused_files;
+  std::string reason = event.answer.reason;
+  if (event.answer.accepted && Weight(answered) <= 0) {
+    reason = "it accepted without anything to train on";
+  } else if (event.answer.accepted) {
+    answered.invite = InviteState::kAccepted;
+    const bool news = !had_accepted || answered.train_examples != participant.train_examples ||
+                      answered.train_patients != participant.train_patients ||
+                      answered.refused_files != participant.refused_files;
+    participant = answered;  // its new weight counts from the next attempt on
+    if (news) {
+      Note(RunEventKind::kSiteAccepted, {},
+           {{"patients", answered.train_patients},
+            {"examples", answered.train_examples},
+            {"refused_files", answered.refused_files}},
+           event.site);
+    }
+    if (!had_accepted && work_ && Evaluating()) JoinEvaluation(event.site);
+    return;
+  }
+  participant.invite = InviteState::kDeclined;
+  participant.decline_reason = reason;
+  Note(RunEventKind::kSiteDeclined, reason, {}, event.site);
+  if (!had_accepted || !work_ || state_.phase == Phase::kAggregating) return;
+  const auto task = work_->tasks.find(event.site);
+  if (task != work_->tasks.end() && task->second.state == TaskState::kOpen) {
+    Lose(event.site, task->second, StrCat("it left the run: ", reason));
+  }
+}
+
+void RoundEngine::Handle(const SiteTaskFailed& event) {
+  if (Task* task = OpenTask(event.site, event.key)) Lose(event.site, *task, event.reason);
+}
+
+void RoundEngine::Handle(const StopRequested& event) {
+  stop_was_requested_ = true;
+  RequestStop(StrCat("stop requested by ", event.by));
+}
+
+void RoundEngine::Handle(const TimeCame&) {
+  wake_.reset();  // that timer is spent: the next one is armed anew
+}
+
+bool RoundEngine::SettleInviting() {
+  const std::size_t minimum = plan_.cohort.minimum_sites;
+  std::size_t possible = 0, declined = 0, unanswered = 0;
+  std::string reasons;
+  for (const auto& [site, participant] : state_.participants) {
+    if (participant.invite == InviteState::kDeclined) {
+      ++declined;
+      StrAppend(&reasons, reasons.empty() ? "" : "; ", site.value, ": ",
+                participant.decline_reason);
+    } else {
+      ++possible;
+    }
+    unanswered += participant.invite == InviteState::kInvited && Connected(site);
+  }
+  if (declined > 0 && possible < minimum) {
+    End(true,
+        StrCat("only ", possible, " of the ", possible + declined,
+               " sites can take part, and the plan needs ", minimum, "; declined: ", reasons));
+    return true;
+  }
+  if (AcceptedAndConnected() < minimum) {
+    enough_since_.reset();
+    return false;
+  }
+  if (!enough_since_) enough_since_ = now_;
+  // The others get a moment to answer, so that they need not wait for the second round.
+  const Time patience_ends = *enough_since_ + FromSeconds(plan_.cohort.absence_grace_s);
+  if (unanswered > 0 && now_ < patience_ends) return false;
+  if (plan_.model.initial) {
+    state_.base = plan_.model.initial;
+    OpenRound(1);
+  } else {
+    state_.phase = Phase::kInitialModel;
+    state_.round = 0;
+    state_.attempt = 0;
+  }
+  return true;
+}
+
+// ---- what the phases share
+
+void RoundEngine::OnDeadline() {
+  const std::string reason =
+      StrCat("it did not deliver by the deadline, ", ToRfc3339(work_->deadline));
+  for (auto& [site, task] : work_->tasks) {
+    if (task.state == TaskState::kOpen) Lose(site, task, reason);
+  }
+}
+
+RoundEngine::Task* RoundEngine::OpenTask(const SiteId& site, const AttemptKey& key) {
+  if (!work_ || work_->key != key) return nullptr;
+  const auto task = work_->tasks.find(site);
+  if (task == work_->tasks.end()) return nullptr;
+  return task->second.sent && task->second.state == TaskState::kOpen ? &task->second : nullptr;
+}
+
+// A site whose grace is over is lost when the work can be done without it.
+bool RoundEngine::LoseAbsent() {
+  bool lost = false;
+  for (auto& [site, task] : work_->tasks) {
+    if (task.state != TaskState::kOpen) continue;
+    const std::optional<Time> until = AbsentUntil(site);
+    const bool others_suffice = Present() >= work_->needed ||
+                                state_.phase == Phase::kInitialModel ||
+                                (state_.phase == Phase::kEvaluating && !state_.stop_reason.empty());
+    if (!until || now_ < *until || !others_suffice) continue;
+    Lose(site, task,
+         StrCat("its connection was lost and did not come back within ",
+                ToReadable(FromSeconds(plan_.cohort.absence_grace_s))));
+    lost = true;
+  }
+  return lost;
+}
+
+void RoundEngine::Lose(const SiteId& site, Task& task, const std::string& reason) {
+  CONSILIUM_CHECK(task.state == TaskState::kOpen);
+  task.state = TaskState::kLost;
+  task.reason = reason;
+  if (Evaluating()) {
+    if (task.sent) {
+      Note(RunEventKind::kContributionLost, StrCat("not in the evaluation: ", reason), {}, site);
+    }
+    return;
+  }
+  actions_.push_back(DropContribution{site, work_->key});
+  Note(RunEventKind::kContributionLost, reason, {}, site);
+  CloseFor(site, false, reason);
+}
+
+void RoundEngine::SendTo(const SiteId& site, wire::ToSite message) {
+  if (Connected(site)) actions_.push_back(Send{site, std::move(message)});
+}
+
+void RoundEngine::Note(RunEventKind kind, std::string text, std::map<std::string, double> values,
+                       const SiteId& site) {
+  wire::RunEvent event;
+  event.time = now_;
+  event.kind = kind;
+  event.round = state_.phase == Phase::kFinalEvaluation ? state_.best_round : state_.round;
+  event.attempt = Evaluating() ? 0 : state_.attempt;
+  event.site = site;
+  event.text = std::move(text);
+  event.values = std::move(values);
+  actions_.push_back(Record{std::move(event)});
+}
+
+bool RoundEngine::InCohort(const SiteId& site) const {
+  const auto& sites = plan_.cohort.sites;
+  return sites.empty() || std::find(sites.begin(), sites.end(), site) != sites.end();
+}
+
+bool RoundEngine::Evaluating() const {
+  return state_.phase == Phase::kEvaluating || state_.phase == Phase::kFinalEvaluation;
+}
+
+std::optional<Time> RoundEngine::AbsentUntil(const SiteId& site) const {
+  if (Connected(site)) return std::nullopt;
+  const auto since = absent_since_.find(site);
+  return (since == absent_since_.end() ? state_.started : since->second) +
+         FromSeconds(plan_.cohort.absence_grace_s);
+}
+
+std::size_t RoundEngine::Count(TaskState state) const {
+  return std::count_if(work_->tasks.begin(), work_->tasks.end(),
+                       [state](const auto& task) { return task.second.state == state; });
+}
+
+std::size_t RoundEngine::Present() const {
+  return std::count_if(work_->tasks.begin(), work_->tasks.end(), [this](const auto& entry) {
+    const TaskState state = entry.second.state;
+    return state == TaskState::kDone || (state == TaskState::kOpen && Connected(entry.first));
+  });
+}
+
+std::vector<SiteId> RoundEngine::Accepted() const {
+  std::vector<SiteId> sites;
+  for (const auto& [site, participant] : state_.participants) {
+    if (participant.invite == InviteState::kAccepted) sites.push_back(site);
+  }
+  return sites;
+}
+
+std::size_t RoundEngine::AcceptedAndConnected() const {
+  const std::vector<SiteId> accepted = Accepted();
+  return std::count_if(accepted.begin(), accepted.end(),
+                       [this](const SiteId& site) { return Connected(site); });
+}
+
+double RoundEngine::Weight(const Participant& participant) const {
+  switch (plan_.aggregation.weight) {
+    case plan::WeightRule::kExamples:
+      return static_cast<double>(participant.train_examples);
+    case plan::WeightRule::kPatients:
+      return static_cast<double>(participant.train_patients);
+    case plan::WeightRule::kEqual:
+      return participant.train_examples > 0 ? 1 : 0;
+  }
+  return 0;
+}
+
+}  // namespace consilium::coordinator

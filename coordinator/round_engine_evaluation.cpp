@@ -1,0 +1,302 @@
+// Evaluation of the candidates, the stop conditions, the gate and the end.
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+#include "common/metrics/json.h"
+#include "coordinator/release_gate.h"
+#include "coordinator/round_engine.h"
+
+namespace consilium::coordinator {
+namespace {
+
+using wire::RunEventKind;
+
+std::map<std::string, double> ValuesOf(const metrics::BinaryMetrics& metrics, bool with_counts) {
+  std::map<std::string, double> values = {{"auroc", metrics.auroc},
+                                          {"auroc_low", metrics.auroc_95.low},
+                                          {"auroc_high", metrics.auroc_95.high}};
+  if (with_counts) {
+    values["positives"] = static_cast<double>(metrics.positives);
+    values["negatives"] = static_cast<double>(metrics.negatives);
+    values["patients"] = static_cast<double>(metrics.patients);
+  }
+  return values;
+}
+
+}  // namespace
+
+void RoundEngine::OpenEvaluation(std::uint32_t round, std::size_t needed) {
+  work_ = Work{
+      {state_.run, round, 0}, now_, now_ + FromSeconds(plan_.cohort.round_deadline_s), needed, {}};
+  for (const SiteId& site : Accepted()) {
+    Task& task = work_->tasks[site];
+    if (state_.evaluations.contains(site)) {
+      task.state = TaskState::kDone;  // from before a restart
+      task.sent = true;
+    } else {
+      SendTask(site, task);
+    }
+  }
+}
+
+void RoundEngine::JoinEvaluation(const SiteId& site) {
+  Task& task = work_->tasks[site];
+  if (task.state == TaskState::kDone) return;
+  task.state = TaskState::kOpen;
+  SendTask(site, task);
+}
+
+void RoundEngine::Handle(const EvaluationArrived& event) {
+  if (!Evaluating()) return;
+  const wire::EvaluationReport& report = event.report;
+  const auto split = state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
+                                                        : wire::EvaluationSplit::kTest;
+  if (report.run != state_.run || report.round != work_->key.round ||
+      report.model != *state_.candidate || report.split != split) {
+    return;
+  }
+  const auto found = work_->tasks.find(event.site);
+  if (found == work_->tasks.end() || !found->second.sent) return;
+  if (found->second.state == TaskState::kDone) return;
+  found->second.state = TaskState::kDone;
+  state_.evaluations[event.site] = report.sums;
+  actions_.push_back(StoreEvaluation{event.site, report});
+
+  std::map<std::string, double> values;
+  const auto metrics = metrics::Compute(report.sums, plan_.evaluation.at_specificity);
+  if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) {
+    values = ValuesOf(*metrics, true);
+  } else {
+    values["suppressed"] = 1;
+  }
+  values["seconds"] = report.seconds;
+  if (split == wire::EvaluationSplit::kTest) values["test"] = 1;
+  Note(RunEventKind::kSiteEvaluated, {}, std::move(values), event.site);
+}
+
+bool RoundEngine::SettleEvaluation() {
+  LoseAbsent();
+  if (Count(TaskState::kOpen) > 0) return false;
+  FinishEvaluation();
+  return true;
+}
+
+void RoundEngine::FinishEvaluation() {
+  if (state_.phase == Phase::kFinalEvaluation) {
+    JudgeBest();
+  } else {
+    JudgeCandidate();
+  }
+}
+
+void RoundEngine::JudgeCandidate() {
+  const double seconds = Seconds(now_ - work_->opened);
+  double auroc = 0;
+  if (state_.evaluations.size() < work_->needed) {
+    Note(RunEventKind::kRoundEvaluated,
+         StrCat("only ", state_.evaluations.size(), " of the ", work_->needed,
+                " sites that are needed evaluated the candidate: it cannot be the best"),
+         {{"seconds", seconds}, {"best", 0}});
+  } else {
+    metrics::BinarySums pooled;
+    for (const auto& [site, sums] : state_.evaluations) pooled += sums;
+    const auto metrics = metrics::Compute(pooled, plan_.evaluation.at_specificity);
+    std::map<std::string, double> values;
+    std::string text;
+    bool better = false;
+    if (!metrics.ok()) {
+      text = StrCat("the pooled AUROC cannot be computed: ", metrics.status().message());
+      values["suppressed"] = 1;
+    } else {
+      auroc = metrics->auroc;
+      better = !state_.best || auroc > state_.best_auroc;
+      values = metrics::LargeEnoughToShow(pooled)
+                   ? ValuesOf(*metrics, metrics::PooledCountsCanBeShown(state_.evaluations))
+                   : std::map<std::string, double>{{"suppressed", 1}};
+    }
+    if (better) {
+      state_.best = state_.candidate;
+      state_.best_round = state_.round;
+      state_.best_auroc = auroc;
+    }
+    values["best"] = better ? 1 : 0;
+    values["seconds"] = seconds;
+    Note(RunEventKind::kRoundEvaluated, std::move(text), std::move(values));
+  }
+  work_.reset();
+  if (state_.stop_reason.empty()) {
+    state_.stop_reason = StopCondition(auroc);
+    if (!state_.stop_reason.empty()) Note(RunEventKind::kStopping, state_.stop_reason);
+  }
+  if (!state_.stop_reason.empty()) {
+    BeginFinalEvaluation();
+    return;
+  }
+  state_.base = state_.candidate;
+  OpenRound(state_.round + 1);
+}
+
+std::string RoundEngine::StopCondition(double auroc) const {
+  const plan::Stop& stop = plan_.stop;
+  if (stop.target_auroc && auroc >= *stop.target_auroc) {
+    return absl::StrFormat("the pooled AUROC reached %.3f, the target is %.3f", auroc,
+                           *stop.target_auroc);
+  }
+  if (state_.round >= stop.rounds) return StrCat("all ", stop.rounds, " rounds are done");
+  if (stop.patience && state_.round - state_.best_round >= *stop.patience) {
+    return StrCat(*stop.patience, " rounds without a better pooled AUROC");
+  }
+  return {};
+}
+
+// Training is cut short; a candidate that is being made or evaluated is still judged.
+void RoundEngine::RequestStop(const std::string& reason) {
+  if (!state_.stop_reason.empty()) return;
+  state_.stop_reason = reason;
+  Note(RunEventKind::kStopping, reason);
+  const bool paused = state_.phase == Phase::kAggregating && aggregate_again_.has_value();
+  if (state_.phase == Phase::kEvaluating || (state_.phase == Phase::kAggregating && !paused)) {
+    return;
+  }
+  AbandonAttempt(reason);
+  BeginFinalEvaluation();
+}
+
+void RoundEngine::BeginFinalEvaluation() {
+  if (!state_.best) {
+    End(!stop_was_requested_,
+        StrCat(state_.stop_reason, "; no model was evaluated, so none is published"));
+    return;
+  }
+  state_.phase = Phase::kFinalEvaluation;
+  state_.candidate = state_.best;
+  state_.evaluations.clear();
+  Note(RunEventKind::kFinalEvaluation, state_.best->Hex());
+  OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
+}
+
+void RoundEngine::JudgeBest() {
+  const GateDecision decision =
+      Decide(plan_.gate, plan_.evaluation.at_specificity, state_.evaluations, last_published_);
+  std::string text, unmet;
+  for (const GateCondition& condition : decision.conditions) {
+    StrAppend(&text, text.empty() ? "" : "; ", condition.text);
+    if (!condition.met) StrAppend(&unmet, unmet.empty() ? "" : "; ", condition.text);
+  }
+  work_.reset();
+  if (!decision.passed) {
+    Note(RunEventKind::kGateFailed, text);
+    End(false, StrCat("not published: ", unmet));
+    return;
+  }
+  Note(RunEventKind::kGatePassed, text);
+  actions_.push_back(Publish{*state_.best, state_.best_round});
+  Note(RunEventKind::kPublished, state_.best->Hex());
+  End(false, StrCat("published the model of round ", state_.best_round), state_.best);
+}
+
+void RoundEngine::End(bool failed, const std::string& outcome, std::optional<ModelId> published) {
+  work_.reset();
+  Note(RunEventKind::kEnded, outcome,
+       {{"published", published ? 1 : 0},
+        {"failed", failed ? 1 : 0},
+        {"seconds", Seconds(now_ - state_.started)}});
+  state_.phase = Phase::kEnded;
+  ended_message_ = wire::RunEnded{state_.run, outcome, published};
+  for (const auto& [site, participant] : state_.participants) {
+    if (participant.invite != InviteState::kNotInvited) SendTo(site, *ended_message_);
+  }
+  actions_.push_back(EndRun{failed, outcome});
+}
+
+// ---- what it waits for, and until when
+
+std::optional<Time> RoundEngine::WallTimeEnd() const {
+  if (!plan_.stop.wall_time_s || !state_.stop_reason.empty()) return std::nullopt;
+  return state_.started + FromSeconds(*plan_.stop.wall_time_s);
+}
+
+std::optional<Time> RoundEngine::NextWake() const {
+  std::optional<Time> next;
+  const auto at = [&](std::optional<Time> time) {
+    if (time && *time > now_ && (!next || *time < *next)) next = time;
+  };
+  at(WallTimeEnd());
+  at(aggregate_again_);
+  const Duration grace = FromSeconds(plan_.cohort.absence_grace_s);
+  if (state_.phase == Phase::kInviting && enough_since_) at(*enough_since_ + grace);
+  if (work_ && state_.phase != Phase::kAggregating) {
+    at(work_->deadline);
+    for (const auto& [site, task] : work_->tasks) {
+      if (task.state == TaskState::kOpen) at(AbsentUntil(site));
+    }
+  }
+  return next;
+}
+
+std::string RoundEngine::WaitingFor() const {
+  switch (state_.phase) {
+    case Phase::kInviting:
+      return WaitingForSites(StrCat("for ", plan_.cohort.minimum_sites,
+                                    " sites to accept the plan (", AcceptedAndConnected(),
+                                    " did)"));
+    case Phase::kInitialModel:
+      if (!work_) return WaitingForSites("for a site that can make the first model");
+      break;
+    case Phase::kTraining:
+      if (!work_) {
+        return WaitingForSites(StrCat("for ", plan_.cohort.minimum_sites,
+                                      " sites that accepted to be connected (",
+                                      AcceptedAndConnected(), " are)"));
+      }
+      break;
+    case Phase::kAggregating:
+      if (!aggregate_again_) return {};
+      return StrCat("for the coordinator to be able to make the aggregate: ", aggregate_failure_,
+                    "; next try at ", ToRfc3339(*aggregate_again_));
+    case Phase::kEvaluating:
+    case Phase::kFinalEvaluation:
+      break;
+    case Phase::kEnded:
+      return {};
+  }
+  std::string text;
+  for (const auto& [site, task] : work_->tasks) {
+    if (task.state != TaskState::kOpen || Connected(site)) continue;
+    const Time grace_ends = *AbsentUntil(site);
+    const Time until = grace_ends > now_ ? grace_ends : work_->deadline;
+    StrAppend(&text, text.empty() ? "on " : "; on ", site.value, ", which is not connected, until ",
+              ToRfc3339(until));
+  }
+  return text;
+}
+
+std::string RoundEngine::WaitingForSites(std::string_view what) const {
+  std::string silent, absent, declined;
+  const auto add = [](std::string& list, const SiteId& site) {
+    StrAppend(&list, list.empty() ? "" : ", ", site.value);
+  };
+  for (const auto& [site, participant] : state_.participants) {
+    if (participant.invite == InviteState::kDeclined) {
+      add(declined, site);
+    } else if (!Connected(site)) {
+      add(absent, site);
+    } else if (participant.invite == InviteState::kInvited) {
+      add(silent, site);
+    }
+  }
+  std::string text(what);
+  if (!silent.empty()) StrAppend(&text, "; no answer yet from ", silent);
+  if (!absent.empty()) StrAppend(&text, "; not connected: ", absent);
+  if (!declined.empty()) StrAppend(&text, "; declined: ", declined);
+  if (const auto end = WallTimeEnd()) {
+    StrAppend(&text, "; until ", ToRfc3339(*end), ", when the wall time is over");
+  } else {
+    StrAppend(&text, "; until a stop is requested");
+  }
+  return text;
+}
+
+}  // namespace consilium::coordinator

@@ -1,0 +1,253 @@
+// The first model and the training attempts.
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "coordinator/round_engine.h"
+
+namespace consilium::coordinator {
+namespace {
+
+using wire::RunEventKind;
+
+constexpr std::uint32_t kAttemptsOfARound = 3;
+constexpr Duration kAggregateRetry = std::chrono::seconds(30);
+
+std::uint64_t RoundSeed(std::uint64_t plan_seed, std::uint32_t round) {
+  return SeededRandom(plan_seed, StrCat("round ", round))();
+}
+
+std::string_view UnitOf(plan::WeightRule rule) {
+  switch (rule) {
+    case plan::WeightRule::kExamples:
+      return " examples it enlisted with";
+    case plan::WeightRule::kPatients:
+      return " patients it enlisted with";
+    case plan::WeightRule::kEqual:
+      return " that every site has under this plan";
+  }
+  return "";
+}
+
+}  // namespace
+
+// ---- the first model
+
+bool RoundEngine::SettleInitialModel() {
+  if (!work_) {
+    AskNextForInitialModel();
+    return work_.has_value() || ended();
+  }
+  LoseAbsent();
+  if (Count(TaskState::kOpen) > 0) return false;
+  // A site that only went away may be asked again when it is back; one that failed may not.
+  const auto& [site, task] = *work_->tasks.begin();
+  if (Connected(site) || now_ >= work_->deadline) tried_.insert(site);
+  Note(RunEventKind::kRoundFailed, StrCat("no first model from ", site.value, ": ", task.reason));
+  actions_.push_back(coordinator::AbandonAttempt{work_->key});
+  work_.reset();
+  return true;
+}
+
+void RoundEngine::AskNextForInitialModel() {
+  const std::vector<SiteId> accepted = Accepted();
+  const auto can_be_asked = [this](const SiteId& site) { return !tried_.contains(site); };
+  if (std::none_of(accepted.begin(), accepted.end(), can_be_asked)) {
+    End(true, "no site could make the first model: each that accepted the plan was asked");
+    return;
+  }
+  const auto next = std::find_if(accepted.begin(), accepted.end(), [&](const SiteId& site) {
+    return can_be_asked(site) && Connected(site);
+  });
+  if (next == accepted.end()) return;
+  work_ = Work{{state_.run, 0, ++state_.attempt},
+               now_,
+               now_ + FromSeconds(plan_.cohort.round_deadline_s),
+               1,
+               {{*next, Task{}}}};
+  actions_.push_back(coordinator::OpenAttempt{work_->key, ModelId{}, {*next}, 1, true});
+  Note(RunEventKind::kRoundOpened, {}, {{"sites", 1}});
+  SendTask(*next, work_->tasks.begin()->second);
+}
+
+void RoundEngine::Handle(const InitialModelReady& event) {
+  if (state_.phase != Phase::kInitialModel || !work_ || work_->key != event.key) return;
+  auto& [site, task] = *work_->tasks.begin();
+  task.state = TaskState::kDone;
+  state_.base = event.model;
+  state_.parameters = event.parameters;
+  CloseFor(site, true, {});
+  Note(RunEventKind::kAggregated, event.model.Hex(),
+       {{"contributions", 1}, {"seconds", Seconds(now_ - work_->opened)}});
+  OpenRound(1);
+}
+
+// ---- attempts
+
+void RoundEngine::OpenRound(std::uint32_t round) {
+  CONSILIUM_CHECK(state_.base.has_value());
+  state_.phase = Phase::kTraining;
+  state_.round = round;
+  state_.attempt = 0;
+  state_.failed_attempts = 0;
+  work_.reset();
+}
+
+bool RoundEngine::SettleTraining() {
+  if (!work_) {
+    if (AcceptedAndConnected() < plan_.cohort.minimum_sites) return false;
+    OpenAttempt();
+    return true;
+  }
+  LoseAbsent();
+  const std::size_t done = Count(TaskState::kDone), open = Count(TaskState::kOpen);
+  if (done + open < work_->needed) {
+    FailAttempt(StrCat(done + open, " of ", work_->tasks.size(), " sites can still deliver, and ",
+                       work_->needed, " are needed"));
+    return true;
+  }
+  if (open > 0) return false;
+  CloseAttempt();
+  return true;
+}
+
+void RoundEngine::OpenAttempt() {
+  work_ = Work{{state_.run, state_.round, ++state_.attempt},
+               now_,
+               now_ + FromSeconds(plan_.cohort.round_deadline_s),
+               plan_.cohort.minimum_sites,
+               {}};
+  std::set<SiteId> sites;
+  double weight_unit = 0;
+  for (const SiteId& site : Accepted()) {
+    // One that went away a moment ago is enlisted too, and asked when it is back within its grace.
+    const std::optional<Time> absent_until = AbsentUntil(site);
+    if (absent_until && now_ >= *absent_until) continue;
+    const double weight = Weight(state_.participants.at(site));
+    work_->tasks[site].weight = weight;
+    weight_unit = std::max(weight_unit, weight);
+    sites.insert(site);
+  }
+  CONSILIUM_CHECK(sites.size() >= work_->needed);
+  std::map<std::string, double> values = {{"sites", sites.size()}};
+  if (state_.parameters > 0) values["parameters"] = static_cast<double>(state_.parameters);
+  actions_.push_back(
+      coordinator::OpenAttempt{work_->key, *state_.base, std::move(sites), weight_unit, false});
+  Note(RunEventKind::kRoundOpened, {}, std::move(values));
+  for (auto& [site, task] : work_->tasks) SendTask(site, task);
+}
+
+void RoundEngine::SendTask(const SiteId& site, Task& task) {
+  if (!Connected(site)) return;
+  const double seconds_left = Seconds(work_->deadline - now_);
+  const bool first_time = !std::exchange(task.sent, true);
+  if (first_time) Note(RunEventKind::kTaskSent, {}, {}, site);
+  if (state_.phase == Phase::kInitialModel) {
+    SendTo(site, wire::MakeInitialModel{work_->key});
+  } else if (state_.phase == Phase::kTraining) {
+    SendTo(site, wire::TrainRequest{work_->key, *state_.base, RoundSeed(plan_.seed, state_.round),
+                                    seconds_left});
+  } else {
+    const auto split = state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
+                                                          : wire::EvaluationSplit::kTest;
+    SendTo(site, wire::EvaluateRequest{state_.run, work_->key.round, *state_.candidate, split,
+                                       seconds_left});
+  }
+}
+
+bool RoundEngine::TakesWeight(const SiteId& site, Task& task, double weight) {
+  if (weight == task.weight) return true;
+  Lose(site, task,
+       absl::StrFormat("weight %.15g differs from the %.15g", weight, task.weight)
+           .append(UnitOf(plan_.aggregation.weight)));
+  return false;
+}
+
+void RoundEngine::Handle(const ContributionStarted& event) {
+  if (state_.phase != Phase::kTraining) return;
+  if (Task* task = OpenTask(event.site, event.key)) TakesWeight(event.site, *task, event.weight);
+}
+
+void RoundEngine::Handle(const ContributionComplete& event) {
+  if (state_.phase != Phase::kTraining) return;
+  Task* task = OpenTask(event.site, event.key);
+  if (task == nullptr || !TakesWeight(event.site, *task, event.weight)) return;
+  task->state = TaskState::kDone;
+  std::map<std::string, double> values = {{"train_seconds", event.train_seconds},
+                                          {"upload_seconds", event.upload_seconds},
+                                          {"bytes", static_cast<double>(event.bytes)},
+                                          {"weight", event.weight}};
+  if (std::isfinite(event.loss)) values["loss"] = event.loss;
+  Note(RunEventKind::kUpdateReceived, {}, std::move(values), event.site);
+}
+
+void RoundEngine::Handle(const ContributionRefused& event) {
+  if (Evaluating()) return;
+  if (Task* task = OpenTask(event.site, event.key)) Lose(event.site, *task, event.reason);
+}
+
+void RoundEngine::CloseAttempt() {
+  std::set<SiteId> counted;
+  for (const auto& [site, task] : work_->tasks) {
+    CONSILIUM_CHECK(task.state != TaskState::kOpen);
+    if (task.state == TaskState::kDone) counted.insert(site);
+  }
+  CONSILIUM_CHECK(counted.size() >= plan_.cohort.minimum_sites);
+  state_.phase = Phase::kAggregating;
+  actions_.push_back(Aggregate{work_->key, std::move(counted)});
+}
+
+void RoundEngine::FailAttempt(const std::string& reason) {
+  AbandonAttempt(reason);
+  Note(RunEventKind::kRoundFailed, reason);
+  if (++state_.failed_attempts < kAttemptsOfARound) return;
+  End(true, StrCat("round ", state_.round, " failed ", kAttemptsOfARound,
+                   " times, the last time because ", reason));
+}
+
+void RoundEngine::AbandonAttempt(const std::string& reason) {
+  if (!work_) return;
+  actions_.push_back(coordinator::AbandonAttempt{work_->key});
+  for (auto& [site, task] : work_->tasks) {
+    if (task.state != TaskState::kLost)
+      CloseFor(site, false, StrCat("the attempt was given up: ", reason));
+  }
+  work_.reset();
+  aggregate_again_.reset();
+}
+
+// Said at once, and again when the site comes back: until it hears this it keeps its update.
+void RoundEngine::CloseFor(const SiteId& site, bool counted, const std::string& reason) {
+  closings_[site] = wire::AttemptClosed{work_->key, counted, reason};
+  SendTo(site, closings_[site]);
+}
+
+void RoundEngine::Handle(const AggregateReady& event) {
+  if (state_.phase != Phase::kAggregating || work_->key != event.key || aggregate_again_) return;
+  const std::size_t counted = Count(TaskState::kDone);
+  for (const auto& [site, task] : work_->tasks) {
+    if (task.state == TaskState::kDone) CloseFor(site, true, {});
+  }
+  Note(RunEventKind::kAggregated, event.candidate.Hex(),
+       {{"contributions", counted}, {"seconds", event.seconds}});
+  state_.phase = Phase::kEvaluating;
+  state_.candidate = event.candidate;
+  state_.evaluations.clear();
+  OpenEvaluation(state_.round, plan_.cohort.minimum_sites);
+}
+
+void RoundEngine::Handle(const AggregateFailed& event) {
+  if (state_.phase != Phase::kAggregating || work_->key != event.key || aggregate_again_) return;
+  if (!state_.stop_reason.empty()) {
+    AbandonAttempt(event.reason);
+    BeginFinalEvaluation();
+    return;
+  }
+  aggregate_failure_ = event.reason;
+  aggregate_again_ = now_ + kAggregateRetry;
+}
+
+}  // namespace consilium::coordinator
