@@ -1,7 +1,8 @@
 #pragma once
 
-// A plan: what to train, written by a researcher as TOML, checked once, and read by every program as these
-// plain structs. The TOML keys are the field names below, in tables named after the structs.
+// A plan: what to train, written by a researcher as TOML, checked once, and read by every program
+// as these plain structs. The TOML keys are the field names below, in tables named after the
+// structs.
 
 #include <cstdint>
 #include <optional>
@@ -19,89 +20,94 @@ enum class Norm { kGroup, kBatch };                // "group", "batch"
 struct Model {  // [model]
   Architecture architecture = Architecture::kSmallCnn;
   Norm norm = Norm::kGroup;
-  std::optional<ModelId> initial;  // start from this model of the coordinator's registry instead of from the seed
+  std::optional<ModelId>
+      initial;  // start from this model of the coordinator's registry instead of from the seed
 };
 
-struct Target {  // [target]
-  std::string name;            // a column of labels.csv; its values are 0 and 1
+struct Target {      // [target]
+  std::string name;  // a column of labels.csv; its values are 0 and 1
 };
 
 struct Data {  // [data]
-  std::vector<std::string> modalities;        // DICOM (0008,0060) values taken, any of: "DX", "CR", "MR" ...
-  std::uint32_t minimum_patients = 1;         // a site with fewer declines
-  double validation_fraction = 0.15;          // of the patients, by a stable hash of the patient
+  std::vector<std::string>
+      modalities;  // DICOM (0008,0060) values taken, any of: "DX", "CR", "MR" ...
+  std::uint32_t minimum_patients = 1;  // a site with fewer declines
+  double validation_fraction = 0.15;   // of the patients, by a stable hash of the patient
   double test_fraction = 0.25;
 };
 
 enum class Intensity { kWindow, kPercentile, kRange };  // "window", "percentile", "range"
 
 // What turns a DICOM image into the network's input. The same at every site.
-struct Preprocessing {  // [preprocessing]
-  std::uint32_t image_size = 64;   // pixels, square, 16 to 1024
+struct Preprocessing {            // [preprocessing]
+  std::uint32_t image_size = 64;  // pixels, square, 16 to 1024
   // kWindow: the image's own VOI window (DICOM PS3.3 C.11.2), else percentiles 0.5 and 99.5;
   // kPercentile: percentiles 0.5 and 99.5 always; kRange: smallest to largest value.
   Intensity intensity = Intensity::kPercentile;
-  double spacing_mm = 0;           // resample to this pixel spacing before the square is cut or padded; 0: fit the
-                                   // longer side to image_size
-  bool standardize = true;         // subtract each image's mean, divide by its deviation
+  double spacing_mm = 0;    // resample to this pixel spacing before the square is cut or padded; 0:
+                            // fit the longer side to image_size
+  bool standardize = true;  // subtract each image's mean, divide by its deviation
 
   bool operator==(const Preprocessing&) const = default;
 };
 
-enum class Optimizer { kSgd, kAdamW };                // "sgd", "adamw"
-enum class Augmentation { kNone, kRadiograph };       // "none", "radiograph"
+enum class Optimizer { kSgd, kAdamW };           // "sgd", "adamw"
+enum class Augmentation { kNone, kRadiograph };  // "none", "radiograph"
 
 struct Training {  // [training]
   std::uint32_t local_epochs = 1;
   std::uint32_t batch_size = 32;
   Optimizer optimizer = Optimizer::kAdamW;
   double learning_rate = 1e-3;
-  double momentum = 0.9;           // sgd only
+  double momentum = 0.9;  // sgd only
   double weight_decay = 1e-4;
-  bool class_weighting = true;     // loss weights inverse to the class counts of the site's training examples
-  // kRadiograph: small rotations, shifts, zooms, brightness and contrast, noise; no flips, which would put the heart
-  // on the wrong side.
+  bool class_weighting =
+      true;  // loss weights inverse to the class counts of the site's training examples
+  // kRadiograph: small rotations, shifts, zooms, brightness and contrast, noise; no flips, which
+  // would put the heart on the wrong side.
   Augmentation augmentation = Augmentation::kRadiograph;
 };
 
-enum class AggregationMethod { kFedAvg, kFedProx };   // "fedavg", "fedprox"
+enum class AggregationMethod { kFedAvg, kFedProx };      // "fedavg", "fedprox"
 enum class WeightRule { kExamples, kPatients, kEqual };  // "examples", "patients", "equal"
 
-struct Aggregation {  // [aggregation]
+struct Aggregation {                                      // [aggregation]
   AggregationMethod method = AggregationMethod::kFedAvg;  // McMahan et al. 2017; Li et al. 2020
-  double proximal_mu = 0.0;        // fedprox: mu/2 |w - w_base|^2 added to each site's loss
+  double proximal_mu = 0.0;  // fedprox: mu/2 |w - w_base|^2 added to each site's loss
   WeightRule weight = WeightRule::kExamples;
   double server_learning_rate = 1.0;  // new = base + rate * mean update
 };
 
-struct Cohort {  // [cohort]
-  std::uint32_t minimum_sites = 2;      // a round never counts on fewer
-  std::vector<SiteId> sites;            // only these are invited; empty: every enrolled site
-  double round_deadline_s = 3600;       // one deadline a round: who has not delivered by then is not counted
-  double absence_grace_s = 60;          // a site that lost its connection is waited for this long
+struct Cohort {                     // [cohort]
+  std::uint32_t minimum_sites = 2;  // a round never counts on fewer
+  std::vector<SiteId> sites;        // only these are invited; empty: every enrolled site
+  double round_deadline_s =
+      3600;  // one deadline a round: who has not delivered by then is not counted
+  double absence_grace_s = 60;  // a site that lost its connection is waited for this long
 };
 
-struct Evaluation {  // [evaluation]
-  double at_specificity = 0.9;     // report the sensitivity at this specificity
+struct Evaluation {             // [evaluation]
+  double at_specificity = 0.9;  // report the sensitivity at this specificity
 };
 
 struct Gate {  // [gate]: what a candidate must show on the sites' test sets to be published
-  double minimum_auroc = 0.5;                       // pooled
-  std::optional<double> maximum_site_drop;          // no site's AUROC may fall this far below the last published model
-  std::uint32_t minimum_sites = 2;                  // that evaluated it
+  double minimum_auroc = 0.5;  // pooled
+  std::optional<double>
+      maximum_site_drop;  // no site's AUROC may fall this far below the last published model
+  std::uint32_t minimum_sites = 2;  // that evaluated it
 };
 
 struct Stop {  // [stop]: whichever comes first
   std::uint32_t rounds = 10;
-  std::optional<std::uint32_t> patience;            // rounds without a better pooled validation AUROC
-  std::optional<double> target_auroc;               // pooled, validation
+  std::optional<std::uint32_t> patience;  // rounds without a better pooled validation AUROC
+  std::optional<double> target_auroc;     // pooled, validation
   std::optional<double> wall_time_s;
 };
 
 struct Plan {
-  std::string name;            // [plan] name: grammar of ids.h
-  std::string description;     // [plan] description
-  std::uint64_t seed = 1;      // [plan] seed
+  std::string name;         // [plan] name: grammar of ids.h
+  std::string description;  // [plan] description
+  std::uint64_t seed = 1;   // [plan] seed
   Model model;
   Target target;
   Data data;
@@ -114,11 +120,13 @@ struct Plan {
   Stop stop;
 };
 
-// Reads and checks a plan. Unknown tables and keys, wrong types, values out of range and impossible combinations are
-// refused: kInvalidArgument with the line, the value and what is allowed; all faults at once, one a line.
+// Reads and checks a plan. Unknown tables and keys, wrong types, values out of range and impossible
+// combinations are refused: kInvalidArgument with the line, the value and what is allowed; all
+// faults at once, one a line.
 absl::StatusOr<Plan> ParsePlan(std::string_view toml);
 
-// The plan as people read it: what will be trained, on what, with whom and until when. Several lines.
+// The plan as people read it: what will be trained, on what, with whom and until when. Several
+// lines.
 std::string Describe(const Plan& plan);
 
 // TOML words of the enums, for messages and reports.

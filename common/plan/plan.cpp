@@ -1,0 +1,141 @@
+#include "common/plan/plan.h"
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "common/base/clock.h"
+#include "common/base/text.h"
+
+namespace consilium::plan {
+namespace {
+
+std::string Network(const Plan& plan) {
+  std::string text = StrCat(Name(plan.model.architecture), " with ", Name(plan.model.norm),
+                            " norm, classifying \"", plan.target.name, "\", starting from ");
+  if (plan.model.initial) {
+    StrAppend(&text, "model ", plan.model.initial->Short());
+  } else {
+    StrAppend(&text, "seed ", plan.seed);
+  }
+  return text;
+}
+
+std::string Patients(const Data& data) {
+  const double training = 1 - data.validation_fraction - data.test_fraction;
+  return absl::StrFormat(
+      "%s images; %d or more patients a site, %.0f %% of them to train on, %.0f %% to validate, "
+      "%.0f %% to test",
+      absl::StrJoin(data.modalities, " and "), data.minimum_patients, 100 * training,
+      100 * data.validation_fraction, 100 * data.test_fraction);
+}
+
+std::string Input(const Preprocessing& p) {
+  std::string text = StrCat(p.image_size, " x ", p.image_size, " pixels, intensity by ",
+                            Name(p.intensity), p.standardize ? ", standardized" : "");
+  if (p.spacing_mm > 0) StrAppend(&text, ", resampled to ", p.spacing_mm, " mm");
+  return text;
+}
+
+std::string Steps(const Training& t) {
+  std::string text =
+      StrCat(t.local_epochs, t.local_epochs == 1 ? " epoch" : " epochs", " a round in batches of ",
+             t.batch_size, ", ", Name(t.optimizer), " at ", t.learning_rate);
+  if (t.optimizer == Optimizer::kSgd) StrAppend(&text, " with momentum ", t.momentum);
+  StrAppend(&text, ", weight decay ", t.weight_decay, ", augmentation ", Name(t.augmentation));
+  if (t.class_weighting) text += ", classes weighted";
+  return text;
+}
+
+std::string Combination(const Aggregation& a) {
+  std::string text = StrCat(Name(a.method), ", weighted by ", Name(a.weight));
+  if (a.method == AggregationMethod::kFedProx) StrAppend(&text, ", mu ", a.proximal_mu);
+  if (a.server_learning_rate != 1) StrAppend(&text, ", server rate ", a.server_learning_rate);
+  return text;
+}
+
+std::string Sites(const Cohort& cohort) {
+  std::string who = "every enrolled site";
+  if (!cohort.sites.empty()) {
+    who = absl::StrJoin(cohort.sites, ", ",
+                        [](std::string* out, const SiteId& site) { *out += site.value; });
+  }
+  return StrCat(cohort.minimum_sites, " or more of ", who, "; a round waits at most ",
+                ToReadable(FromSeconds(cohort.round_deadline_s)), ", and ",
+                ToReadable(FromSeconds(cohort.absence_grace_s)), " for a site that is away");
+}
+
+std::string Release(const Gate& gate) {
+  std::string text = StrCat("with a pooled test AUROC of ", gate.minimum_auroc, " or more at ",
+                            gate.minimum_sites, " or more sites");
+  if (gate.maximum_site_drop) {
+    StrAppend(&text, ", and no site ", *gate.maximum_site_drop, " below the last published model");
+  }
+  return text;
+}
+
+std::string End(const Stop& stop) {
+  std::string text = StrCat(stop.rounds, stop.rounds == 1 ? " round" : " rounds");
+  if (stop.patience)
+    StrAppend(&text, ", or ", *stop.patience, " without a better validation AUROC");
+  if (stop.target_auroc) StrAppend(&text, ", or a validation AUROC of ", *stop.target_auroc);
+  if (stop.wall_time_s) StrAppend(&text, ", or ", ToReadable(FromSeconds(*stop.wall_time_s)));
+  return text;
+}
+
+}  // namespace
+
+std::string Describe(const Plan& plan) {
+  std::string text = StrCat("plan ", plan.name, "\n");
+  if (!plan.description.empty()) StrAppend(&text, plan.description, "\n");
+  const auto line = [&](std::string_view what, const std::string& how) {
+    absl::StrAppendFormat(&text, "  %-12s %s\n", std::string(what), how);
+  };
+  line("model", Network(plan));
+  line("data", Patients(plan.data));
+  line("input", Input(plan.preprocessing));
+  line("training", Steps(plan.training));
+  line("aggregation", Combination(plan.aggregation));
+  line("sites", Sites(plan.cohort));
+  line("published", Release(plan.gate));
+  line("ends after", End(plan.stop));
+  return text;
+}
+
+std::string_view Name(Architecture v) {
+  return v == Architecture::kSmallCnn ? "small_cnn" : "resnet18";
+}
+
+std::string_view Name(Norm v) { return v == Norm::kGroup ? "group" : "batch"; }
+
+std::string_view Name(Intensity v) {
+  switch (v) {
+    case Intensity::kWindow:
+      return "window";
+    case Intensity::kPercentile:
+      return "percentile";
+    case Intensity::kRange:
+      return "range";
+  }
+  return "?";
+}
+
+std::string_view Name(Optimizer v) { return v == Optimizer::kSgd ? "sgd" : "adamw"; }
+
+std::string_view Name(Augmentation v) { return v == Augmentation::kNone ? "none" : "radiograph"; }
+
+std::string_view Name(AggregationMethod v) {
+  return v == AggregationMethod::kFedAvg ? "fedavg" : "fedprox";
+}
+
+std::string_view Name(WeightRule v) {
+  switch (v) {
+    case WeightRule::kExamples:
+      return "examples";
+    case WeightRule::kPatients:
+      return "patients";
+    case WeightRule::kEqual:
+      return "equal";
+  }
+  return "?";
+}
+
+}  // namespace consilium::plan
