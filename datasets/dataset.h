@@ -11,15 +11,15 @@ namespace consilium::datasets {
 
 enum class Split { kTrain, kValidation, kTest };
 
-
-// A split of a site's examples. Immutable and thread-safe after it is made. Order is stable (by a stable hash of the SOP
-// instance UID), so that a seed gives the same batches at every run.
+// A split of a site's examples. Immutable and thread-safe after it is made. Order is stable (by a
+// stable hash of the SOP instance UID), so that a seed gives the same batches at every run.
 class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual std::size_t size() const = 0;
-  virtual std::uint32_t image_size() const = 0;   // pixels of a side
-  // Copies example `index`'s pixels into `out` (image_size^2 floats) and returns its target and patient.
+  virtual std::uint32_t image_size() const = 0;  // pixels of a side
+  // Copies example `index`'s pixels into `out` (image_size^2 floats) and returns its target and
+  // patient.
   struct Label {
     int target = 0;
     std::uint64_t patient = 0;

@@ -1,0 +1,98 @@
+#pragma once
+
+// A site's index of its own images: one SQLite file. Which file holds which instance of which
+// patient, what was refused and why, and the labels. Never leaves the site.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+#include "common/base/progress.h"
+#include "common/storage/database.h"
+#include "datasets/refusal.h"
+
+namespace consilium::datasets {
+
+struct IndexOptions {
+  // Empty: FOLDER/labels.csv where there is one, else the images stay without labels.
+  fs::path labels;
+  unsigned threads = 0;  // 0: one for each processor
+};
+
+struct FileRefusal {
+  std::string path;  // below the folder: shown to the operator, never logged
+  Refused refused;
+};
+
+struct IndexReport {
+  std::uint64_t files = 0;      // in the folder now
+  std::uint64_t read = 0;       // new or changed since the last time
+  std::uint64_t unchanged = 0;  // same size and time of change: not read again
+  std::uint64_t removed = 0;    // gone since the last time
+  std::uint64_t accepted = 0;
+  std::uint64_t patients = 0;        // of the accepted files
+  std::vector<FileRefusal> refused;  // by path
+  std::map<Refusal, std::uint64_t> by_reason;
+
+  bool has_labels = false;
+  std::string label_key;  // name of the key column
+  std::vector<std::string> targets;
+  std::uint64_t labels_without_image =
+      0;  // keys of labels.csv that no accepted image has: a warning
+};
+
+// What a dataset needs to know of an accepted image.
+struct CatalogImage {
+  std::int64_t id = 0;
+  std::string path;  // below the catalog's folder
+  std::string sop_instance_uid, patient_id, modality;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+  int target = 0;  // 0 or 1
+};
+
+// Not thread-safe.
+class Catalog {
+ public:
+  // Opens the catalog or makes an empty one.
+  static absl::StatusOr<Catalog> Open(const fs::path& file);
+
+  // Brings the catalog in line with the folder tree: reads new and changed files on several
+  // threads, drops what is gone, reads the labels anew. Headers and the amount of pixel data are
+  // checked here; whether compressed pixels decode shows when a dataset is first made of them
+  // (SetRefused). Hidden files and the labels file are passed over; links to folders are not
+  // followed. Interrupted (kCancelled), it keeps what it has read. Faults of labels.csv are
+  // kInvalidArgument and leave the labels as they were; a folder that is not there is kNotFound.
+  absl::StatusOr<IndexReport> Index(const fs::path& folder, const IndexOptions& options,
+                                    Progress& progress);
+
+  // The report of the last Index() (its counts of files read and unchanged are 0).
+  absl::StatusOr<IndexReport> Report();
+
+  // The folder that was last indexed; empty when none was.
+  absl::StatusOr<fs::path> Folder();
+  absl::StatusOr<std::vector<std::string>> Targets();
+
+  // Accepted images with a label for `target`, ordered by path. All modalities when `modalities` is
+  // empty.
+  absl::StatusOr<std::vector<CatalogImage>> Images(std::string_view target,
+                                                   const std::vector<std::string>& modalities);
+  // How many files are refused, by reason; with those that have no label for `target` or another
+  // modality.
+  absl::StatusOr<std::map<Refusal, std::uint64_t>> Refusals(
+      std::string_view target, const std::vector<std::string>& modalities);
+
+  // Records that an image which looked sound cannot be used after all, until its file changes.
+  absl::Status SetRefused(std::int64_t image_id, const Refused& refused);
+
+ private:
+  explicit Catalog(storage::Database database) : database_(std::move(database)) {}
+  friend class Indexing;
+  storage::Database database_;
+};
+
+}  // namespace consilium::datasets

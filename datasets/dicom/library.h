@@ -1,0 +1,8 @@
+#pragma once
+
+namespace consilium::datasets::dicom {
+
+// Registers DCMTK's codecs and silences its log, the first time it is called. Thread-safe.
+void InitialiseLibrary();
+
+}  // namespace consilium::datasets::dicom

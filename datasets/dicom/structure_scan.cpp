@@ -1,0 +1,304 @@
+#include "datasets/dicom/structure_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "common/base/text.h"
+
+namespace consilium::datasets::dicom {
+namespace {
+
+constexpr std::uint32_t kUndefined = 0xffffffff;
+constexpr std::uint32_t kItem = Tag(0xfffe, 0xe000);
+constexpr std::uint32_t kItemEnd = Tag(0xfffe, 0xe00d);
+constexpr std::uint32_t kSequenceEnd = Tag(0xfffe, 0xe0dd);
+constexpr std::uint32_t kTransferSyntaxUid = Tag(0x0002, 0x0010);
+constexpr std::uint32_t kPixelData = Tag(0x7fe0, 0x0010);
+constexpr std::uint64_t kPreambleBytes = 128;
+constexpr int kDeepestNesting = 64;
+
+// PS3.5 table 6.2-1.
+constexpr std::string_view kShortVrs =
+    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US";
+constexpr std::string_view kLongVrs = "OB OD OF OL OV OW SQ SV UC UN UR UT UV";
+
+bool Contains(std::string_view list, std::string_view vr) {
+  for (std::size_t i = 0; i + 2 <= list.size(); i += 3) {
+    if (list.substr(i, 2) == vr) return true;
+  }
+  return false;
+}
+
+std::uint16_t Load16(const std::uint8_t* p, bool big_endian) {
+  return static_cast<std::uint16_t>(big_endian ? p[0] << 8 | p[1] : p[1] << 8 | p[0]);
+}
+
+std::uint32_t Load32(const std::uint8_t* p, bool big_endian) {
+  const std::uint32_t first = Load16(p, big_endian), second = Load16(p + 2, big_endian);
+  return big_endian ? first << 16 | second : second << 16 | first;
+}
+
+std::string Show(std::uint32_t tag) {
+  return StrCat("(", absl::Hex(tag >> 16, absl::kZeroPad4), ",",
+                absl::Hex(tag & 0xffff, absl::kZeroPad4), ")");
+}
+
+struct NamedSyntax {
+  std::string_view uid, name;
+};
+
+// In the order of the enum.
+constexpr std::array<NamedSyntax, 11> kSupported = {{
+    {"1.2.840.10008.1.2", "implicit VR little endian"},
+    {"1.2.840.10008.1.2.1", "explicit VR little endian"},
+    {"1.2.840.10008.1.2.2", "explicit VR big endian"},
+    {"1.2.840.10008.1.2.1.99", "deflated explicit VR little endian"},
+    {"1.2.840.10008.1.2.5", "RLE lossless"},
+    {"1.2.840.10008.1.2.4.50", "JPEG baseline"},
+    {"1.2.840.10008.1.2.4.51", "JPEG extended"},
+    {"1.2.840.10008.1.2.4.57", "JPEG lossless"},
+    {"1.2.840.10008.1.2.4.70", "JPEG lossless, selection value 1"},
+    {"1.2.840.10008.1.2.4.80", "JPEG-LS lossless"},
+    {"1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless"},
+}};
+
+constexpr NamedSyntax kKnownUnsupported[] = {
+    {"1.2.840.10008.1.2.4.90", "JPEG 2000 lossless"},
+    {"1.2.840.10008.1.2.4.91", "JPEG 2000"},
+    {"1.2.840.10008.1.2.4.92", "JPEG 2000 part 2 lossless"},
+    {"1.2.840.10008.1.2.4.93", "JPEG 2000 part 2"},
+    {"1.2.840.10008.1.2.4.100", "MPEG-2 main profile"},
+    {"1.2.840.10008.1.2.4.102", "MPEG-4 AVC"},
+    {"1.2.840.10008.1.2.4.107", "HEVC main profile"},
+    {"1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000 lossless"},
+    {"1.2.840.10008.1.2.4.203", "High-Throughput JPEG 2000"},
+};
+
+// The name of an unsupported syntax; never an arbitrary text of the file.
+std::string DescribeUnsupported(std::string_view uid) {
+  for (const auto& [known, name] : kKnownUnsupported) {
+    if (known == uid) return std::string(name);
+  }
+  const bool is_uid = !uid.empty() && uid.size() <= 64 &&
+                      uid.find_first_not_of("0123456789.") == std::string_view::npos;
+  return is_uid ? std::string(uid) : "not a UID";
+}
+
+}  // namespace
+
+std::string_view Uid(TransferSyntax syntax) {
+  return kSupported[static_cast<std::size_t>(syntax)].uid;
+}
+std::string_view Name(TransferSyntax syntax) {
+  return kSupported[static_cast<std::size_t>(syntax)].name;
+}
+
+std::optional<Refused> StructureScan::Run(DataSet& data_set) {
+  StructureScan scan(data_set);
+  std::uint64_t start = 0;
+  const bool sound = scan.ScanFileMeta(&start) &&
+                     (data_set.syntax_ != TransferSyntax::kDeflated || scan.InflateFrom(start)) &&
+                     scan.ScanTopLevel(data_set.syntax_ == TransferSyntax::kDeflated ? 0 : start);
+  if (sound) return std::nullopt;
+  return scan.refused_;
+}
+
+bool StructureScan::Refuse(Refusal reason, std::string detail) {
+  refused_ = Refused{reason, std::move(detail)};
+  return false;
+}
+
+std::nullopt_t StructureScan::Damaged(std::string detail) {
+  Refuse(Refusal::kDamaged, std::move(detail));
+  return std::nullopt;
+}
+
+StructureScan::Encoding StructureScan::encoding() const {
+  return {data_set_.explicit_vr_, data_set_.big_endian()};
+}
+
+bool StructureScan::ScanFileMeta(std::uint64_t* data_set_start) {
+  const std::uint8_t* prefix = data_set_.source_.Peek(kPreambleBytes, 4);
+  if (prefix == nullptr || std::memcmp(prefix, "DICM", 4) != 0) {
+    return Refuse(Refusal::kNotDicom, "");
+  }
+  std::uint64_t at = kPreambleBytes + 4;
+  std::string syntax_uid;
+  while (const std::uint8_t* group = data_set_.source_.Peek(at, 2)) {
+    if (Load16(group, false) != 0x0002) break;
+    const auto head = ReadHead(at, Encoding{});
+    if (!head) return false;
+    if (head->length == kUndefined) {
+      return Refuse(Refusal::kDamaged, StrCat(Show(head->tag), " has no length"));
+    }
+    if (head->tag == kTransferSyntaxUid && head->length <= 66) {
+      const std::uint8_t* uid = data_set_.source_.Peek(head->value, head->length);
+      syntax_uid.assign(reinterpret_cast<const char*>(uid), head->length);
+      while (!syntax_uid.empty() && (syntax_uid.back() == '\0' || syntax_uid.back() == ' ')) {
+        syntax_uid.pop_back();
+      }
+    }
+    at = head->value + head->length;
+  }
+  *data_set_start = at;
+  if (syntax_uid.empty()) {
+    return Refuse(Refusal::kDamaged, "the file meta information names no transfer syntax");
+  }
+  return ChooseSyntax(syntax_uid);
+}
+
+bool StructureScan::ChooseSyntax(std::string_view uid) {
+  for (std::size_t i = 0; i < kSupported.size(); ++i) {
+    if (kSupported[i].uid != uid) continue;
+    data_set_.syntax_ = static_cast<TransferSyntax>(i);
+    data_set_.explicit_vr_ = data_set_.syntax_ != TransferSyntax::kImplicitLittleEndian;
+    return true;
+  }
+  return Refuse(Refusal::kUnsupportedTransferSyntax, DescribeUnsupported(uid));
+}
+
+bool StructureScan::InflateFrom(std::uint64_t start) {
+  const auto deflated = data_set_.source_.Read(start, data_set_.source_.size() - start);
+  if (!deflated) return Refuse(Refusal::kUnreadable, "");
+  auto content = Inflate(*deflated);
+  if (!content.ok()) return Refuse(content.refused().reason, content.refused().detail);
+  data_set_.source_ = ByteSource(*std::move(content));
+  return true;
+}
+
+bool StructureScan::ScanTopLevel(std::uint64_t at) {
+  while (at < data_set_.source_.size()) {
+    const auto head = ReadHead(at, encoding());
+    if (!head) return false;
+    if (head->tag == kPixelData && head->length == kUndefined) {
+      data_set_.encapsulated_ = true;
+      return ScanFragments(head->value);
+    }
+    const auto end = SkipValue(*head, encoding(), 0);
+    if (!end) return false;
+    const Element element{head->tag, head->value, *end - head->value, head->words};
+    if (head->tag == kPixelData) {
+      data_set_.pixels_ = {element};
+      return true;
+    }
+    data_set_.elements_.push_back(element);
+    at = *end;
+  }
+  return true;
+}
+
+bool StructureScan::ScanFragments(std::uint64_t at) {
+  bool offset_table = true;
+  while (true) {
+    const auto head = ReadHead(at, {false, data_set_.big_endian()});
+    if (!head) return false;
+    if (head->tag == kSequenceEnd) return true;
+    if (head->tag != kItem || head->length == kUndefined) {
+      return Refuse(Refusal::kDamaged, "the compressed pixel data is not a row of fragments");
+    }
+    if (!offset_table) data_set_.pixels_.push_back({kItem, head->value, head->length});
+    offset_table = false;
+    at = head->value + head->length;
+  }
+}
+
+std::optional<StructureScan::ElementHead> StructureScan::ReadHead(std::uint64_t at,
+                                                                  Encoding encoding) {
+  const std::uint8_t* bytes = data_set_.source_.Peek(at, 8);
+  if (bytes == nullptr) return Damaged("the file ends within an element");
+  ElementHead head;
+  head.tag = Tag(Load16(bytes, encoding.big_endian), Load16(bytes + 2, encoding.big_endian));
+  const bool delimiter = head.tag >> 16 == 0xfffe;
+  if (!encoding.explicit_vr || delimiter) {
+    head.length = Load32(bytes + 4, encoding.big_endian);
+    head.value = at + 8;
+  } else {
+    const std::string vr(reinterpret_cast<const char*>(bytes + 4), 2);
+    if (Contains(kShortVrs, vr)) {
+      head.length = Load16(bytes + 6, encoding.big_endian);
+      head.value = at + 8;
+    } else if (Contains(kLongVrs, vr)) {
+      bytes = data_set_.source_.Peek(at, 12);
+      if (bytes == nullptr) return Damaged(StrCat("the file ends within ", Show(head.tag)));
+      head.length = Load32(bytes + 8, encoding.big_endian);
+      head.value = at + 12;
+      head.unknown_vr = vr == "UN";
+      head.words = vr == "OW";
+    } else {
+      return Damaged(
+          StrCat(Show(head.tag), " has a value representation that DICOM does not know"));
+    }
+  }
+  const std::uint64_t left = data_set_.source_.size() - head.value;
+  if (head.length != kUndefined && head.length > left) {
+    return Damaged(StrCat(Show(head.tag), " claims ", head.length, " bytes and the file holds ",
+                          left, " more"));
+  }
+  return head;
+}
+
+std::optional<std::uint64_t> StructureScan::SkipValue(const ElementHead& head, Encoding encoding,
+                                                      int depth) {
+  if (head.length != kUndefined) return head.value + head.length;
+  if (head.unknown_vr) encoding = {.explicit_vr = false, .big_endian = false};
+  return SkipSequence(head.value, encoding, depth + 1);
+}
+
+std::optional<std::uint64_t> StructureScan::SkipSequence(std::uint64_t at, Encoding encoding,
+                                                         int depth) {
+  if (depth > kDeepestNesting) {
+    return Damaged(StrCat("sequences nested more than ", kDeepestNesting, " deep"));
+  }
+  while (true) {
+    const auto head = ReadHead(at, encoding);
+    if (!head) return std::nullopt;
+    if (head->tag == kSequenceEnd) return head->value;
+    if (head->tag != kItem) return Damaged("a sequence holds something that is not an item");
+    if (head->length != kUndefined) {
+      at = head->value + head->length;
+    } else if (const auto end = SkipItem(head->value, encoding, depth)) {
+      at = *end;
+    } else {
+      return std::nullopt;
+    }
+  }
+}
+
+std::optional<std::uint64_t> StructureScan::SkipItem(std::uint64_t at, Encoding encoding,
+                                                     int depth) {
+  while (true) {
+    const auto head = ReadHead(at, encoding);
+    if (!head) return std::nullopt;
+    if (head->tag == kItemEnd) return head->value;
+    const auto end = SkipValue(*head, encoding, depth);
+    if (!end) return std::nullopt;
+    at = *end;
+  }
+}
+
+OrRefused<std::vector<Element>> StructureScan::FirstItem(DataSet& data_set,
+                                                         const Element& sequence) {
+  StructureScan scan(data_set);
+  std::vector<Element> elements;
+  if (sequence.length == 0) return elements;
+  const auto item = scan.ReadHead(sequence.offset, scan.encoding());
+  if (item && item->tag == kSequenceEnd) return elements;
+  if (!item || item->tag != kItem) return Refused{Refusal::kDamaged, "a sequence without an item"};
+  const std::uint64_t limit = sequence.offset + sequence.length;
+  const std::uint64_t end = item->length == kUndefined
+                                ? limit
+                                : std::min<std::uint64_t>(limit, item->value + item->length);
+  for (std::uint64_t at = item->value; at < end;) {
+    const auto head = scan.ReadHead(at, scan.encoding());
+    if (!head) return *scan.refused_;
+    if (head->tag == kItemEnd) break;
+    const auto next = scan.SkipValue(*head, scan.encoding(), 1);
+    if (!next) return *scan.refused_;
+    elements.push_back({head->tag, head->value, *next - head->value});
+    at = *next;
+  }
+  return elements;
+}
+
+}  // namespace consilium::datasets::dicom

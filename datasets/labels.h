@@ -1,0 +1,39 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+
+namespace consilium::datasets {
+
+// What the first column of labels.csv identifies.
+enum class LabelKey { kPatient, kStudy, kSeries, kSopInstance };
+// "patient_id", "study_instance_uid", "series_instance_uid", "sop_instance_uid"
+std::string_view ColumnName(LabelKey key);
+
+// A site's labels:
+//   patient_id,opacity,effusion
+//   P0001,1,0
+//   P0002,0,            an empty cell: no label for this target
+// One of the columns is a key (by its name, wherever it stands), each of the others is a target
+// with values 0 and 1.
+struct Labels {
+  using Values = std::map<std::string, int>;  // target -> 0 or 1
+
+  LabelKey key = LabelKey::kPatient;
+  std::vector<std::string> targets;
+  std::map<std::string, Values> values;  // by key
+  std::set<std::string> conflicting;     // keys that come with two different values for one target
+};
+
+// kInvalidArgument with the line and the value, all faults of the cells at once, one a line (at
+// most ten).
+absl::StatusOr<Labels> ParseLabels(std::string_view csv);
+absl::StatusOr<Labels> ReadLabels(const fs::path& path);
+
+}  // namespace consilium::datasets

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace consilium::datasets {
+
+// How many threads `threads` asks for; 0: one for each processor.
+unsigned ThreadCount(unsigned threads);
+
+// Calls body(0) ... body(count - 1), each once, on ThreadCount(threads) threads, in about that
+// order, and waits. Stops handing out work after a body returned false; then returns false. `body`
+// must be thread-safe and not throw.
+bool ParallelFor(std::size_t count, unsigned threads, const std::function<bool(std::size_t)>& body);
+
+}  // namespace consilium::datasets

@@ -1,0 +1,63 @@
+#include "datasets/refusal.h"
+
+#include "common/base/status.h"
+
+namespace consilium::datasets {
+namespace {
+
+struct Words {
+  std::string_view name, phrase;
+};
+
+Words WordsFor(Refusal reason) {
+  switch (reason) {
+    case Refusal::kNone:
+      return {"accepted", "accepted"};
+    case Refusal::kUnreadable:
+      return {"unreadable", "cannot be read"};
+    case Refusal::kNotDicom:
+      return {"not-dicom", "not DICOM"};
+    case Refusal::kDamaged:
+      return {"damaged", "truncated or damaged"};
+    case Refusal::kUnsupportedTransferSyntax:
+      return {"unsupported-transfer-syntax", "unsupported transfer syntax"};
+    case Refusal::kNoPixelData:
+      return {"no-pixel-data", "no pixel data"};
+    case Refusal::kSeveralFrames:
+      return {"several-frames", "several frames where one is wanted"};
+    case Refusal::kColourImage:
+      return {"colour-image", "colour image"};
+    case Refusal::kUnsupportedBits:
+      return {"unsupported-bits", "unsupported bits per pixel"};
+    case Refusal::kMissingSopInstanceUid:
+      return {"missing-sop-instance-uid", "no SOP instance UID"};
+    case Refusal::kMissingPatientId:
+      return {"missing-patient-id", "no patient ID"};
+    case Refusal::kBurnedInAnnotation:
+      return {"burned-in-annotation", "burned-in annotation"};
+    case Refusal::kTooLarge:
+      return {"too-large", "too large"};
+    case Refusal::kUndecodable:
+      return {"undecodable", "pixels cannot be decoded"};
+    case Refusal::kDuplicateInstance:
+      return {"duplicate-instance", "duplicate of another file"};
+    case Refusal::kMissingLabel:
+      return {"missing-label", "missing label"};
+    case Refusal::kConflictingLabels:
+      return {"conflicting-labels", "two different labels for the same key"};
+    case Refusal::kNoPixelSpacing:
+      return {"no-pixel-spacing", "pixel spacing not known"};
+    case Refusal::kUnwantedModality:
+      return {"unwanted-modality", "modality not wanted"};
+    case Refusal::kMissingModality:
+      return {"missing-modality", "no modality"};
+  }
+  CONSILIUM_CHECK(false);
+}
+
+}  // namespace
+
+std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
+std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
+
+}  // namespace consilium::datasets

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace consilium::datasets {
+
+// Why an image file is not used. The numbers are stored in catalogs: append only.
+enum class Refusal {
+  kNone = 0,
+  kUnreadable = 1,  // the system would not let us read it
+  kNotDicom = 2,    // no DICOM file meta information and no data set
+  kDamaged = 3,     // truncated, or its structure contradicts itself
+  kUnsupportedTransferSyntax = 4,
+  kNoPixelData = 5,
+  kSeveralFrames = 6,
+  kColourImage = 7,
+  kUnsupportedBits = 8,  // bits allocated other than 8 or 16, bits stored other than 8 to 16
+  kMissingSopInstanceUid = 9,
+  kMissingPatientId = 10,
+  kBurnedInAnnotation = 11,
+  kTooLarge = 12,
+  kUndecodable = 13,        // the header is sound but the compressed pixels are not
+  kDuplicateInstance = 14,  // another file holds the same SOP instance
+  kMissingLabel = 15,       // labels.csv has nothing for it
+  kConflictingLabels = 16,  // labels.csv has two different values for its key
+  kNoPixelSpacing = 17,  // the plan resamples by millimetres and the file does not say its spacing
+  kUnwantedModality = 18,  // not among the plan's modalities
+  kMissingModality = 19,
+};
+
+// A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
+std::string_view Name(Refusal reason);
+std::string_view Phrase(Refusal reason);
+
+// What a refusal looks like: the reason and, where there is more to say, the value that was wrong.
+// `detail` never holds a patient's data, a UID of an instance or a path.
+struct Refused {
+  Refusal reason = Refusal::kNone;
+  std::string detail;
+};
+
+// A value, or why there is none. Bad images are everyday input and not failures of the program, so
+// they do not travel as Status.
+template <class T>
+class [[nodiscard]] OrRefused {
+ public:
+  OrRefused(T value) : content_(std::move(value)) {}            // NOLINT: implicit like StatusOr
+  OrRefused(Refused refused) : content_(std::move(refused)) {}  // NOLINT
+
+  bool ok() const { return std::holds_alternative<T>(content_); }
+  const Refused& refused() const { return std::get<Refused>(content_); }
+  T& operator*() { return std::get<T>(content_); }
+  const T& operator*() const { return std::get<T>(content_); }
+  T* operator->() { return &**this; }
+  const T* operator->() const { return &**this; }
+
+ private:
+  std::variant<T, Refused> content_;
+};
+
+}  // namespace consilium::datasets
