@@ -1,0 +1,53 @@
+#pragma once
+
+// The two things an agent works with, as interfaces: the network (torch_learner.h in production)
+// and the hospital's images (catalog_data.h). Tests, benchmarks and the simulation bring their own.
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "common/base/progress.h"
+#include "common/metrics/binary_metrics.h"
+#include "common/model/model_state.h"
+#include "common/plan/plan.h"
+#include "datasets/dataset.h"
+#include "site_agent/learning/trainer.h"
+
+namespace consilium::site_agent {
+
+// Called by one thread at a time. Contracts as in learning/trainer.h; kCancelled as soon as
+// progress.Cancelled().
+class Learner {
+ public:
+  virtual ~Learner() = default;
+  virtual absl::StatusOr<ModelState> InitialModel(const plan::Plan& plan) = 0;
+  virtual absl::StatusOr<learning::TrainResult> Train(const ModelState& base,
+                                                      const datasets::Dataset& data,
+                                                      const learning::TrainTask& task,
+                                                      Progress& progress) = 0;
+  virtual absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model,
+                                                       const plan::Plan& plan,
+                                                       const datasets::Dataset& data,
+                                                       Progress& progress) = 0;
+};
+
+// What a plan would find here.
+struct DataOffer {
+  datasets::SplitCounts train;
+  std::uint64_t refused_files = 0;
+};
+
+// The site's own images. Thread-safe.
+class LocalData {
+ public:
+  virtual ~LocalData() = default;
+  // Quick: nothing is decoded. kFailedPrecondition when there are no labels for the plan's target.
+  virtual absl::StatusOr<DataOffer> Count(const plan::Plan& plan) = 0;
+  // A split, preprocessed as the plan asks.
+  virtual absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
+                                                                        datasets::Split split,
+                                                                        Progress& progress) = 0;
+};
+
+}  // namespace consilium::site_agent

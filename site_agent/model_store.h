@@ -1,0 +1,41 @@
+#pragma once
+
+// The models a site has downloaded, as safetensors files named by their SHA-256, in a folder that
+// is kept small. A file is used only after its hash was checked by this process. Downloads go on
+// where a broken one stopped. Not thread-safe.
+
+#include <cstddef>
+#include <set>
+#include <stop_token>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+#include "common/base/ids.h"
+#include "site_agent/coordinator_channel.h"
+
+namespace consilium::site_agent {
+
+class ModelStore {
+ public:
+  // All but the `keep` newest models are removed when another one comes.
+  ModelStore(fs::path folder, std::size_t keep) : folder_(std::move(folder)), keep_(keep) {}
+
+  // Where the model lies, downloaded first unless it is there. kDataLoss when what the coordinator
+  // sends is not the model (asked for twice); else the channel's errors, and the call may be
+  // repeated.
+  absl::StatusOr<fs::path> Fetch(CoordinatorChannel& channel, const ModelId& model,
+                                 std::stop_token stop);
+
+ private:
+  fs::path PathOf(const ModelId& model) const;
+  // Whether the file is there and is the model; one that is not is removed.
+  bool Holds(const ModelId& model);
+  absl::Status Download(CoordinatorChannel& channel, const ModelId& model, std::stop_token stop);
+  void Prune(const ModelId& newest);
+
+  const fs::path folder_;
+  const std::size_t keep_;
+  std::set<ModelId> checked_;
+};
+
+}  // namespace consilium::site_agent

@@ -1,0 +1,111 @@
+#include "site_agent/policy.h"
+
+#include <algorithm>
+
+#include <toml++/toml.h>
+
+#include "common/base/status.h"
+
+namespace consilium::site_agent {
+namespace {
+
+using Words = std::optional<std::vector<std::string>>;
+
+absl::Status Refuse(const toml::node& node, std::string_view key, std::string_view allowed) {
+  return absl::InvalidArgumentError(
+      StrCat("policy.toml line ", node.source().begin.line, ": ", key, " must be ", allowed));
+}
+
+absl::Status ReadWords(const toml::node& node, std::string_view key, Words* words) {
+  const toml::array* array = node.as_array();
+  if (array == nullptr) return Refuse(node, key, "a list of texts");
+  words->emplace();
+  for (const toml::node& element : *array) {
+    const auto word = element.value_exact<std::string>();
+    if (!word) return Refuse(element, key, "a list of texts");
+    (*words)->push_back(*word);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::uint32_t> ReadCount(const toml::node& node, std::string_view key,
+                                        std::int64_t least) {
+  const auto value = node.value_exact<std::int64_t>();
+  if (!value || *value < least || *value > 1'000'000) {
+    return Refuse(node, key, StrCat("a whole number from ", least, " to 1000000"));
+  }
+  return static_cast<std::uint32_t>(*value);
+}
+
+absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* policy) {
+  if (key == "enabled") {
+    const auto value = node.value_exact<bool>();
+    if (!value) return Refuse(node, key, "true or false");
+    policy->enabled = *value;
+    return absl::OkStatus();
+  }
+  if (key == "plans") return ReadWords(node, key, &policy->plans);
+  if (key == "targets") return ReadWords(node, key, &policy->targets);
+  if (key == "architectures") return ReadWords(node, key, &policy->architectures);
+  if (key == "minimum_cohort") {
+    ASSIGN_OR_RETURN(policy->minimum_cohort, ReadCount(node, key, 2));
+    return absl::OkStatus();
+  }
+  if (key == "maximum_rounds") {
+    ASSIGN_OR_RETURN(policy->maximum_rounds, ReadCount(node, key, 1));
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      StrCat("policy.toml line ", node.source().begin.line, ": unknown key \"", key,
+             "\"; known are enabled, plans, targets, architectures, minimum_cohort and "
+             "maximum_rounds"));
+}
+
+absl::Status CheckListed(const Words& allowed, std::string_view what, std::string_view value) {
+  if (!allowed || std::find(allowed->begin(), allowed->end(), value) != allowed->end()) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      StrCat("the site's policy does not allow ", what, " \"", value, "\""));
+}
+
+}  // namespace
+
+absl::Status Policy::Check(const plan::Plan& plan) const {
+  if (!enabled) {
+    return absl::PermissionDeniedError("the site's operator has switched its participation off");
+  }
+  RETURN_IF_ERROR(CheckListed(plans, "plan", plan.name));
+  RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
+  RETURN_IF_ERROR(CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
+  if (plan.cohort.minimum_sites < minimum_cohort) {
+    return absl::PermissionDeniedError(
+        StrCat("the plan counts a round on ", plan.cohort.minimum_sites,
+               " sites, the site's policy asks for at least ", minimum_cohort));
+  }
+  if (maximum_rounds && plan.stop.rounds > *maximum_rounds) {
+    return absl::PermissionDeniedError(StrCat("the plan has ", plan.stop.rounds,
+                                              " rounds, the site's policy allows at most ",
+                                              *maximum_rounds));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Policy> ParsePolicy(std::string_view text) try {
+  const toml::table table = toml::parse(text);
+  Policy policy;
+  for (const auto& [key, node] : table) RETURN_IF_ERROR(ReadKey(key.str(), node, &policy));
+  return policy;
+} catch (const toml::parse_error& error) {
+  return absl::InvalidArgumentError(StrCat("policy.toml line ", error.source().begin.line, ": ",
+                                           std::string_view(error.description())));
+}
+
+absl::StatusOr<Policy> LoadPolicy(const fs::path& file) {
+  absl::StatusOr<std::string> text = ReadTextFile(file, 1 << 20);
+  if (absl::IsNotFound(text.status())) return Policy{};
+  if (!text.ok()) return text.status();
+  return ParsePolicy(*text);
+}
+
+}  // namespace consilium::site_agent

@@ -1,0 +1,369 @@
+#include "site_agent/site_state.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/metrics/json.h"
+
+namespace consilium::site_agent {
+namespace {
+
+const storage::Migrations kMigrations = {R"sql(
+CREATE TABLE run (
+  run TEXT PRIMARY KEY,
+  plan_toml TEXT NOT NULL,
+  accepted INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  outcome TEXT NOT NULL DEFAULT '',
+  published_model BLOB,
+  seen_us INTEGER NOT NULL,
+  ended_us INTEGER
+);
+CREATE TABLE task (
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  base_model BLOB NOT NULL,
+  seed INTEGER NOT NULL,
+  plaintext_size INTEGER NOT NULL DEFAULT 0,
+  weight REAL NOT NULL DEFAULT 0,
+  loss REAL NOT NULL DEFAULT 0,
+  train_seconds REAL NOT NULL DEFAULT 0,
+  layout_header BLOB NOT NULL DEFAULT x'',
+  envelope_header BLOB NOT NULL DEFAULT x'',
+  recipient BLOB NOT NULL DEFAULT x'',
+  sha256 BLOB NOT NULL DEFAULT x'',
+  outbox_file TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '',
+  began_us INTEGER NOT NULL,
+  changed_us INTEGER NOT NULL,
+  PRIMARY KEY (run, round, attempt)
+);
+CREATE TABLE evaluation (
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  model BLOB NOT NULL,
+  split INTEGER NOT NULL,
+  sums_json TEXT NOT NULL,
+  seconds REAL NOT NULL,
+  made_us INTEGER NOT NULL,
+  PRIMARY KEY (run, round, model, split)
+);
+CREATE TABLE departure (
+  number INTEGER PRIMARY KEY,
+  time_us INTEGER NOT NULL,
+  receiver TEXT NOT NULL,
+  what TEXT NOT NULL,
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  sha256 BLOB NOT NULL,
+  UNIQUE (what, run, round, attempt, sha256)
+);
+CREATE TRIGGER departure_kept BEFORE DELETE ON departure
+  BEGIN SELECT RAISE(ABORT, 'the ledger of what left the building is append-only'); END;
+CREATE TRIGGER departure_fixed BEFORE UPDATE ON departure
+  BEGIN SELECT RAISE(ABORT, 'the ledger of what left the building is append-only'); END;
+)sql"};
+
+std::int64_t Micros(Time time) { return time.time_since_epoch().count(); }
+Time FromMicros(std::int64_t us) { return Time(Duration(us)); }
+
+template <class Array>
+Array ToArray(const Bytes& blob) {
+  Array array{};
+  std::copy_n(blob.begin(), std::min(blob.size(), array.size()), array.begin());
+  return array;
+}
+
+Digest ToDigest(const Bytes& blob) { return Digest{ToArray<decltype(Digest::bytes)>(blob)}; }
+
+constexpr std::string_view kTaskColumns =
+    "SELECT run, round, attempt, kind, state, base_model, seed, plaintext_size, weight, loss,"
+    " train_seconds, layout_header, envelope_header, recipient, sha256, outbox_file, reason,"
+    " began_us FROM task ";
+
+TaskRecord ReadTask(const storage::Statement& row, const fs::path& outbox) {
+  TaskRecord task;
+  wire::UploadHeader& header = task.header;
+  header.key.run = RunId(row.Text(0));
+  header.key.round = static_cast<std::uint32_t>(row.Int(1));
+  header.key.attempt = static_cast<std::uint32_t>(row.Int(2));
+  header.kind = static_cast<wire::ContributionKind>(row.Int(3));
+  task.state = static_cast<TaskState>(row.Int(4));
+  header.base_model = ToDigest(row.Blob(5));
+  task.seed = static_cast<std::uint64_t>(row.Int(6));
+  header.plaintext_size = static_cast<std::uint64_t>(row.Int(7));
+  header.weight = row.Real(8);
+  header.loss = row.Real(9);
+  header.train_seconds = row.Real(10);
+  header.layout_header = std::string(AsText(row.Blob(11)));
+  header.envelope_header = ToArray<decltype(header.envelope_header)>(row.Blob(12));
+  task.recipient = ToArray<crypto::X25519PublicKey>(row.Blob(13));
+  task.sha256 = ToDigest(row.Blob(14));
+  if (const std::string file = row.Text(15); !file.empty()) task.file = outbox / file;
+  task.reason = row.Text(16);
+  task.began = FromMicros(row.Int(17));
+  return task;
+}
+
+constexpr std::string_view kRunColumns =
+    "SELECT run, plan_toml, accepted, reason, outcome, published_model, seen_us FROM run ";
+
+RunRecord ReadRun(const storage::Statement& row) {
+  RunRecord run;
+  run.run = RunId(row.Text(0));
+  run.plan_toml = row.Text(1);
+  run.accepted = row.Int(2) != 0;
+  run.reason = row.Text(3);
+  run.outcome = row.Text(4);
+  if (!row.IsNull(5)) run.published_model = ToDigest(row.Blob(5));
+  run.seen = FromMicros(row.Int(6));
+  return run;
+}
+
+}  // namespace
+
+std::string_view Name(TaskState state) {
+  switch (state) {
+    case TaskState::kTraining:
+      return "training";
+    case TaskState::kSealed:
+      return "sealed";
+    case TaskState::kAcknowledged:
+      return "acknowledged";
+    case TaskState::kCounted:
+      return "counted";
+    case TaskState::kNotCounted:
+      return "not counted";
+    case TaskState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+SiteState::SiteState(SiteFolder folder, storage::Database database, std::optional<FolderLock> lock)
+    : folder_(std::move(folder)), lock_(std::move(lock)), database_(std::move(database)) {}
+
+absl::StatusOr<std::unique_ptr<SiteState>> SiteState::Open(const fs::path& root, Access access) {
+  SiteFolder folder{root};
+  std::optional<FolderLock> lock;
+  if (access == Access::kOwn) {
+    ASSIGN_OR_RETURN(lock, FolderLock::Acquire(root));
+    for (const fs::path& sub :
+         {folder.Models(), folder.Published(), folder.Outbox(), folder.Cache()}) {
+      RETURN_IF_ERROR(EnsureFolder(sub));
+    }
+  } else if (std::error_code error; !fs::exists(folder.Database(), error)) {
+    return absl::NotFoundError(StrCat("\"", root.filename().string(),
+                                      "\" is not a site's state folder: it has no site.db"));
+  }
+  ASSIGN_OR_RETURN(auto database, storage::Database::Open(folder.Database(), kMigrations));
+  std::unique_ptr<SiteState> state(
+      new SiteState(std::move(folder), std::move(database), std::move(lock)));
+  if (access == Access::kOwn) RETURN_IF_ERROR(state->SweepOutbox());
+  return state;
+}
+
+absl::Status SiteState::SweepOutbox() {
+  ASSIGN_OR_RETURN(const auto tasks, Tasks());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_.Outbox(), error)) {
+    const bool known = std::any_of(tasks.begin(), tasks.end(), [&](const TaskRecord& task) {
+      return task.file.filename() == entry.path().filename();
+    });
+    if (!known) fs::remove(entry.path(), error);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SiteState::RecordInvite(const wire::Invite& invite, bool accepted,
+                                     const std::string& reason, Time now) {
+  const std::lock_guard lock(mutex_);
+  return database_.Execute(
+      "INSERT INTO run (run, plan_toml, accepted, reason, seen_us) VALUES (?, ?, ?, ?, ?)"
+      " ON CONFLICT (run) DO UPDATE SET plan_toml = excluded.plan_toml,"
+      " accepted = excluded.accepted, reason = excluded.reason",
+      invite.run.value, invite.plan_toml, accepted, reason, Micros(now));
+}
+
+absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const auto tasks, SelectTasks("WHERE run = ? AND round >= ? AND attempt >= ?",
+                                                 AttemptKey{ended.run, 0, 0}));
+  std::optional<ByteView> published;
+  if (ended.published_model) published = ByteView(ended.published_model->bytes);
+  RETURN_IF_ERROR(database_.Transact([&]() -> absl::Status {
+    RETURN_IF_ERROR(database_.Execute(
+        "UPDATE task SET state = ?, reason = 'the run ended', outbox_file = '', changed_us = ?"
+        " WHERE run = ? AND state <= ?",
+        TaskState::kNotCounted, Micros(now), ended.run.value, TaskState::kAcknowledged));
+    return database_.Execute(
+        "UPDATE run SET outcome = ?, published_model = ?, ended_us = ? WHERE run = ?",
+        ended.outcome.empty() ? "ended" : ended.outcome, published, Micros(now), ended.run.value);
+  }));
+  for (const TaskRecord& task : tasks) {
+    std::error_code ignored;
+    if (!task.file.empty()) fs::remove(task.file, ignored);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<RunRecord>> SiteState::FindRun(const RunId& run) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto row, database_.Prepare(StrCat(kRunColumns, "WHERE run = ?")));
+  ASSIGN_OR_RETURN(const bool found, row.Bind(run.value).Step());
+  if (!found) return std::optional<RunRecord>();
+  return std::optional<RunRecord>(ReadRun(row));
+}
+
+absl::StatusOr<std::vector<RunRecord>> SiteState::Runs() {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto rows, database_.Prepare(StrCat(kRunColumns, "ORDER BY seen_us, run")));
+  std::vector<RunRecord> runs;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, rows.Step());
+    if (!found) return runs;
+    runs.push_back(ReadRun(rows));
+  }
+}
+
+absl::Status SiteState::RecordTaskBegun(const wire::UploadHeader& header, std::uint64_t seed,
+                                        Time now) {
+  const std::lock_guard lock(mutex_);
+  return database_.Execute(
+      "INSERT OR REPLACE INTO task (run, round, attempt, kind, state, base_model, seed, began_us,"
+      " changed_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      header.key.run.value, header.key.round, header.key.attempt, header.kind, TaskState::kTraining,
+      ByteView(header.base_model.bytes), static_cast<std::int64_t>(seed), Micros(now), Micros(now));
+}
+
+absl::Status SiteState::RecordSealed(const SealedUpdate& update,
+                                     const crypto::X25519PublicKey& recipient, Time now) {
+  const std::lock_guard lock(mutex_);
+  const wire::UploadHeader& header = update.header();
+  RETURN_IF_ERROR(database_.Execute(
+      "UPDATE task SET state = ?, plaintext_size = ?, weight = ?, loss = ?, train_seconds = ?,"
+      " layout_header = ?, envelope_header = ?, recipient = ?, sha256 = ?, outbox_file = ?,"
+      " changed_us = ? WHERE run = ? AND round = ? AND attempt = ? AND state = ?",
+      TaskState::kSealed, header.plaintext_size, header.weight, header.loss, header.train_seconds,
+      AsBytes(header.layout_header), ByteView(header.envelope_header), ByteView(recipient),
+      ByteView(update.sha256().bytes), update.path().filename().string(), Micros(now),
+      header.key.run.value, header.key.round, header.key.attempt, TaskState::kTraining));
+  ASSIGN_OR_RETURN(const auto tasks,
+                   SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", header.key));
+  if (!tasks.empty() && tasks.front().state == TaskState::kSealed) return absl::OkStatus();
+  std::error_code ignored;
+  fs::remove(update.path(), ignored);
+  return absl::CancelledError("the attempt was closed while its update was being sealed");
+}
+
+absl::Status SiteState::RecordAcknowledged(const AttemptKey& key, Time now) {
+  const std::lock_guard lock(mutex_);
+  // Only forwards: the coordinator may have closed the attempt before its receipt was read.
+  return database_.Execute(
+      "UPDATE task SET state = ?, changed_us = ?"
+      " WHERE run = ? AND round = ? AND attempt = ? AND state = ?",
+      TaskState::kAcknowledged, Micros(now), key.run.value, key.round, key.attempt,
+      TaskState::kSealed);
+}
+
+absl::Status SiteState::CloseTask(const AttemptKey& key, TaskState end, const std::string& reason,
+                                  Time now) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const auto tasks,
+                   SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", key));
+  RETURN_IF_ERROR(
+      database_.Execute("UPDATE task SET state = ?, reason = ?, outbox_file = '', changed_us = ?"
+                        " WHERE run = ? AND round = ? AND attempt = ?",
+                        end, reason, Micros(now), key.run.value, key.round, key.attempt));
+  for (const TaskRecord& task : tasks) {
+    std::error_code ignored;
+    if (!task.file.empty()) fs::remove(task.file, ignored);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<TaskRecord>> SiteState::SelectTasks(std::string_view where,
+                                                               const AttemptKey& key) {
+  ASSIGN_OR_RETURN(auto rows, database_.Prepare(StrCat(kTaskColumns, where,
+                                                       " ORDER BY began_us, run, round, attempt")));
+  rows.Bind(key.run.value, key.round, key.attempt);
+  std::vector<TaskRecord> tasks;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, rows.Step());
+    if (!found) return tasks;
+    tasks.push_back(ReadTask(rows, folder_.Outbox()));
+  }
+}
+
+absl::StatusOr<std::optional<TaskRecord>> SiteState::FindTask(const AttemptKey& key) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto tasks, SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", key));
+  if (tasks.empty()) return std::optional<TaskRecord>();
+  return std::optional<TaskRecord>(std::move(tasks.front()));
+}
+
+absl::StatusOr<std::vector<TaskRecord>> SiteState::Tasks() {
+  const std::lock_guard lock(mutex_);
+  return SelectTasks("WHERE run >= ? AND round >= ? AND attempt >= ?", AttemptKey{});
+}
+
+absl::Status SiteState::RecordEvaluation(const wire::EvaluationReport& report, Time now) {
+  const std::lock_guard lock(mutex_);
+  return database_.Execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           report.run.value, report.round, ByteView(report.model.bytes),
+                           report.split, metrics::ToJson(report.sums), report.seconds, Micros(now));
+}
+
+absl::StatusOr<std::optional<wire::EvaluationReport>> SiteState::FindEvaluation(
+    const wire::EvaluateRequest& request) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto row,
+                   database_.Prepare("SELECT sums_json, seconds FROM evaluation"
+                                     " WHERE run = ? AND round = ? AND model = ? AND split = ?"));
+  row.Bind(request.run.value, request.round, ByteView(request.model.bytes), request.split);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return std::optional<wire::EvaluationReport>();
+  wire::EvaluationReport report{request.run, request.round, request.model, request.split};
+  ASSIGN_OR_RETURN(report.sums, metrics::SumsFromJson(row.Text(0)));
+  report.seconds = row.Real(1);
+  return std::optional<wire::EvaluationReport>(std::move(report));
+}
+
+absl::Status SiteState::RecordDeparture(const Departure& departure) {
+  const std::lock_guard lock(mutex_);
+  return database_.Execute(
+      "INSERT OR IGNORE INTO departure (time_us, receiver, what, run, round, attempt, bytes, "
+      "sha256)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      Micros(departure.time), departure.receiver, departure.what, departure.key.run.value,
+      departure.key.round, departure.key.attempt, departure.bytes,
+      ByteView(departure.sha256.bytes));
+}
+
+absl::StatusOr<std::vector<Departure>> SiteState::Departures() {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto rows,
+                   database_.Prepare("SELECT time_us, receiver, what, run, round, attempt, bytes,"
+                                     " sha256 FROM departure ORDER BY number"));
+  std::vector<Departure> departures;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, rows.Step());
+    if (!found) return departures;
+    departures.push_back({FromMicros(rows.Int(0)),
+                          rows.Text(1),
+                          rows.Text(2),
+                          {RunId(rows.Text(3)), static_cast<std::uint32_t>(rows.Int(4)),
+                           static_cast<std::uint32_t>(rows.Int(5))},
+                          static_cast<std::uint64_t>(rows.Int(6)),
+                          ToDigest(rows.Blob(7))});
+  }
+}
+
+}  // namespace consilium::site_agent

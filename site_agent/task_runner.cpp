@@ -1,0 +1,310 @@
+#include "site_agent/task_runner.h"
+
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/crypto/sha256.h"
+#include "common/metrics/json.h"
+#include "common/model/safetensors.h"
+#include "site_agent/policy.h"
+#include "site_agent/task_progress.h"
+
+namespace consilium::site_agent {
+namespace {
+
+constexpr std::size_t kModelsKept = 3;
+constexpr std::size_t kPublishedKept = 5;
+
+template <class... Lambdas>
+struct Overloaded : Lambdas... {
+  using Lambdas::operator()...;
+};
+template <class... Lambdas>
+Overloaded(Lambdas...) -> Overloaded<Lambdas...>;
+
+double WeightOf(const learning::TrainResult& result, plan::WeightRule rule) {
+  switch (rule) {
+    case plan::WeightRule::kExamples:
+      return static_cast<double>(result.examples);
+    case plan::WeightRule::kPatients:
+      return static_cast<double>(result.patients);
+    case plan::WeightRule::kEqual:
+      break;
+  }
+  return 1.0;
+}
+
+// Every site draws its own order and augmentation from the round's seed.
+std::uint64_t MixSeed(std::uint64_t seed, const SiteId& site) {
+  return SeededRandom(seed, StrCat("site ", site.value))();
+}
+
+std::string_view Name(wire::EvaluationSplit split) {
+  return split == wire::EvaluationSplit::kTest ? "test" : "validation";
+}
+
+AttemptKey KeyForFailure(const Task& task) {
+  if (const auto key = AttemptOf(task)) return *key;
+  if (const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task)) {
+    return {evaluate->run, evaluate->round, 0};
+  }
+  return {RunOf(task), 0, 0};
+}
+
+}  // namespace
+
+const RunId& RunOf(const Task& task) {
+  return std::visit(
+      Overloaded{[](const wire::MakeInitialModel& t) -> const RunId& { return t.key.run; },
+                 [](const wire::TrainRequest& t) -> const RunId& { return t.key.run; },
+                 [](const SendSealed& t) -> const RunId& { return t.key.run; },
+                 [](const auto& t) -> const RunId& { return t.run; }},
+      task);
+}
+
+std::optional<AttemptKey> AttemptOf(const Task& task) {
+  using Key = std::optional<AttemptKey>;
+  return std::visit(Overloaded{[](const wire::MakeInitialModel& t) -> Key { return t.key; },
+                               [](const wire::TrainRequest& t) -> Key { return t.key; },
+                               [](const SendSealed& t) -> Key { return t.key; },
+                               [](const auto&) -> Key { return std::nullopt; }},
+                    task);
+}
+
+bool SameWork(const Task& a, const Task& b) {
+  if (a.index() != b.index()) return false;
+  if (const auto key = AttemptOf(a)) return key == AttemptOf(b);
+  if (const auto* x = std::get_if<wire::EvaluateRequest>(&a)) {
+    const auto& y = std::get<wire::EvaluateRequest>(b);
+    return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split;
+  }
+  return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
+}
+
+std::string Describe(const Task& task) {
+  return std::visit(
+      Overloaded{
+          [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
+          [](const wire::TrainRequest&) -> std::string { return "train"; },
+          [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
+          [](const SendSealed&) -> std::string { return "send a sealed update"; },
+          [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
+      task);
+}
+
+bool Retryable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status) ||
+         absl::IsResourceExhausted(status) || absl::IsDeadlineExceeded(status);
+}
+
+TaskRunner::TaskRunner(TaskContext context)
+    : context_(std::move(context)),
+      models_(context_.state.folder().Models(), kModelsKept),
+      published_(context_.state.folder().Published(), kPublishedKept) {}
+
+absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
+  const Time began = context_.clock.Now();
+  absl::Status status = std::visit([&](const auto& t) { return Do(t, stop); }, task);
+  // A pulled plug on purpose looks like many other errors.
+  if (!status.ok() && stop.stop_requested()) status = absl::CancelledError("the task was stopped");
+  const AttemptKey key = KeyForFailure(task);
+  Log(status.ok() || absl::IsCancelled(status) ? LogLevel::kInfo : LogLevel::kWarning, "task",
+      {{"task", Describe(task)},
+       {"run", key.run.value},
+       {"round", key.round},
+       {"seconds", Seconds(context_.clock.Now() - began)},
+       {"outcome", status.ok() ? std::string("done") : std::string(ToStd(status.message()))}});
+  if (status.ok() || absl::IsCancelled(status) || std::holds_alternative<FetchPublished>(task)) {
+    return status;
+  }
+  if (const auto attempt = AttemptOf(task)) {
+    const std::string reason(ToStd(status.message()));
+    if (const auto closed =
+            context_.state.CloseTask(*attempt, TaskState::kFailed, reason, context_.clock.Now());
+        !closed.ok()) {
+      Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
+    }
+  }
+  context_.tell(wire::TaskFailed{key, std::string(ToStd(status.message()))});
+  return status;
+}
+
+absl::StatusOr<plan::Plan> TaskRunner::AcceptedPlan(const RunId& run) {
+  ASSIGN_OR_RETURN(const auto record, context_.state.FindRun(run));
+  if (!record || !record->accepted) {
+    return absl::FailedPreconditionError("this site has not accepted the run");
+  }
+  ASSIGN_OR_RETURN(plan::Plan plan, plan::ParsePlan(record->plan_toml));
+  ASSIGN_OR_RETURN(const Policy policy, LoadPolicy(context_.state.folder().Policy()));
+  RETURN_IF_ERROR(policy.Check(plan));
+  return plan;
+}
+
+absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, std::stop_token stop) {
+  while (true) {
+    absl::StatusOr<fs::path> path = models_.Fetch(context_.channel, model, stop);
+    if (path.ok()) return LoadSafetensors(*path);
+    if (stop.stop_requested() || !Retryable(path.status())) return path.status();
+    context_.wait_to_retry(stop);
+  }
+}
+
+absl::StatusOr<std::optional<SealedUpdate>> TaskRunner::SealedBefore(
+    const AttemptKey& key, const ModelId& base, const crypto::X25519PublicKey& recipient) {
+  ASSIGN_OR_RETURN(const auto task, context_.state.FindTask(key));
+  if (!task || task->file.empty() || task->header.base_model != base ||
+      task->recipient != recipient) {
+    return std::optional<SealedUpdate>();
+  }
+  auto sealed = SealedUpdate::Restore(task->header, task->file, task->sha256);
+  if (sealed.ok()) return std::optional<SealedUpdate>(*std::move(sealed));
+  Log(LogLevel::kWarning, "sealed_update_lost",
+      {{"attempt", key.ToString()}, {"reason", ToStd(sealed.status().message())}});
+  return std::optional<SealedUpdate>();
+}
+
+bool TaskRunner::Closed(const AttemptKey& key) {
+  const auto task = context_.state.FindTask(key);
+  return task.ok() && *task &&
+         ((*task)->state == TaskState::kCounted || (*task)->state == TaskState::kNotCounted);
+}
+
+absl::Status TaskRunner::Do(const wire::MakeInitialModel& task, std::stop_token stop) {
+  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.key.run));
+  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
+  if (Closed(task.key)) return absl::OkStatus();  // a request that came late
+  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, ModelId{}, recipient));
+  if (sealed) return Send(*sealed, stop);
+  wire::UploadHeader header{task.key, wire::ContributionKind::kInitialModel};
+  RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, plan.seed, context_.clock.Now()));
+  ASSIGN_OR_RETURN(ModelState model, context_.learner.InitialModel(plan));
+  return SealAndSend({task.key, std::nullopt, ModelId{}, std::move(model)}, recipient, stop);
+}
+
+absl::Status TaskRunner::Do(const wire::TrainRequest& task, std::stop_token stop) {
+  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.key.run));
+  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
+  if (Closed(task.key)) return absl::OkStatus();  // a request that came late
+  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, task.base_model, recipient));
+  if (sealed) return Send(*sealed, stop);
+  wire::UploadHeader header{task.key, wire::ContributionKind::kUpdate, task.base_model};
+  RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, task.seed, context_.clock.Now()));
+  ASSIGN_OR_RETURN(Contribution contribution, TrainFrom(task, plan, stop));
+  return SealAndSend(std::move(contribution), recipient, stop);
+}
+
+absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& task,
+                                                   const plan::Plan& plan, std::stop_token stop) {
+  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, stop));
+  TaskProgress progress(task.key, context_.tell, context_.clock, context_.progress_interval, stop);
+  ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
+  const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
+                                          plan.training.local_epochs};
+  const Time began = context_.clock.Now();
+  ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
+  const double weight = WeightOf(result, plan.aggregation.weight);
+  return Contribution{task.key,
+                      std::move(base),
+                      task.base_model,
+                      std::move(result.trained),
+                      weight,
+                      result.last_epoch_loss,
+                      Seconds(context_.clock.Now() - began)};
+}
+
+absl::Status TaskRunner::SealAndSend(Contribution&& contribution,
+                                     const crypto::X25519PublicKey& recipient,
+                                     std::stop_token stop) {
+  ASSIGN_OR_RETURN(const SealedUpdate sealed, Seal(std::move(contribution), context_.site,
+                                                   recipient, context_.state.folder().Outbox()));
+  RETURN_IF_ERROR(context_.state.RecordSealed(sealed, recipient, context_.clock.Now()));
+  return Send(sealed, stop);
+}
+
+absl::Status TaskRunner::Send(const SealedUpdate& update, std::stop_token stop) {
+  const AttemptKey& key = update.header().key;
+  RETURN_IF_ERROR(AcceptedPlan(key.run).status());  // the kill switch holds until the last moment
+  const bool initial = update.header().kind == wire::ContributionKind::kInitialModel;
+  const Departure departure{context_.clock.Now(),
+                            context_.channel.Address(),
+                            initial ? "sealed initial model" : "sealed update",
+                            key,
+                            update.size(),
+                            update.sha256()};
+  RETURN_IF_ERROR(context_.state.RecordDeparture(departure));
+  std::uint32_t first_segment = 0;
+  while (!stop.stop_requested()) {
+    const auto outcome = context_.channel.Upload(update, first_segment, stop);
+    if (absl::IsAlreadyExists(outcome.status()) || (outcome.ok() && !outcome->go_on_from)) {
+      return context_.state.RecordAcknowledged(key, context_.clock.Now());
+    }
+    if (outcome.ok()) {
+      first_segment = *outcome->go_on_from;
+      continue;
+    }
+    if (!Retryable(outcome.status())) return outcome.status();
+    Log(LogLevel::kInfo, "upload_waits",
+        {{"attempt", key.ToString()}, {"reason", ToStd(outcome.status().message())}});
+    context_.wait_to_retry(stop);
+  }
+  return absl::CancelledError("the upload was stopped");
+}
+
+absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
+  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
+  ASSIGN_OR_RETURN(const auto record, context_.state.FindTask(task.key));
+  if (!record) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, record->header.base_model, recipient));
+  if (!sealed)
+    return absl::OkStatus();  // the coordinator asks for the task again if it still wants it
+  const absl::Status sent = Send(*sealed, stop);
+  // The attempt may be over, or not open yet after a restart of the coordinator: it will say which.
+  if (absl::IsFailedPrecondition(sent) || absl::IsNotFound(sent)) return absl::OkStatus();
+  return sent;
+}
+
+absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token stop) {
+  ASSIGN_OR_RETURN(const auto before, context_.state.FindEvaluation(task));
+  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.run));
+  if (before) {
+    Report(*before);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const ModelState model, LoadModel(task.model, stop));
+  TaskProgress progress({task.run, task.round, 0}, context_.tell, context_.clock,
+                        context_.progress_interval, stop);
+  const auto split = task.split == wire::EvaluationSplit::kTest ? datasets::Split::kTest
+                                                                : datasets::Split::kValidation;
+  ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));
+  const Time began = context_.clock.Now();
+  wire::EvaluationReport report{task.run, task.round, task.model, task.split};
+  ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(model, plan, *data, progress));
+  report.seconds = Seconds(context_.clock.Now() - began);
+  RETURN_IF_ERROR(context_.state.RecordEvaluation(report, context_.clock.Now()));
+  const std::string sums = metrics::ToJson(report.sums);
+  const Departure departure{context_.clock.Now(),
+                            context_.channel.Address(),
+                            StrCat("evaluation sums (", Name(task.split), ")"),
+                            AttemptKey{task.run, task.round, 0},
+                            sums.size(),
+                            crypto::Sha256(std::string_view(sums))};
+  RETURN_IF_ERROR(context_.state.RecordDeparture(departure));
+  Report(report);
+  return absl::OkStatus();
+}
+
+// Without a connection the report waits in the state: the coordinator asks again.
+void TaskRunner::Report(const wire::EvaluationReport& report) { context_.tell(report); }
+
+absl::Status TaskRunner::Do(const FetchPublished& task, std::stop_token stop) {
+  while (true) {
+    const auto path = published_.Fetch(context_.channel, task.model, stop);
+    if (path.ok()) return absl::OkStatus();
+    if (stop.stop_requested() || !Retryable(path.status())) return path.status();
+    context_.wait_to_retry(stop);
+  }
+}
+
+}  // namespace consilium::site_agent

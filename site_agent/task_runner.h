@@ -1,0 +1,95 @@
+#pragma once
+
+// Carries out one task after another: make the initial model, train, evaluate, upload what was
+// sealed before, fetch what was published. No thread of its own; the agent's worker calls it.
+
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+
+#include "common/base/clock.h"
+#include "common/wire/protocol.h"
+#include "site_agent/coordinator_channel.h"
+#include "site_agent/learner.h"
+#include "site_agent/model_store.h"
+#include "site_agent/site_state.h"
+
+namespace consilium::site_agent {
+
+// A sealed update of an earlier connection or process goes to the coordinator.
+struct SendSealed {
+  AttemptKey key;
+};
+struct FetchPublished {
+  RunId run;
+  ModelId model;
+};
+
+using Task = std::variant<wire::MakeInitialModel, wire::TrainRequest, wire::EvaluateRequest,
+                          SendSealed, FetchPublished>;
+
+const RunId& RunOf(const Task& task);
+// Of tasks whose result is a contribution.
+std::optional<AttemptKey> AttemptOf(const Task& task);
+// Whether both ask for the same work.
+bool SameWork(const Task& a, const Task& b);
+std::string Describe(const Task& task);  // for the log
+
+// Borrowed; all must outlive the runner.
+struct TaskContext {
+  CoordinatorChannel& channel;
+  SiteState& state;
+  Learner& learner;
+  LocalData& data;
+  const Clock& clock;
+  SiteId site;
+  // To the coordinator over the standing connection; false when there is none now.
+  std::function<bool(const wire::FromSite&)> tell;
+  // The coordinator's key, once it has welcomed the site; waits for that. kCancelled at stop.
+  std::function<absl::StatusOr<crypto::X25519PublicKey>(std::stop_token)> sealing_key;
+  // Waits before a call to the coordinator is repeated: for a while, or until it is connected
+  // again.
+  std::function<void(std::stop_token)> wait_to_retry;
+  Duration progress_interval = FromSeconds(0.5);
+};
+
+class TaskRunner {
+ public:
+  explicit TaskRunner(TaskContext context);
+
+  // kCancelled when asked to stop. Other failures have been told to the coordinator as TaskFailed.
+  absl::Status Run(const Task& task, std::stop_token stop);
+
+ private:
+  absl::Status Do(const wire::MakeInitialModel& task, std::stop_token stop);
+  absl::Status Do(const wire::TrainRequest& task, std::stop_token stop);
+  absl::Status Do(const wire::EvaluateRequest& task, std::stop_token stop);
+  absl::Status Do(const SendSealed& task, std::stop_token stop);
+  absl::Status Do(const FetchPublished& task, std::stop_token stop);
+
+  // The plan of a run that this site accepted and its policy still allows.
+  absl::StatusOr<plan::Plan> AcceptedPlan(const RunId& run);
+  bool Closed(const AttemptKey& key);
+  absl::StatusOr<ModelState> LoadModel(const ModelId& model, std::stop_token stop);
+  // What an earlier process or connection sealed for this attempt, if it can still be opened by
+  // `recipient`.
+  absl::StatusOr<std::optional<SealedUpdate>> SealedBefore(
+      const AttemptKey& key, const ModelId& base, const crypto::X25519PublicKey& recipient);
+  absl::StatusOr<Contribution> TrainFrom(const wire::TrainRequest& task, const plan::Plan& plan,
+                                         std::stop_token stop);
+  absl::Status SealAndSend(Contribution&& contribution, const crypto::X25519PublicKey& recipient,
+                           std::stop_token stop);
+  absl::Status Send(const SealedUpdate& update, std::stop_token stop);
+  void Report(const wire::EvaluationReport& report);
+
+  TaskContext context_;
+  ModelStore models_;
+  ModelStore published_;
+};
+
+// Whether trying again may help: the coordinator is away or overloaded, or the connection broke.
+bool Retryable(const absl::Status& status);
+
+}  // namespace consilium::site_agent
