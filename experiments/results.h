@@ -1,0 +1,82 @@
+#pragma once
+
+// What an experiment found, as stored in OUT/results.json and shown by the report: the run's
+// events, the test results of every model on every site's test set, how long each part took, and
+// what was published.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/ids.h"
+#include "common/metrics/binary_metrics.h"
+#include "common/wire/protocol.h"
+
+namespace consilium::experiments {
+
+// A model's result on one test set. No value: the set has fewer than metrics::kSmallCount of a
+// class, so that nothing is shown for it alone; it still counts in the pooled result.
+using TestResult = std::optional<metrics::BinaryMetrics>;
+
+enum class ModelKind { kFederated, kLocal, kPooled };
+
+struct TestedModel {
+  ModelKind kind = ModelKind::kFederated;
+  std::string site;                           // kLocal: which site trained it
+  std::map<std::string, TestResult> by_site;  // on each site's test set
+  TestResult pooled;                          // on all test sets together
+
+  std::string Name() const;  // "federated", "only north", "pooled data"
+};
+
+struct Part {  // of the experiment's time
+  std::string name;
+  double seconds = 0;
+};
+
+// A preprocessed image as the network sees it.
+struct ExampleImage {
+  std::string site;
+  int target = 0;
+  std::string png_base64;
+};
+
+struct SiteInfo {
+  std::string name;
+  std::string description;  // "phantom: 240 patients", or the data folder's name
+  std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
+};
+
+struct Results {
+  std::string title;
+  Time created{};
+  std::string program_version;
+  std::string plan_name, plan_toml, plan_description;
+  std::string target;  // what is classified
+  std::uint64_t baseline_epochs =
+      0;  // that each local-only and the pooled-data model were trained for
+  std::string run;
+  std::vector<wire::RunEvent> events;
+  std::vector<SiteInfo> sites;
+  std::vector<TestedModel>
+      models;  // the federated one first; then local ones in the order of sites; then pooled
+  std::vector<Part> parts;
+  std::vector<ExampleImage> examples;
+  std::string examples_note;  // why there are none
+  bool published = false;
+  std::string model_id;                    // hex; of the federated model that was tested
+  std::string model_path, verify_command;  // empty when nothing was published
+  bool verified = false;                   // the command was run, and said yes
+};
+
+std::string ToJson(const Results& results);
+// kInvalidArgument saying what is missing or of the wrong kind.
+absl::StatusOr<Results> ResultsFromJson(std::string_view json);
+
+// One event as `consilium run show --json` prints it, in nlohmann's text form.
+absl::StatusOr<std::vector<wire::RunEvent>> EventsFromJson(std::string_view json_array);
+
+}  // namespace consilium::experiments

@@ -1,0 +1,165 @@
+#include "experiments/run_history.h"
+
+#include <algorithm>
+
+namespace consilium::experiments {
+namespace {
+
+using wire::RunEvent;
+using wire::RunEventKind;
+
+double Value(const RunEvent& event, const char* key) {
+  const auto found = event.values.find(key);
+  return found == event.values.end() ? 0 : found->second;
+}
+
+bool ShowsAuroc(const RunEvent& event) {
+  return Value(event, "suppressed") == 0 && event.values.contains("auroc");
+}
+
+// Walks through the events once.
+class Reader {
+ public:
+  void On(const RunEvent& event) {
+    switch (event.kind) {
+      case RunEventKind::kSiteDeclined:
+        history_.declined[event.site.value] = event.text;
+        break;
+      case RunEventKind::kRoundOpened:
+        OpenRound(event);
+        break;
+      case RunEventKind::kTaskSent:
+        Site(event);
+        break;
+      case RunEventKind::kUpdateReceived:
+        Received(event);
+        break;
+      case RunEventKind::kContributionLost:
+        Lost(event);
+        break;
+      case RunEventKind::kAggregated:
+        Aggregated(event);
+        break;
+      case RunEventKind::kSiteEvaluated:
+        if (Value(event, "test") == 0 && ShowsAuroc(event)) {
+          if (SiteRound* site = Site(event)) site->validation_auroc = Value(event, "auroc");
+        }
+        break;
+      case RunEventKind::kRoundEvaluated:
+        Evaluated(event);
+        break;
+      case RunEventKind::kStopping:
+        history_.stop_reason = event.text;
+        break;
+      case RunEventKind::kFinalEvaluation:
+        history_.final_model = event.text;
+        final_ = true;
+        break;
+      case RunEventKind::kGatePassed:
+      case RunEventKind::kGateFailed:
+        history_.gate_decided = true;
+        history_.gate_passed = event.kind == RunEventKind::kGatePassed;
+        history_.gate_text = event.text;
+        break;
+      case RunEventKind::kPublished:
+        history_.published = true;
+        break;
+      case RunEventKind::kEnded:
+        history_.ended = true;
+        history_.failed = Value(event, "failed") != 0;
+        history_.outcome = event.text;
+        break;
+      default:
+        break;
+    }
+  }
+
+  RunHistory Take() && { return std::move(history_); }
+
+ private:
+  RoundHistory* Round(const RunEvent& event) {
+    if (event.round == 0 || final_) return nullptr;
+    for (RoundHistory& round : history_.rounds) {
+      if (round.round == event.round) return &round;
+    }
+    return nullptr;
+  }
+
+  SiteRound* Site(const RunEvent& event) {
+    RoundHistory* round = Round(event);
+    return round == nullptr || event.site.empty() ? nullptr : &round->sites[event.site.value];
+  }
+
+  void OpenRound(const RunEvent& event) {
+    if (event.round == 0) return;
+    if (RoundHistory* again = Round(event)) {
+      again->attempts = std::max(again->attempts, event.attempt);
+    } else {
+      history_.rounds.push_back({.round = event.round, .attempts = std::max(1u, event.attempt)});
+    }
+    opened_ = last_update_ = aggregated_ = event.time;
+  }
+
+  void Received(const RunEvent& event) {
+    SiteRound* site = Site(event);
+    if (site == nullptr) return;
+    site->fate = SiteRound::Fate::kCounted;
+    site->train_seconds = Value(event, "train_seconds");
+    site->upload_seconds = Value(event, "upload_seconds");
+    site->loss = Value(event, "loss");
+    site->weight = Value(event, "weight");
+    last_update_ = event.time;
+  }
+
+  void Lost(const RunEvent& event) {
+    SiteRound* site = Site(event);
+    if (site == nullptr) return;
+    site->fate = SiteRound::Fate::kLost;
+    site->lost_reason = event.text;
+  }
+
+  void Aggregated(const RunEvent& event) {
+    RoundHistory* round = Round(event);
+    if (round == nullptr) return;
+    round->training_seconds = Seconds(last_update_ - opened_);
+    round->aggregation_seconds = Seconds(event.time - last_update_);
+    aggregated_ = event.time;
+  }
+
+  void Evaluated(const RunEvent& event) {
+    RoundHistory* round = Round(event);
+    if (round == nullptr) return;
+    round->evaluation_seconds = Seconds(event.time - aggregated_);
+    round->best = Value(event, "best") != 0;
+    if (ShowsAuroc(event)) {
+      round->pooled_validation = {Value(event, "auroc"), Value(event, "auroc_low"),
+                                  Value(event, "auroc_high")};
+    }
+  }
+
+  RunHistory history_;
+  Time opened_{}, last_update_{}, aggregated_{};
+  bool final_ = false;
+};
+
+}  // namespace
+
+double RoundHistory::MeanLoss() const {
+  double sum = 0, weights = 0;
+  for (const auto& [name, site] : sites) {
+    if (site.fate != SiteRound::Fate::kCounted) continue;
+    sum += site.weight * site.loss;
+    weights += site.weight;
+  }
+  return weights > 0 ? sum / weights : 0;
+}
+
+RunHistory ReadHistory(const std::vector<RunEvent>& events) {
+  Reader reader;
+  for (const RunEvent& event : events) reader.On(event);
+  RunHistory history = std::move(reader).Take();
+  if (!events.empty()) history.seconds = Seconds(events.back().time - events.front().time);
+  return history;
+}
+
+}  // namespace consilium::experiments

@@ -1,0 +1,52 @@
+#pragma once
+
+// A run's events, put in order by round: what the report and the benchmark draw.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/wire/protocol.h"
+
+namespace consilium::experiments {
+
+struct SiteRound {
+  enum class Fate { kInvited, kCounted, kLost };
+  Fate fate = Fate::kInvited;
+  std::string lost_reason;
+  double train_seconds = 0, upload_seconds = 0, loss = 0, weight = 0;
+  std::optional<double> validation_auroc;  // none: too few examples of a class
+};
+
+struct RoundHistory {
+  std::uint32_t round = 0;
+  std::uint32_t attempts = 1;
+  std::map<std::string, SiteRound> sites;
+  // From the opening of the round's last attempt to its last update, to the candidate, to the
+  // pooled validation result.
+  double training_seconds = 0, aggregation_seconds = 0, evaluation_seconds = 0;
+  struct Auroc {
+    double value = 0, low = 0, high = 0;
+  };
+  std::optional<Auroc> pooled_validation;
+  bool best = false;
+
+  double MeanLoss() const;  // of the counted sites, by their weight; 0 when none was counted
+};
+
+struct RunHistory {
+  std::vector<RoundHistory> rounds;             // training rounds, from 1
+  std::map<std::string, std::string> declined;  // site -> why
+  std::string stop_reason;
+  bool gate_decided = false, gate_passed = false;
+  std::string gate_text;
+  bool published = false, failed = false, ended = false;
+  std::string outcome;
+  std::string final_model;  // hex; what the final evaluation tested
+  double seconds = 0;       // from the first event to the last
+};
+
+RunHistory ReadHistory(const std::vector<wire::RunEvent>& events);
+
+}  // namespace consilium::experiments
