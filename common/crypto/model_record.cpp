@@ -39,7 +39,8 @@ absl::StatusOr<std::string> SignModelRecord(const Ed25519KeyPair& key,
   return Write(record, signature);
 }
 
-absl::StatusOr<std::string> VerifyModelRecord(const Ed25519PublicKey& key, std::string_view file) {
+absl::StatusOr<VerifiedRecord> VerifyModelRecord(const Ed25519PublicKey& key,
+                                                 std::string_view file) {
   ASSIGN_OR_RETURN(const nlohmann::json json, ParseObject(file));
   if (!json.contains("record") || !json["record"].is_object() || !json.contains("signature") ||
       !json["signature"].is_string()) {
@@ -60,12 +61,8 @@ absl::StatusOr<std::string> VerifyModelRecord(const Ed25519PublicKey& key, std::
   }
   std::string text = record.dump();
   RETURN_IF_ERROR(VerifySignature(key, AsBytes(StrCat(kDomain, text)), signature));
-  return text;
-}
-
-absl::StatusOr<Digest> RecordedModel(std::string_view record_json) {
-  ASSIGN_OR_RETURN(const nlohmann::json record, ParseObject(record_json));
-  return ModelOf(record);
+  ASSIGN_OR_RETURN(const Digest model, ModelOf(record));
+  return VerifiedRecord{model, std::move(text)};
 }
 
 }  // namespace consilium::crypto

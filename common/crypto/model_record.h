@@ -9,7 +9,8 @@
 // sorted keys.
 //
 // Claim: a file that VerifyModelRecord takes was signed by the holder of `key` and no byte of it
-// was changed since. That the record fits a model file is the caller's to check (RecordedModel).
+// was changed since. That a model file is the recorded one (its SHA-256 is `model`) is
+// the caller's to check.
 
 #include <string>
 #include <string_view>
@@ -24,11 +25,14 @@ namespace consilium::crypto {
 absl::StatusOr<std::string> SignModelRecord(const Ed25519KeyPair& key,
                                             std::string_view record_json);
 
-// The record inside, as compact JSON. kInvalidArgument: not such a file, or not in canonical form;
-// kUnauthenticated: not signed by `key`.
-absl::StatusOr<std::string> VerifyModelRecord(const Ed25519PublicKey& key, std::string_view file);
+struct VerifiedRecord {
+  Digest model;
+  std::string record_json;  // compact, keys sorted
+};
 
-// The "model" of a record that VerifyModelRecord returned.
-absl::StatusOr<Digest> RecordedModel(std::string_view record_json);
+// kInvalidArgument: not such a file, or not in canonical form; kUnauthenticated: not signed by
+// `key`.
+absl::StatusOr<VerifiedRecord> VerifyModelRecord(const Ed25519PublicKey& key,
+                                                 std::string_view file);
 
 }  // namespace consilium::crypto

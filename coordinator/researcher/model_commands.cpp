@@ -46,6 +46,19 @@ absl::StatusOr<crypto::Ed25519PublicKey> SigningKey(const CommandOptions& option
   return key;
 }
 
+// The record's JSON, when `key` signed it and it is the record of `model`.
+absl::StatusOr<std::string> VerifiedRecordOf(std::string_view file,
+                                             const crypto::Ed25519PublicKey& key,
+                                             const ModelId& model) {
+  ASSIGN_OR_RETURN(crypto::VerifiedRecord verified, crypto::VerifyModelRecord(key, file));
+  if (verified.model != model) {
+    return absl::UnauthenticatedError(
+        StrCat("NOT the model of this record: the model is ", model.Short(), ", the record is of ",
+               verified.model.Short(), "; one of them was changed, fetch both again"));
+  }
+  return verified.record_json;
+}
+
 // What the record says, a line each.
 std::string RecordInWords(const json& record) {
   std::string text;
@@ -97,11 +110,8 @@ absl::Status FetchCommand(const CommandOptions& options, const std::string& mode
   ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
   ResearchChannel channel(identity);
   ASSIGN_OR_RETURN(FetchedRecord record, channel.Record(model));
-  ASSIGN_OR_RETURN(crypto::VerifiedRecord verified,
-                   crypto::VerifyModelRecord(record.record_json, identity.signing_key));
-  if (verified.model != record.model) {
-    return absl::UnauthenticatedError("the record that came is of another model; nothing was kept");
-  }
+  RETURN_IF_ERROR(
+      VerifiedRecordOf(record.record_json, identity.signing_key, record.model).status());
   TerminalProgress progress;
   RETURN_IF_ERROR(channel.Download(record.model, out, progress));
   const fs::path record_path = RecordBeside(out);
@@ -124,17 +134,12 @@ absl::Status VerifyCommand(const CommandOptions& options, const fs::path& model,
   ASSIGN_OR_RETURN(crypto::Ed25519PublicKey key, SigningKey(options, key_hex));
   const fs::path record_path = record.empty() ? RecordBeside(model) : record;
   ASSIGN_OR_RETURN(std::string text, ReadTextFile(record_path, 16 << 20));
-  ASSIGN_OR_RETURN(crypto::VerifiedRecord verified, crypto::VerifyModelRecord(text, key));
   ASSIGN_OR_RETURN(Digest actual, crypto::Sha256OfFile(model));
-  if (actual != verified.model) {
-    return absl::UnauthenticatedError(
-        StrCat("NOT the model of this record: the file is ", actual.Short(), ", the record is of ",
-               verified.model.Short(), "; the file was changed, fetch it again"));
-  }
+  ASSIGN_OR_RETURN(std::string verified, VerifiedRecordOf(text, key, actual));
   ASSIGN_OR_RETURN(File file, File::OpenForReading(model));
   ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(file));
   const std::uint64_t parameters = TotalElements(header.layout);
-  const json document = json::parse(verified.record_json);
+  const json document = json::parse(verified);
   if (options.json) {
     Print(json{{"verified", true},
                {"model", actual.Hex()},

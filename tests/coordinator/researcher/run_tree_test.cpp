@@ -1,0 +1,95 @@
+#include "coordinator/researcher/run_tree.h"
+
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "tests/catch.h"
+
+namespace consilium::researcher {
+namespace {
+
+using wire::RunEvent;
+using wire::RunEventKind;
+
+// Events a tenth of a second apart.
+class Story {
+ public:
+  Story& Say(RunEventKind kind, std::uint32_t round, std::string site, std::string text,
+             std::map<std::string, double> values = {}) {
+    time_ += FromSeconds(0.1);
+    ++sequence_;
+    text_ +=
+        tree_.On({sequence_, time_, kind, round, round != 0 ? 1u : 0u, SiteId(site), text, values});
+    return *this;
+  }
+  const std::string& text() const { return text_; }
+  const RunTree& tree() const { return tree_; }
+
+ private:
+  RunTree tree_;
+  Time time_{};
+  std::uint64_t sequence_ = 0;
+  std::string text_;
+};
+
+Story TwoSites() {
+  const std::string model(64, 'a');
+  Story story;
+  story.Say(RunEventKind::kSubmitted, 0, "", "chest-opacity")
+      .Say(RunEventKind::kSiteAccepted, 0, "north", "",
+           {{"patients", 214}, {"examples", 331}, {"refused_files", 2}})
+      .Say(RunEventKind::kSiteDeclined, 0, "west", "12 training patients, the plan asks for 50")
+      .Say(RunEventKind::kRoundOpened, 1, "", "", {{"sites", 2}, {"parameters", 98401}})
+      .Say(RunEventKind::kTaskSent, 1, "north", "")
+      .Say(RunEventKind::kProgress, 1, "north", "epoch 1 of 1",
+           {{"done", 3}, {"total", 6}, {"loss", 0.7}})
+      .Say(RunEventKind::kUpdateReceived, 1, "north", "",
+           {{"train_seconds", 3.1},
+            {"loss", 0.412},
+            {"weight", 331},
+            {"bytes", 393604},
+            {"upload_seconds", 0.02}})
+      .Say(RunEventKind::kContributionLost, 1, "south", "connection lost for 60 s")
+      .Say(RunEventKind::kAggregated, 1, "", model, {{"contributions", 2}, {"seconds", 0.01}})
+      .Say(RunEventKind::kSiteEvaluated, 1, "north", "",
+           {{"auroc", 0.9123},
+            {"auroc_low", 0.861},
+            {"auroc_high", 0.946},
+            {"positives", 30},
+            {"negatives", 50}})
+      .Say(RunEventKind::kSiteEvaluated, 1, "east", "", {{"suppressed", 1}})
+      .Say(RunEventKind::kRoundEvaluated, 1, "", "",
+           {{"auroc", 0.904}, {"auroc_low", 0.873}, {"auroc_high", 0.928}, {"best", 1}})
+      .Say(RunEventKind::kStopping, 1, "", "1 of 1 rounds done")
+      .Say(RunEventKind::kFinalEvaluation, 1, "", model)
+      .Say(RunEventKind::kSiteEvaluated, 1, "north", "", {{"auroc", 0.9}, {"test", 1}})
+      .Say(RunEventKind::kRoundEvaluated, 1, "", "", {{"auroc", 0.9}, {"test", 1}})
+      .Say(RunEventKind::kGatePassed, 1, "", "pooled AUROC 0.900 is at least 0.750")
+      .Say(RunEventKind::kPublished, 1, "", model)
+      .Say(RunEventKind::kEnded, 1, "", "published", {{"published", 1}, {"seconds", 12.5}});
+  return story;
+}
+
+TEST_CASE("A run's events read as the tree in the golden file") {
+  const fs::path golden = fs::path(std::getenv("CONSILIUM_SOURCE")) / "tests/golden/run_tree.txt";
+  const auto expected = ReadTextFile(golden);
+  REQUIRE(expected.ok());
+  CHECK(TwoSites().text() == *expected);
+}
+
+TEST_CASE("The status line shows who works and how far, and empties when the round is done") {
+  Story story;
+  story.Say(RunEventKind::kRoundOpened, 1, "", "", {{"sites", 2}})
+      .Say(RunEventKind::kProgress, 1, "north", "epoch 1 of 2",
+           {{"done", 3}, {"total", 6}, {"loss", 0.7}})
+      .Say(RunEventKind::kProgress, 1, "south", "indexing", {});
+  CHECK(story.tree().StatusLine() == "north: epoch 1 of 2 50% loss 0.700   south: indexing");
+  CHECK(TwoSites().tree().StatusLine().empty());
+}
+
+TEST_CASE("Small counts never show a number") {
+  CHECK_THAT(MetricText({{"suppressed", 1}, {"auroc", 0.5}}), ContainsText("fewer than 10"));
+  CHECK(MetricText({{"suppressed", 1}, {"auroc", 0.5}}).find("0.5") == std::string::npos);
+}
+
+}  // namespace
+}  // namespace consilium::researcher
