@@ -1,9 +1,22 @@
 #pragma once
 
 // Training and evaluation with LibTorch behind plain types: no torch header is seen outside this folder.
+// Torch's exceptions end here too: they become kResourceExhausted (memory) or kInternal.
+//
+// The networks take N x 1 x size x size float32 images and give one logit of target 1 each. Their ModelState is the
+// PyTorch state dict, in its order; everything is float32, num_batches_tracked too (load_state_dict casts it).
+//
+// resnet18   torchvision's resnet18 (He et al. 2016) with one input channel and fc 512 -> 1, under torchvision's names:
+//            conv1.weight, bn1.*, layer1.0.conv1.weight, ..., layer2.0.downsample.0.weight, ..., fc.weight, fc.bias.
+//            Group norm has 32 groups. 11.2 million weights.
+// small_cnn  conv1 .. conv4: 3x3 without bias, 16, 32, 64, 128 channels; each followed by norm1 .. norm4 (8 groups)
+//            and ReLU, the first three by a 2x2 max pool; the mean over the image; fc 128 -> 1. 97,000 weights.
+//
+// Either norm names its tensors weight and bias; batch norm adds running_mean, running_var, num_batches_tracked.
+// python/load_model.py is the same networks in PyTorch.
 
 #include <cstdint>
-#include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
@@ -14,37 +27,45 @@
 
 namespace consilium::learning {
 
-// Once at the start of a program, before any other call: thread count (0: all cores this process may use), and the
-// allocator settings under which training runs fast (platform-facts: mallopt thresholds).
+// Once at the start of main, before any other thread runs: the threads of one training step (0: every core this process
+// may use), and what makes training fast (memory that malloc keeps, how threads wait). `threads` below the number of
+// cores is for several agents on one machine.
 void ConfigureRuntime(int threads);
 
-// The model a plan begins with, made from its seed: the same at every site.
+// The model a plan begins with, made from its seed: the same at every site and on every processor.
 absl::StatusOr<ModelState> InitialModel(const plan::Plan& plan);
 
 struct TrainTask {
   plan::Plan plan;
-  std::uint64_t seed = 0;   // order, augmentation and dropout; from plan seed, round and site
+  std::uint64_t seed = 0;  // of order and augmentation; from plan seed, round and site
   std::uint32_t epochs = 1;
 };
 
 struct TrainResult {
   ModelState trained;
-  double first_epoch_loss = 0, last_epoch_loss = 0;
-  std::uint64_t examples = 0, patients = 0;  // that training saw
+  double first_epoch_loss = 0, last_epoch_loss = 0;  // mean over the epoch's examples, as they are trained on
+  std::uint64_t examples = 0, patients = 0;          // that training saw
 };
 
-// Trains from `base` on `data`. kInvalidArgument: layout does not fit the plan's network; no examples; only one class
-// (says so); kCancelled; kInternal: the loss became NaN or infinite (says at which step and what to change).
-absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data, const TrainTask& task,
-                                  Progress& progress);
+// Trains from `base` on `data`: cross-entropy, weighted by class where the plan says so, with FedProx's pull towards
+// `base` where its method is fedprox. Reports each step as "epoch 2 of 5" and stops at the next step when cancelled.
+// The same base, data, task and thread count give the same weights to the bit on one kind of processor.
+//
+// kInvalidArgument: the layout does not fit the plan's network; no examples; only one class (says so); images of another
+// size than the plan's; batch norm with batches of one. kCancelled. kInternal: the loss became NaN or infinite (says at
+// which step and what to change). One call at a time: the threads of a step are all the cores there are.
+absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
+                                  const TrainTask& task, Progress& progress);
 
 // new minus base, with the weight by the plan's rule.
-absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base, const TrainResult& result,
-                                       plan::WeightRule rule);
+absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base,
+                                       const TrainResult& result, plan::WeightRule rule);
 
-// Scores every example: the probability of target 1, in dataset order.
+// Scores every example: the probability of target 1, in dataset order. Errors as Train's, but that one class or no
+// example is well.
 absl::StatusOr<std::vector<float>> Predict(const ModelState& model, const plan::Plan& plan,
                                            const datasets::Dataset& data, Progress& progress);
+// Predict's scores, added up against the targets.
 absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan& plan,
                                              const datasets::Dataset& data, Progress& progress);
 

@@ -1,0 +1,100 @@
+#include "site_agent/learning/optimizer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+
+namespace consilium::learning {
+namespace {
+
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999;
+constexpr float kEpsilon = 1e-8f;
+constexpr std::int64_t kGrain = 32768;  // elements a thread takes at once
+
+// The gradient with the same memory order as its parameter, so that both can be walked as flat
+// arrays.
+at::Tensor GradientLike(const at::Tensor& parameter) {
+  const at::Tensor gradient = parameter.grad();
+  if (gradient.strides() == parameter.strides()) return gradient;
+  return at::empty_like(parameter.detach()).copy_(gradient);
+}
+
+struct SgdRule {
+  float rate, momentum, decay;
+
+  void operator()(float& w, float g, float& velocity) const {
+    velocity = momentum * velocity + (g + decay * w);
+    w -= rate * velocity;
+  }
+};
+
+struct AdamWRule {
+  float shrink, step_size, inverse_root_correction;
+
+  void operator()(float& w, float g, float& first, float& second) const {
+    constexpr float kB1 = kBeta1, kB2 = kBeta2;
+    first = kB1 * first + (1 - kB1) * g;
+    second = kB2 * second + (1 - kB2) * g * g;
+    const float deviation = std::sqrt(second) * inverse_root_correction + kEpsilon;
+    w = shrink * w - step_size * first / deviation;
+  }
+};
+
+// Runs `rule` over every element; `base` is null without a proximal term. All arrays have `count`
+// elements.
+template <class Rule, class... Moments>
+void Walk(std::int64_t count, float* w, const float* g, const float* base, float mu,
+          const Rule& rule, Moments*... moments) {
+  at::parallel_for(0, count, kGrain, [=](std::int64_t begin, std::int64_t end) {
+    if (base == nullptr) {
+      for (std::int64_t i = begin; i < end; ++i) rule(w[i], g[i], moments[i]...);
+    } else {
+      for (std::int64_t i = begin; i < end; ++i) {
+        rule(w[i], g[i] + mu * (w[i] - base[i]), moments[i]...);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<at::Tensor> parameters, const plan::Training& training,
+                     double proximal_mu)
+    : training_(training), proximal_mu_(static_cast<float>(proximal_mu)) {
+  for (at::Tensor& parameter : parameters) {
+    Slot slot{.parameter = parameter};
+    const at::Tensor values = parameter.detach();
+    if (proximal_mu > 0) slot.base = values.clone();
+    slot.first = at::zeros_like(values);
+    if (training.optimizer == plan::Optimizer::kAdamW) slot.second = at::zeros_like(values);
+    slots_.push_back(std::move(slot));
+  }
+}
+
+void Optimizer::Step() {
+  ++steps_;
+  const double rate = training_.learning_rate;
+  const SgdRule sgd{static_cast<float>(rate), static_cast<float>(training_.momentum),
+                    static_cast<float>(training_.weight_decay)};
+  const AdamWRule adamw{static_cast<float>(1 - rate * training_.weight_decay),
+                        static_cast<float>(rate / (1 - std::pow(kBeta1, steps_))),
+                        static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, steps_)))};
+  for (Slot& slot : slots_) {
+    const at::Tensor gradient = GradientLike(slot.parameter);
+    float* w = slot.parameter.data_ptr<float>();
+    const float* g = gradient.data_ptr<float>();
+    const float* base = slot.base.defined() ? slot.base.data_ptr<float>() : nullptr;
+    float* first = slot.first.data_ptr<float>();
+    const std::int64_t count = slot.parameter.numel();
+    if (training_.optimizer == plan::Optimizer::kSgd) {
+      Walk(count, w, g, base, proximal_mu_, sgd, first);
+    } else {
+      Walk(count, w, g, base, proximal_mu_, adamw, first, slot.second.data_ptr<float>());
+    }
+    slot.parameter.mutable_grad() = at::Tensor();
+  }
+}
+
+}  // namespace consilium::learning

@@ -1,0 +1,39 @@
+#pragma once
+
+// Private to this folder.
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "common/plan/plan.h"
+
+namespace consilium::learning {
+
+// SGD with momentum or AdamW (Loshchilov and Hutter 2019), as torch.optim has them, and FedProx's
+// proximal term (Li et al. 2020). One pass over each tensor, where torch makes up to twelve: at
+// ResNet-18's size an optimizer is bound by memory.
+class Optimizer {
+ public:
+  // `parameters` are shared with the network; their values now are what the proximal term pulls
+  // towards.
+  Optimizer(std::vector<at::Tensor> parameters, const plan::Training& training, double proximal_mu);
+
+  // Moves the parameters along their gradients and drops the gradients.
+  void Step();
+
+ private:
+  struct Slot {
+    at::Tensor parameter;
+    at::Tensor base;           // defined when the proximal term is on
+    at::Tensor first, second;  // momentum (SGD) or first and second moments (AdamW)
+  };
+  struct Chunk;
+
+  std::vector<Slot> slots_;
+  const plan::Training training_;
+  const float proximal_mu_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace consilium::learning

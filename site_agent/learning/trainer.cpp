@@ -1,0 +1,184 @@
+#include "site_agent/learning/trainer.h"
+
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <unordered_set>
+
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "site_agent/learning/checks.h"
+#include "site_agent/learning/torch_scope.h"
+#include "site_agent/learning/training_step.h"
+
+namespace consilium::learning {
+namespace {
+
+struct Population {
+  std::uint64_t examples = 0, positives = 0, patients = 0;
+};
+
+// What is in the data; refuses what cannot be learned from.
+absl::StatusOr<Population> Survey(const datasets::Dataset& data) {
+  Population population{.examples = data.size()};
+  if (population.examples == 0) {
+    return absl::InvalidArgumentError(
+        "there are no training examples: index images with labels for the plan's target");
+  }
+  std::unordered_set<std::uint64_t> patients;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const datasets::Dataset::Label label = data.GetLabel(i);
+    if (label.target != 0 && label.target != 1) {
+      return absl::InvalidArgumentError(
+          StrCat("a training example has target ", label.target, "; 0 and 1 are allowed"));
+    }
+    population.positives += static_cast<std::uint64_t>(label.target);
+    patients.insert(label.patient);
+  }
+  population.patients = patients.size();
+  if (population.positives == 0 || population.positives == population.examples) {
+    return absl::InvalidArgumentError(StrCat(
+        "all ", population.examples, " training examples have target ",
+        population.positives == 0 ? 0 : 1,
+        "; training needs both classes: check the labels, or leave this site out of the cohort"));
+  }
+  return population;
+}
+
+ClassWeights WeightsOf(const Population& population, const plan::Training& training) {
+  if (!training.class_weighting) return {};
+  const auto all = static_cast<double>(population.examples);
+  const auto positives = static_cast<double>(population.positives);
+  return {.negative = static_cast<float>(all / (2 * (all - positives))),
+          .positive = static_cast<float>(all / (2 * positives))};
+}
+
+// Fisher-Yates; std::shuffle differs between standard libraries.
+std::vector<std::size_t> ShuffledOrder(std::size_t count, std::uint64_t seed, std::uint32_t epoch) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  SeededRandom random(seed, StrCat("order/", epoch));
+  for (std::size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+  return order;
+}
+
+// One line on a terminal says which epoch, how far, and the loss so far.
+class EpochReport {
+ public:
+  EpochReport(Progress& progress, std::uint32_t epoch, std::uint32_t epochs, std::uint64_t total)
+      : progress_(progress), step_(StrCat("epoch ", epoch + 1, " of ", epochs)), total_(total) {}
+
+  void Add(std::size_t examples, double mean_loss) {
+    done_ += examples;
+    loss_sum_ += mean_loss * static_cast<double>(examples);
+    char loss[32];
+    std::snprintf(loss, sizeof loss, "loss %.4f", MeanLoss());
+    progress_.Report(step_, done_, total_, loss);
+  }
+  double MeanLoss() const { return loss_sum_ / static_cast<double>(done_); }
+
+ private:
+  Progress& progress_;
+  const std::string step_;
+  const std::uint64_t total_;
+  std::uint64_t done_ = 0;
+  double loss_sum_ = 0;
+};
+
+absl::Status Diverged(std::uint64_t step) {
+  return absl::InternalError(
+      StrCat("training diverged: the loss is not a number at step ", step,
+             "; lower [training] learning_rate, or give [training] weight_decay a smaller value"));
+}
+
+absl::StatusOr<double> TrainEpoch(TrainingStep& step, BatchLoader& batches,
+                                  std::uint32_t image_size, std::uint64_t& steps,
+                                  EpochReport& report, const Progress& progress) {
+  for (std::size_t i = 0; i < batches.batches(); ++i) {
+    if (progress.Cancelled()) return absl::CancelledError("training was stopped");
+    const Batch batch = batches.Next();
+    const double loss = step.Run(batch, image_size);
+    ++steps;
+    if (!std::isfinite(loss)) return Diverged(steps);
+    report.Add(batch.count, loss);
+  }
+  return report.MeanLoss();
+}
+
+absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets::Dataset& data,
+                                         const TrainTask& task, const Population& population,
+                                         Progress& progress) {
+  const plan::Training& training = task.plan.training;
+  const std::unique_ptr<Network> network = Network::Make(task.plan.model);
+  RETURN_IF_ERROR(LoadInto(*network, base, task.plan));
+  TrainingStep step(*network, task.plan);
+  BatchLoader::Options options{.batch_size = training.batch_size,
+                               .weights = WeightsOf(population, training),
+                               .augmentation = training.augmentation};
+  TrainResult result{
+      .trained = base, .examples = population.examples, .patients = population.patients};
+  std::uint64_t steps = 0;
+  for (std::uint32_t epoch = 0; epoch < task.epochs; ++epoch) {
+    options.augmentation_seed = SeededRandom(task.seed, StrCat("augmentation/", epoch))();
+    BatchLoader batches(data, ShuffledOrder(data.size(), task.seed, epoch), options);
+    EpochReport report(progress, epoch, task.epochs, data.size());
+    ASSIGN_OR_RETURN(result.last_epoch_loss,
+                     TrainEpoch(step, batches, data.image_size(), steps, report, progress));
+    if (epoch == 0) result.first_epoch_loss = result.last_epoch_loss;
+  }
+  absl::StatusOr<ModelState> trained = network->Save();
+  if (!trained.ok()) return WithContext(Diverged(steps), ToStd(trained.status().message()));
+  result.trained = *std::move(trained);
+  return result;
+}
+
+absl::Status CheckTask(const TrainTask& task) {
+  if (task.epochs == 0)
+    return absl::InvalidArgumentError("0 epochs asked for; at least 1 is needed");
+  if (task.plan.training.batch_size == 0)
+    return absl::InvalidArgumentError("[training] batch_size is 0; at least 1 is needed");
+  if (task.plan.training.batch_size == 1 && task.plan.model.norm == plan::Norm::kBatch) {
+    return absl::InvalidArgumentError(
+        "batch norm cannot train on batches of one example: raise [training] batch_size, or set "
+        "[model] norm = \"group\"");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
+                                  const TrainTask& task, Progress& progress) {
+  RETURN_IF_ERROR(CheckTask(task));
+  RETURN_IF_ERROR(CheckImageSize(data, task.plan));
+  ASSIGN_OR_RETURN(const Population population, Survey(data));
+  return WithTorch("training",
+                   [&] { return TrainNetwork(base, data, task, population, progress); });
+}
+
+absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base,
+                                       const TrainResult& result, plan::WeightRule rule) {
+  RETURN_IF_ERROR(CheckSameLayout(base.layout(), result.trained.layout()));
+  ModelUpdate update{.base = base_id};
+  const std::span<const float> before = base.values(), after = result.trained.values();
+  update.delta.resize(before.size());
+  for (std::size_t i = 0; i < before.size(); ++i) update.delta[i] = after[i] - before[i];
+  switch (rule) {
+    case plan::WeightRule::kExamples:
+      update.weight = static_cast<double>(result.examples);
+      break;
+    case plan::WeightRule::kPatients:
+      update.weight = static_cast<double>(result.patients);
+      break;
+    case plan::WeightRule::kEqual:
+      update.weight = 1;
+      break;
+  }
+  if (!(update.weight > 0)) {
+    return absl::InvalidArgumentError(
+        "the update has no weight: it was trained on no examples or patients");
+  }
+  return update;
+}
+
+}  // namespace consilium::learning
