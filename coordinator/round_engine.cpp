@@ -204,26 +204,32 @@ void RoundEngine::Handle(const TimeCame&) {
   wake_.reset();  // that timer is spent: the next one is armed anew
 }
 
-bool RoundEngine::SettleInviting() {
-  const std::size_t minimum = plan_.cohort.minimum_sites;
-  std::size_t possible = 0, declined = 0, unanswered = 0;
-  std::string reasons;
+// Ends the run when so many sites declined that the minimum cannot be met any more.
+bool RoundEngine::EndIfTooManyDeclined() {
+  std::size_t possible = 0;
+  std::string declined;
   for (const auto& [site, participant] : state_.participants) {
     if (participant.invite == InviteState::kDeclined) {
-      ++declined;
-      StrAppend(&reasons, reasons.empty() ? "" : "; ", site.value, ": ",
+      StrAppend(&declined, declined.empty() ? "" : "; ", site.value, ": ",
                 participant.decline_reason);
     } else {
       ++possible;
     }
-    unanswered += participant.invite == InviteState::kInvited && Connected(site);
   }
-  if (declined > 0 && possible < minimum) {
-    End(true,
-        StrCat("only ", possible, " of the ", possible + declined,
-               " sites can take part, and the plan needs ", minimum, "; declined: ", reasons));
-    return true;
-  }
+  if (declined.empty() || possible >= plan_.cohort.minimum_sites) return false;
+  End(true, StrCat("only ", possible, " of the ", state_.participants.size(),
+                   " sites can take part, and the plan needs ", plan_.cohort.minimum_sites,
+                   "; declined: ", declined));
+  return true;
+}
+
+bool RoundEngine::SettleInviting() {
+  if (EndIfTooManyDeclined()) return true;
+  const std::size_t minimum = plan_.cohort.minimum_sites;
+  const auto unanswered = std::count_if(
+      state_.participants.begin(), state_.participants.end(), [this](const auto& entry) {
+        return entry.second.invite == InviteState::kInvited && Connected(entry.first);
+      });
   if (AcceptedAndConnected() < minimum) {
     enough_since_.reset();
     return false;
@@ -244,6 +250,14 @@ bool RoundEngine::SettleInviting() {
 }
 
 // ---- what the phases share
+
+void RoundEngine::BeginWork(AttemptKey key, std::size_t needed) {
+  work_.emplace();
+  work_->key = std::move(key);
+  work_->opened = now_;
+  work_->deadline = now_ + FromSeconds(plan_.cohort.round_deadline_s);
+  work_->needed = needed;
+}
 
 void RoundEngine::OnDeadline() {
   const std::string reason =

@@ -247,6 +247,7 @@ class RoundEngine {
 
   // Each returns whether it moved the run on.
   bool Settle();
+  bool EndIfTooManyDeclined();
   bool SettleInviting();
   bool SettleInitialModel();
   bool SettleTraining();
@@ -272,6 +273,7 @@ class RoundEngine {
   void End(bool failed, const std::string& outcome,
            std::optional<ModelId> published = std::nullopt);
 
+  void BeginWork(AttemptKey key, std::size_t needed);
   Task* OpenTask(const SiteId& site,
                  const AttemptKey& key);  // null: none that was sent and is open
   bool TakesWeight(const SiteId& site, Task& task, double weight);

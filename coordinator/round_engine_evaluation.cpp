@@ -28,8 +28,7 @@ std::map<std::string, double> ValuesOf(const metrics::BinaryMetrics& metrics, bo
 }  // namespace
 
 void RoundEngine::OpenEvaluation(std::uint32_t round, std::size_t needed) {
-  work_ = Work{
-      {state_.run, round, 0}, now_, now_ + FromSeconds(plan_.cohort.round_deadline_s), needed, {}};
+  BeginWork({state_.run, round, 0}, needed);
   for (const SiteId& site : Accepted()) {
     Task& task = work_->tasks[site];
     if (state_.evaluations.contains(site)) {
@@ -60,16 +59,16 @@ void RoundEngine::Handle(const EvaluationArrived& event) {
   const auto found = work_->tasks.find(event.site);
   if (found == work_->tasks.end() || !found->second.sent) return;
   if (found->second.state == TaskState::kDone) return;
+  if (state_.participants.at(event.site).invite != InviteState::kAccepted) return;  // it left
   found->second.state = TaskState::kDone;
   state_.evaluations[event.site] = report.sums;
   actions_.push_back(StoreEvaluation{event.site, report});
 
   std::map<std::string, double> values;
-  const auto metrics = metrics::Compute(report.sums, plan_.evaluation.at_specificity);
-  if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) {
-    values = ValuesOf(*metrics, true);
-  } else {
-    values["suppressed"] = 1;
+  values["suppressed"] = 1;
+  if (metrics::LargeEnoughToShow(report.sums)) {
+    const auto metrics = metrics::Compute(report.sums, plan_.evaluation.at_specificity);
+    if (metrics.ok()) values = ValuesOf(*metrics, true);
   }
   values["seconds"] = report.seconds;
   if (split == wire::EvaluationSplit::kTest) values["test"] = 1;

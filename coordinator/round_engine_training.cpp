@@ -63,14 +63,11 @@ void RoundEngine::AskNextForInitialModel() {
     return can_be_asked(site) && Connected(site);
   });
   if (next == accepted.end()) return;
-  work_ = Work{{state_.run, 0, ++state_.attempt},
-               now_,
-               now_ + FromSeconds(plan_.cohort.round_deadline_s),
-               1,
-               {{*next, Task{}}}};
+  BeginWork({state_.run, 0, ++state_.attempt}, 1);
+  Task& task = work_->tasks[*next];
   actions_.push_back(coordinator::OpenAttempt{work_->key, ModelId{}, {*next}, 1, true});
   Note(RunEventKind::kRoundOpened, {}, {{"sites", 1}});
-  SendTask(*next, work_->tasks.begin()->second);
+  SendTask(*next, task);
 }
 
 void RoundEngine::Handle(const InitialModelReady& event) {
@@ -98,6 +95,7 @@ void RoundEngine::OpenRound(std::uint32_t round) {
 
 bool RoundEngine::SettleTraining() {
   if (!work_) {
+    if (EndIfTooManyDeclined()) return true;
     if (AcceptedAndConnected() < plan_.cohort.minimum_sites) return false;
     OpenAttempt();
     return true;
@@ -115,11 +113,7 @@ bool RoundEngine::SettleTraining() {
 }
 
 void RoundEngine::OpenAttempt() {
-  work_ = Work{{state_.run, state_.round, ++state_.attempt},
-               now_,
-               now_ + FromSeconds(plan_.cohort.round_deadline_s),
-               plan_.cohort.minimum_sites,
-               {}};
+  BeginWork({state_.run, state_.round, ++state_.attempt}, plan_.cohort.minimum_sites);
   std::set<SiteId> sites;
   double weight_unit = 0;
   for (const SiteId& site : Accepted()) {

@@ -1,0 +1,86 @@
+#include "coordinator/release_gate.h"
+
+#include "tests/catch.h"
+#include "tests/coordinator/round_engine_scene.h"
+
+namespace consilium::coordinator {
+namespace {
+
+plan::Gate AGate() {
+  plan::Gate gate;
+  gate.minimum_auroc = 0.8;
+  gate.minimum_sites = 2;
+  return gate;
+}
+
+TEST_CASE(
+    "a model that meets every condition passes, and each condition is written with its value") {
+  const GateDecision decision =
+      Decide(AGate(), 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, SumsWithAuroc(0.9)}}, {});
+  CHECK(decision.passed);
+  REQUIRE(decision.conditions.size() == 2);
+  CHECK(decision.conditions[0].text == "2 sites evaluated it, at least 2 must");
+  CHECK(decision.conditions[1].text == "pooled AUROC 0.900 is at least 0.800");
+}
+
+TEST_CASE("too few sites, or a pooled AUROC below the minimum, stops a model") {
+  const GateDecision few = Decide(AGate(), 0.9, {{kEast, SumsWithAuroc(0.9)}}, {});
+  CHECK_FALSE(few.passed);
+  CHECK_FALSE(few.conditions[0].met);
+  CHECK(few.conditions[1].met);
+  const GateDecision poor =
+      Decide(AGate(), 0.9, {{kEast, SumsWithAuroc(0.7)}, {kNorth, SumsWithAuroc(0.7)}}, {});
+  CHECK_FALSE(poor.passed);
+  CHECK(poor.conditions[1].text == "pooled AUROC 0.700 is below 0.800");
+}
+
+TEST_CASE("a site that evaluated nothing does not count as a site") {
+  const GateDecision decision =
+      Decide(AGate(), 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, metrics::BinarySums{}}}, {});
+  CHECK_FALSE(decision.conditions[0].met);
+}
+
+TEST_CASE("a model without results, or with too few to judge, never passes") {
+  plan::Gate lax = AGate();
+  lax.minimum_auroc = 0;
+  lax.minimum_sites = 1;
+  CHECK_FALSE(Decide(lax, 0.9, {}, {}).passed);
+  CHECK_FALSE(Decide(lax, 0.9, {{kEast, SumsWithAuroc(1, 9)}}, {}).passed);
+  CHECK(Decide(lax, 0.9, {{kEast, SumsWithAuroc(1, 10)}}, {}).passed);
+}
+
+TEST_CASE("a site may fall as far as the plan allows and no further") {
+  plan::Gate gate = AGate();
+  gate.maximum_site_drop = 0.05;
+  const std::map<SiteId, metrics::BinarySums> test = {{kEast, SumsWithAuroc(0.9)},
+                                                      {kNorth, SumsWithAuroc(0.85)}};
+  CHECK(Decide(gate, 0.9, test, {{kEast, 0.95}, {kNorth, 0.80}}).passed);
+  const GateDecision fell = Decide(gate, 0.9, test, {{kEast, 0.96}, {kNorth, 0.80}});
+  CHECK_FALSE(fell.passed);
+  CHECK(fell.conditions[2].text ==
+        "east AUROC 0.900 is below 0.910, 0.050 under the last published model's 0.960");
+}
+
+TEST_CASE("small and missing sites are not compared one by one, and that is said") {
+  plan::Gate gate = AGate();
+  gate.maximum_site_drop = 0.01;
+  const GateDecision decision =
+      Decide(gate, 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, SumsWithAuroc(0.2, 5)}},
+             {{kNorth, 0.99}, {kSouth, 0.99}});
+  CHECK(decision.passed);
+  REQUIRE(decision.conditions.size() == 4);
+  CHECK(decision.conditions[2].text == "north has too few examples to compare by itself: left out");
+  CHECK(decision.conditions[3].text ==
+        "south did not evaluate it, so it is not compared: left out");
+}
+
+TEST_CASE("numbers that differ are written with enough digits to see it") {
+  plan::Gate gate = AGate();
+  gate.minimum_auroc = 0.90004;
+  const GateDecision decision =
+      Decide(gate, 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, SumsWithAuroc(0.9)}}, {});
+  CHECK(decision.conditions[1].text == "pooled AUROC 0.90000 is below 0.90004");
+}
+
+}  // namespace
+}  // namespace consilium::coordinator
