@@ -44,8 +44,9 @@ std::string ToBase64Url(ByteView bytes) {
 
 absl::StatusOr<Bytes> FromBase64Url(std::string_view text) {
   std::string raw;
-  if (!absl::WebSafeBase64Unescape(ForAbsl(text), &raw)) {
-    return absl::InvalidArgumentError("the text is not base64url (A-Z, a-z, 0-9, - and _)");
+  // abseil skips spaces, takes padding and drops stray bits; one value is to have one text.
+  if (!absl::WebSafeBase64Unescape(ForAbsl(text), &raw) || ToBase64Url(AsBytes(raw)) != text) {
+    return absl::InvalidArgumentError("the text is not base64url (A-Z, a-z, 0-9, - and _, without padding)");
   }
   return Bytes(raw.begin(), raw.end());
 }

@@ -26,7 +26,7 @@ inline std::string_view AsText(ByteView bytes) {
 std::string ToHex(ByteView bytes);
 absl::StatusOr<Bytes> FromHex(std::string_view hex);
 
-// RFC 4648 section 5 (URL and file name safe), without padding.
+// RFC 4648 section 5 (URL and file name safe), without padding. Only the text that ToBase64Url gives is taken.
 std::string ToBase64Url(ByteView bytes);
 absl::StatusOr<Bytes> FromBase64Url(std::string_view text);
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -23,6 +24,7 @@ absl::Status SystemError(std::string_view doing, std::string_view name) {
       return absl::NotFoundError(message);
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return absl::ResourceExhaustedError(StrCat(message, "; free some space and start again"));
     case EACCES:
     case EPERM:
@@ -133,8 +135,9 @@ absl::StatusOr<std::string> ReadTextFile(const fs::path& path, std::uint64_t lim
 }
 
 absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode) {
+  static std::atomic<unsigned> number{0};  // so that two threads never share a temporary file
   fs::path temporary = path;
-  temporary += StrCat(".", getpid(), ".tmp");
+  temporary += StrCat(".", getpid(), ".", number++, ".tmp");
   const auto write = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(File file, File::OpenForWriting(temporary, /*truncate=*/true));
     if (fchmod(file.descriptor(), mode) != 0) {
@@ -143,11 +146,10 @@ absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned m
     RETURN_IF_ERROR(file.WriteAt(0, content));
     return file.Sync();
   };
-  if (absl::Status status = write(); !status.ok()) {
-    unlink(temporary.c_str());
-    return status;
-  }
-  return RenameDurably(temporary, path);
+  absl::Status status = write();
+  if (status.ok()) status = RenameDurably(temporary, path);
+  if (!status.ok()) unlink(temporary.c_str());
+  return status;
 }
 
 absl::Status RenameDurably(const fs::path& from, const fs::path& to) {
@@ -174,6 +176,7 @@ absl::StatusOr<FolderLock> FolderLock::Acquire(const fs::path& folder) {
   RETURN_IF_ERROR(EnsureFolder(folder));
   ASSIGN_OR_RETURN(File file, File::OpenForWriting(folder / "lock", /*truncate=*/false));
   if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return SystemError("locking", "lock");
     return absl::FailedPreconditionError(
         StrCat("the state folder \"", folder.filename().string(),
                      "\" is in use by another process; stop that one first, or give --state another folder"));

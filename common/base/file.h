@@ -15,7 +15,7 @@ namespace consilium {
 namespace fs = std::filesystem;
 
 // An open file descriptor. Move-only; closes when it goes. Errors carry the file's name (not its folder) and
-// what the system said. ENOSPC and EDQUOT become kResourceExhausted, ENOENT kNotFound.
+// what the system said. ENOSPC, EDQUOT and EFBIG become kResourceExhausted, ENOENT kNotFound.
 class File {
  public:
   static absl::StatusOr<File> OpenForReading(const fs::path& path);

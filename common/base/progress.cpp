@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 
 #include "common/base/text.h"
@@ -19,7 +20,9 @@ int interrupt_pipe[2] = {-1, -1};
 
 void OnInterrupt(int) {
   if (interrupts.fetch_add(1) >= 1) _exit(130);
+  const int saved_errno = errno;
   [[maybe_unused]] const ssize_t n = write(interrupt_pipe[1], "i", 1);
+  errno = saved_errno;
 }
 
 }  // namespace
