@@ -231,8 +231,7 @@ void InsertPixels(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& o
     std::vector<Uint8> samples(in.values.size());
     std::transform(in.values.begin(), in.values.end(), samples.begin(),
                    [](std::int32_t v) { return static_cast<Uint8>(v); });
-    out.Note(data_set.putAndInsertUint8Array(DcmTag(DCM_PixelData, EVR_OB), samples.data(),
-                                             samples.size()));
+    out.Note(data_set.putAndInsertUint8Array(DCM_PixelData, samples.data(), samples.size()));
     return;
   }
   const auto mask = static_cast<std::uint32_t>((1 << in.bits_stored) - 1);
@@ -240,8 +239,7 @@ void InsertPixels(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& o
   std::transform(in.values.begin(), in.values.end(), samples.begin(), [&](std::int32_t v) {
     return static_cast<Uint16>(static_cast<std::uint32_t>(v) & mask);
   });
-  out.Note(data_set.putAndInsertUint16Array(DcmTag(DCM_PixelData, EVR_OW), samples.data(),
-                                            samples.size()));
+  out.Note(data_set.putAndInsertUint16Array(DCM_PixelData, samples.data(), samples.size()));
 }
 
 std::unique_ptr<DcmRepresentationParameter> EncoderParameter(TransferSyntax syntax) {
@@ -291,12 +289,13 @@ absl::Status WriteWithDcmtk(const fs::path& path, const NewInstance& instance) {
   DescribePixels(instance, sop_class, builder);
   InsertPixels(instance, data_set, builder);
   RETURN_IF_ERROR(builder.status());
-  const auto parameter = EncoderParameter(instance.transfer_syntax);
-  const OFCondition encoded =
-      data_set.chooseRepresentation(ForDcmtk(instance.transfer_syntax), parameter.get());
-  if (encoded.bad() || !data_set.canWriteXfer(ForDcmtk(instance.transfer_syntax))) {
-    return absl::InvalidArgumentError(StrCat("the image cannot be encoded as ",
-                                             Name(instance.transfer_syntax), ": ", encoded.text()));
+  if (const auto parameter = EncoderParameter(instance.transfer_syntax)) {
+    const OFCondition encoded =
+        data_set.chooseRepresentation(ForDcmtk(instance.transfer_syntax), parameter.get());
+    if (encoded.bad()) {
+      return absl::InvalidArgumentError(StrCat(
+          "the image cannot be encoded as ", Name(instance.transfer_syntax), ": ", encoded.text()));
+    }
   }
   // An encoder may have made it a derived image with a UID of its own.
   builder.Text(DCM_SOPInstanceUID, instance.sop_instance_uid);
