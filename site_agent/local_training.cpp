@@ -1,0 +1,92 @@
+#include "site_agent/local_training.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/random.h"
+#include "common/base/status.h"
+
+namespace consilium::site_agent {
+namespace {
+
+class PooledDataset final : public datasets::Dataset {
+ public:
+  explicit PooledDataset(std::vector<std::shared_ptr<const datasets::Dataset>> parts)
+      : parts_(std::move(parts)) {
+    for (const auto& part : parts_) ends_.push_back(size() + part->size());
+  }
+
+  std::size_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
+  std::uint32_t image_size() const override { return parts_.front()->image_size(); }
+  Label Get(std::size_t index, std::span<float> out) const override {
+    const auto [part, within] = Find(index);
+    return Apart(part, parts_[part]->Get(within, out));
+  }
+  Label GetLabel(std::size_t index) const override {
+    const auto [part, within] = Find(index);
+    return Apart(part, parts_[part]->GetLabel(within));
+  }
+
+ private:
+  std::pair<std::size_t, std::size_t> Find(std::size_t index) const {
+    const auto end = std::upper_bound(ends_.begin(), ends_.end(), index);
+    const auto part = static_cast<std::size_t>(end - ends_.begin());
+    return {part, part == 0 ? index : index - ends_[part - 1]};
+  }
+  // Two sites may both call a patient "0001".
+  static Label Apart(std::size_t part, Label label) {
+    label.patient = StableHash(StrCat(part, "/", label.patient));
+    return label;
+  }
+
+  const std::vector<std::shared_ptr<const datasets::Dataset>> parts_;
+  std::vector<std::size_t> ends_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    datasets::Split split, Progress& progress) {
+  std::vector<std::shared_ptr<const datasets::Dataset>> parts;
+  for (const auto& site : sites) {
+    ASSIGN_OR_RETURN(auto part, site->Open(plan, split, progress));
+    parts.push_back(std::move(part));
+  }
+  if (parts.size() == 1) return parts.front();
+  return std::shared_ptr<const datasets::Dataset>(
+      std::make_shared<PooledDataset>(std::move(parts)));
+}
+
+absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan,
+                                        const datasets::Dataset& train,
+                                        const datasets::Dataset& validation, std::uint32_t epochs,
+                                        std::uint64_t seed,
+                                        const std::function<void(const Epoch&)>& after_epoch,
+                                        Progress& progress) {
+  ASSIGN_OR_RETURN(ModelState model, learner.InitialModel(plan));
+  LocalModel kept{model};
+  double best_auroc = -1;
+  SeededRandom seeds(seed, "local epochs");
+  for (std::uint32_t number = 1; number <= epochs; ++number) {
+    const learning::TrainTask task{plan, seeds(), 1};
+    ASSIGN_OR_RETURN(auto trained, learner.Train(model, train, task, progress));
+    model = std::move(trained.trained);
+    ASSIGN_OR_RETURN(const auto sums, learner.Evaluate(model, plan, validation, progress));
+    Epoch epoch{number, trained.last_epoch_loss};
+    if (auto metrics = metrics::Compute(sums, plan.evaluation.at_specificity); metrics.ok()) {
+      epoch.validation = *std::move(metrics);
+    }
+    epoch.best = !epoch.validation || epoch.validation->auroc > best_auroc;
+    if (epoch.best) {
+      if (epoch.validation) best_auroc = epoch.validation->auroc;
+      kept.model = model;
+      kept.best_epoch = number;
+    }
+    after_epoch(epoch);
+    kept.epochs.push_back(std::move(epoch));
+  }
+  return kept;
+}
+
+}  // namespace consilium::site_agent

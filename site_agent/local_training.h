@@ -1,0 +1,47 @@
+#pragma once
+
+// Training and evaluation without a coordinator: a site's own model, or one on the pooled images of
+// several folders, made the way the federation makes its own. These are the baselines that a
+// federated model is compared with.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/progress.h"
+#include "common/metrics/binary_metrics.h"
+#include "common/plan/plan.h"
+#include "site_agent/learner.h"
+
+namespace consilium::site_agent {
+
+// The same split of several sites, one after another. Patients of different sites stay apart.
+absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    datasets::Split split, Progress& progress);
+
+struct Epoch {
+  std::uint32_t number = 0;                          // from 1
+  double loss = 0;                                   // mean, training
+  std::optional<metrics::BinaryMetrics> validation;  // absent when the split lacks a class
+  bool best = false;                                 // so far
+};
+
+struct LocalModel {
+  ModelState model;
+  std::uint32_t best_epoch = 0;
+  std::vector<Epoch> epochs;
+};
+
+// Trains `epochs` epochs from the plan's initial model and keeps the one with the best AUROC on the
+// validation split, as the federation does; the last one when that split lacks a class.
+absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan,
+                                        const datasets::Dataset& train,
+                                        const datasets::Dataset& validation, std::uint32_t epochs,
+                                        std::uint64_t seed,
+                                        const std::function<void(const Epoch&)>& after_epoch,
+                                        Progress& progress);
+
+}  // namespace consilium::site_agent

@@ -1,0 +1,109 @@
+// consilium-site: a hospital's agent. Enrols, indexes local DICOM, trains and evaluates for the
+// federation; trains and evaluates locally.
+
+#include <CLI/CLI.hpp>
+
+#include "common/base/progress.h"
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "site_agent/commands.h"
+
+namespace consilium::site_agent {
+namespace {
+
+constexpr char kExamples[] = R"(Examples:
+  consilium-site enrol --coordinator coordinator.example.org:8443 --token TOKEN --state site
+  consilium-site run --state site --data /images/chest
+  consilium-site status --state site
+  consilium-site outbox --state site
+  consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
+  consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
+
+The agent connects out only. policy.toml in the state folder says what this site takes part in.
+
+Exit codes: 0 done or stopped, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
+
+int Main(int argc, char** argv) {
+  CLI::App app("consilium-site: a hospital's agent in a federation", "consilium-site");
+  app.footer(kExamples);
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  const auto add_state = [](CLI::App* command, fs::path* state) {
+    command->add_option("--state", *state, "Folder that keeps this site's identity and work")
+        ->required();
+  };
+  const auto add_threads = [](CLI::App* command, int* threads) {
+    command->add_option("--threads", *threads, "Threads for training and decoding; 0: all cores")
+        ->check(CLI::Range(0, 1024));
+  };
+
+  EnrolCommand enrol;
+  CLI::App* enrol_app = app.add_subcommand("enrol", "Join a federation, once, with a token");
+  enrol_app->add_option("--coordinator", enrol.coordinator, "HOST:PORT")->required();
+  enrol_app->add_option("--token", enrol.token, "From the coordinator's operator")->required();
+  add_state(enrol_app, &enrol.state);
+
+  RunCommand run;
+  CLI::App* run_app = app.add_subcommand("run", "Work for the federation until interrupted");
+  add_state(run_app, &run.state);
+  run_app->add_option("--data", run.data, "Folder tree of DICOM files")->required();
+  run_app->add_option("--labels", run.labels, "Label table; default: labels.csv in the folder");
+  add_threads(run_app, &run.threads);
+  run_app->add_flag("--once", run.once, "Exit after one run has ended");
+
+  TrainCommand train;
+  CLI::App* train_app = app.add_subcommand(
+      "train", "Train locally, without a coordinator; several --data are pooled");
+  train_app->add_option("--plan", train.plan, "Plan (TOML)")->required();
+  train_app->add_option("--data", train.data, "Folder tree of DICOM files; may be repeated")
+      ->required();
+  add_state(train_app, &train.state);
+  train_app->add_option("--epochs", train.epochs, "Epochs; the best on validation is kept")
+      ->required()
+      ->check(CLI::Range(1, 100000));
+  train_app->add_option("--out", train.out, "Where the model goes (safetensors)")->required();
+  train_app->add_option("--seed", train.seed, "Instead of the plan's");
+  add_threads(train_app, &train.threads);
+  train_app->add_flag("--json", train.json, "Print JSON for scripts");
+
+  EvaluateCommand evaluate;
+  CLI::App* evaluate_app = app.add_subcommand("evaluate", "Evaluate a model on local images");
+  evaluate_app->add_option("--model", evaluate.model, "Model (safetensors)")->required();
+  evaluate_app->add_option("--plan", evaluate.plan, "Plan (TOML)")->required();
+  evaluate_app->add_option("--data", evaluate.data, "Folder tree of DICOM files; may be repeated")
+      ->required();
+  add_state(evaluate_app, &evaluate.state);
+  evaluate_app->add_option("--split", evaluate.split, "test or validation")
+      ->check(CLI::IsMember({"test", "validation"}))
+      ->capture_default_str();
+  add_threads(evaluate_app, &evaluate.threads);
+  evaluate_app->add_flag("--json", evaluate.json, "Print metrics and addable sums as JSON");
+
+  LookCommand look;
+  CLI::App* status_app = app.add_subcommand("status", "Runs and tasks this site knows");
+  CLI::App* outbox_app = app.add_subcommand("outbox", "Everything that left the building");
+  for (CLI::App* command : {status_app, outbox_app}) {
+    add_state(command, &look.state);
+    command->add_flag("--json", look.json, "Print JSON for scripts");
+  }
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  CatchInterrupts();
+  const auto dispatch = [&]() -> absl::Status {
+    if (enrol_app->parsed()) return Run(enrol);
+    if (run_app->parsed()) return Run(run);
+    if (train_app->parsed()) return Run(train);
+    if (evaluate_app->parsed()) return Run(evaluate);
+    return status_app->parsed() ? ShowStatus(look) : ShowOutbox(look);
+  };
+  return ReportAndExitCode(dispatch());
+}
+
+}  // namespace
+}  // namespace consilium::site_agent
+
+int main(int argc, char** argv) { return consilium::site_agent::Main(argc, argv); }
