@@ -1,0 +1,193 @@
+#include "tests/site_agent/memory_coordinator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "common/crypto/envelope.h"
+#include "common/crypto/sha256.h"
+#include "common/model/safetensors.h"
+
+namespace consilium::site_agent {
+
+class MemorySession final : public Session {
+ public:
+  MemorySession(MemoryCoordinator& coordinator, std::shared_ptr<MemoryCoordinator::Line> line,
+                std::stop_token stop)
+      : coordinator_(coordinator),
+        line_(std::move(line)),
+        on_stop_(std::move(stop), [this] { Close(); }) {}
+
+  absl::StatusOr<wire::ToSite> Next() override {
+    std::unique_lock lock(coordinator_.mutex_);
+    coordinator_.changed_.wait(lock,
+                               [this] { return !line_->ended.ok() || !line_->messages.empty(); });
+    if (!line_->ended.ok()) return line_->ended;
+    wire::ToSite message = std::move(line_->messages.front());
+    line_->messages.pop_front();
+    return message;
+  }
+
+  absl::Status Send(const wire::FromSite& message) override {
+    const std::lock_guard lock(coordinator_.mutex_);
+    if (!line_->ended.ok()) return line_->ended;
+    if (std::holds_alternative<wire::Hello>(message)) {
+      line_->messages.push_back(coordinator_.welcome);
+      ++coordinator_.connections;
+    } else {
+      coordinator_.messages_.push_back(message);
+    }
+    coordinator_.changed_.notify_all();
+    return absl::OkStatus();
+  }
+
+  void Close() override {
+    const std::lock_guard lock(coordinator_.mutex_);
+    if (line_->ended.ok()) line_->ended = absl::CancelledError("closed");
+    coordinator_.changed_.notify_all();
+  }
+
+ private:
+  MemoryCoordinator& coordinator_;
+  const std::shared_ptr<MemoryCoordinator::Line> line_;
+  std::stop_callback<std::function<void()>> on_stop_;
+};
+
+MemoryCoordinator::MemoryCoordinator(SiteId site)
+    : site_(std::move(site)), key_(*crypto::X25519KeyPair::Generate()) {
+  welcome = {kVersion, kProtocolVersion, "test federation", site_, key_.public_key};
+}
+
+absl::StatusOr<std::unique_ptr<Session>> MemoryCoordinator::Attend(std::stop_token stop) {
+  auto line = std::make_shared<Line>();
+  {
+    const std::lock_guard lock(mutex_);
+    if (!available_) return absl::UnavailableError("nobody answers");
+    line_ = line;
+  }
+  return std::make_unique<MemorySession>(*this, line, std::move(stop));
+}
+
+absl::Status MemoryCoordinator::DownloadModel(const ModelId& model, std::uint64_t offset,
+                                              const ModelSink& sink, std::stop_token) {
+  std::unique_lock lock(mutex_);
+  const auto found = models_.find(model);
+  if (found == models_.end()) return absl::NotFoundError("no such model");
+  download_beginnings.push_back(offset);
+  Bytes bytes = found->second;
+  if (damaged_downloads > 0) {
+    --damaged_downloads;
+    bytes.back() ^= 1;
+  }
+  const auto broken_at = std::exchange(break_download_at, std::nullopt);
+  lock.unlock();
+  const std::uint64_t end = broken_at.value_or(bytes.size());
+  constexpr std::uint64_t kPiece = 50'000;
+  for (std::uint64_t at = offset; at < end; at += kPiece) {
+    const auto piece = ByteView(bytes).subspan(at, std::min(kPiece, end - at));
+    RETURN_IF_ERROR(sink(piece, bytes.size()));
+  }
+  return broken_at ? absl::UnavailableError("the connection broke") : absl::OkStatus();
+}
+
+absl::Status MemoryCoordinator::OpenSegment(const SealedUpdate& update, std::uint32_t index,
+                                            Received* received) {
+  const wire::UploadHeader& header = received->header;
+  const std::uint32_t count = crypto::SegmentCount(header.plaintext_size);
+  ASSIGN_OR_RETURN(auto opener,
+                   crypto::EnvelopeOpener::Create(key_, header.envelope_header,
+                                                  wire::EnvelopeContext(site_, header)));
+  const std::uint64_t begin = crypto::SegmentOffset(index);
+  const std::uint64_t end = index + 1 == count ? update.size() : crypto::SegmentOffset(index + 1);
+  Bytes sealed(end - begin);
+  RETURN_IF_ERROR(update.file().ReadAt(begin, sealed));
+  Bytes plaintext(sealed.size() - crypto::kTagBytes);
+  RETURN_IF_ERROR(opener.Open(index, index + 1 == count, sealed, plaintext));
+  const std::size_t before = received->values.size();
+  received->values.resize(before + plaintext.size() / sizeof(float));
+  std::memcpy(received->values.data() + before, plaintext.data(), plaintext.size());
+  ++received->segments;
+  received->complete = received->segments == count;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UploadOutcome> MemoryCoordinator::Upload(const SealedUpdate& update,
+                                                        std::uint32_t first_segment,
+                                                        std::stop_token) {
+  const std::lock_guard lock(mutex_);
+  upload_beginnings.push_back(first_segment);
+  if (!available_) return absl::UnavailableError("nobody answers");
+  Received& received = contributions_[update.header().key];
+  if (received.header.envelope_header != update.header().envelope_header) {
+    received = {update.header(), {}, 0, false};
+  }
+  if (first_segment != received.segments) return UploadOutcome{received.segments};
+  const std::uint32_t count = crypto::SegmentCount(update.header().plaintext_size);
+  while (received.segments < count) {
+    if (break_upload_after && received.segments == *break_upload_after) {
+      break_upload_after.reset();
+      return absl::UnavailableError("the connection broke");
+    }
+    RETURN_IF_ERROR(OpenSegment(update, received.segments, &received));
+  }
+  changed_.notify_all();
+  return UploadOutcome{};
+}
+
+ModelId MemoryCoordinator::AddModel(const ModelState& model) {
+  Bytes bytes;
+  const std::string header = WriteSafetensorsHeader(model.layout());
+  bytes.assign(header.begin(), header.end());
+  const auto* values = reinterpret_cast<const std::uint8_t*>(model.values().data());
+  bytes.insert(bytes.end(), values, values + model.values().size_bytes());
+  const ModelId id = crypto::Sha256(ByteView(bytes));
+  const std::lock_guard lock(mutex_);
+  models_[id] = std::move(bytes);
+  return id;
+}
+
+void MemoryCoordinator::Send(wire::ToSite message) {
+  const std::lock_guard lock(mutex_);
+  line_->messages.push_back(std::move(message));
+  changed_.notify_all();
+}
+
+void MemoryCoordinator::Disconnect() {
+  const std::lock_guard lock(mutex_);
+  if (line_ != nullptr) line_->ended = absl::UnavailableError("the connection broke");
+  changed_.notify_all();
+}
+
+void MemoryCoordinator::SetAvailable(bool available) {
+  const std::lock_guard lock(mutex_);
+  available_ = available;
+}
+
+std::optional<MemoryCoordinator::Received> MemoryCoordinator::Contribution(const AttemptKey& key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = contributions_.find(key);
+  if (found == contributions_.end()) return std::nullopt;
+  return found->second;
+}
+
+void MemoryCoordinator::AwaitConnections(int count) {
+  std::unique_lock lock(mutex_);
+  Wait(lock, [&] { return connections >= count; });
+}
+
+void MemoryCoordinator::AwaitContribution(const AttemptKey& key) {
+  std::unique_lock lock(mutex_);
+  Wait(lock, [&] { return contributions_.contains(key) && contributions_.at(key).complete; });
+}
+
+void MemoryCoordinator::Wait(std::unique_lock<std::mutex>& lock,
+                             const std::function<bool()>& ready) {
+  if (!changed_.wait_for(lock, std::chrono::seconds(5), ready)) {
+    throw std::runtime_error("what the test waits for did not happen within 5 s");
+  }
+}
+
+}  // namespace consilium::site_agent

@@ -1,0 +1,61 @@
+#include "site_agent/policy.h"
+
+#include "tests/catch.h"
+#include "tests/common/temporary_folder.h"
+
+namespace consilium::site_agent {
+namespace {
+
+plan::Plan SomePlan() {
+  plan::Plan plan;
+  plan.name = "chest-opacity";
+  plan.target.name = "opacity";
+  plan.cohort.minimum_sites = 3;
+  plan.stop.rounds = 10;
+  return plan;
+}
+
+std::string Refusal(std::string_view toml) {
+  const auto policy = ParsePolicy(toml);
+  REQUIRE(policy.ok());
+  return std::string(policy->Check(SomePlan()).message());
+}
+
+TEST_CASE("without a policy file every plan with two sites or more is allowed") {
+  const TemporaryFolder folder;
+  const auto policy = LoadPolicy(folder / "policy.toml");
+  REQUIRE(policy.ok());
+  CHECK(policy->Check(SomePlan()).ok());
+  plan::Plan alone = SomePlan();
+  alone.cohort.minimum_sites = 1;
+  CHECK(absl::IsPermissionDenied(policy->Check(alone)));
+}
+
+TEST_CASE("each rule of a policy forbids what it says") {
+  CHECK(Refusal("plans = [\"chest-opacity\"]\ntargets = [\"opacity\"]\n"
+                "architectures = [\"small_cnn\"]\nminimum_cohort = 3\nmaximum_rounds = 10\n")
+            .empty());
+  CHECK_THAT(Refusal("enabled = false"), ContainsText("switched its participation off"));
+  CHECK_THAT(Refusal("plans = [\"other\"]"), ContainsText("plan \"chest-opacity\""));
+  CHECK_THAT(Refusal("targets = []"), ContainsText("target \"opacity\""));
+  CHECK_THAT(Refusal("architectures = [\"resnet18\"]"), ContainsText("architecture \"small_cnn\""));
+  CHECK_THAT(Refusal("minimum_cohort = 4"), ContainsText("at least 4"));
+  CHECK_THAT(Refusal("maximum_rounds = 9"), ContainsText("at most 9"));
+}
+
+TEST_CASE("a policy that cannot be understood is refused with its line") {
+  const auto message = [](std::string_view toml) {
+    const auto policy = ParsePolicy(toml);
+    CHECK(absl::IsInvalidArgument(policy.status()));
+    return std::string(policy.status().message());
+  };
+  CHECK_THAT(message("enabled = true\nminimum_cohrt = 3"), ContainsText("line 2"));
+  CHECK_THAT(message("enabled = \"no\""), ContainsText("true or false"));
+  CHECK_THAT(message("plans = \"chest\""), ContainsText("list of texts"));
+  CHECK_THAT(message("plans = [1]"), ContainsText("list of texts"));
+  CHECK_THAT(message("minimum_cohort = 1"), ContainsText("from 2"));
+  CHECK_THAT(message("enabled = "), ContainsText("line 1"));
+}
+
+}  // namespace
+}  // namespace consilium::site_agent

@@ -1,0 +1,106 @@
+#include "site_agent/site_state.h"
+
+#include "tests/catch.h"
+#include "tests/site_agent/test_site.h"
+
+namespace consilium::site_agent {
+namespace {
+
+const AttemptKey kKey{RunId("small-0001"), 1, 1};
+const Time kNow = Time(std::chrono::seconds(1000));
+
+TEST_CASE("a state folder belongs to one process, and others may look") {
+  const TemporaryFolder folder;
+  CHECK(absl::IsNotFound(SiteState::Open(folder.path(), SiteState::Access::kLook).status()));
+  const auto state = SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  REQUIRE(state.ok());
+  CHECK(
+      absl::IsFailedPrecondition(SiteState::Open(folder.path(), SiteState::Access::kOwn).status()));
+  CHECK(SiteState::Open(folder.path(), SiteState::Access::kLook).ok());
+}
+
+TEST_CASE("a task's state, its header and its file survive the process") {
+  const TemporaryFolder folder;
+  const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
+  wire::UploadHeader header;
+  {
+    auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+    const auto sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)}, SiteId("north"), recipient,
+                             state->folder().Outbox());
+    REQUIRE(sealed.ok());
+    header = sealed->header();
+    CHECK(state->RecordTaskBegun(header, 77, kNow).ok());
+    CHECK(state->RecordSealed(*sealed, recipient, kNow).ok());
+  }
+  const auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const auto task = *state->FindTask(kKey);
+  REQUIRE(task);
+  CHECK(task->state == TaskState::kSealed);
+  CHECK(task->seed == 77);
+  CHECK(task->recipient == recipient);
+  CHECK(task->header.layout_header == header.layout_header);
+  CHECK(task->header.envelope_header == header.envelope_header);
+  CHECK(wire::EnvelopeContext(SiteId("north"), task->header) ==
+        wire::EnvelopeContext(SiteId("north"), header));
+  CHECK(SealedUpdate::Restore(task->header, task->file, task->sha256).ok());
+}
+
+TEST_CASE("an attempt that was closed is not sealed afterwards, nor acknowledged") {
+  const TemporaryFolder folder;
+  const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const auto sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)}, SiteId("north"), recipient,
+                           state->folder().Outbox());
+  CHECK(state->RecordTaskBegun(sealed->header(), 1, kNow).ok());
+  CHECK(state->CloseTask(kKey, TaskState::kNotCounted, "late", kNow).ok());
+  CHECK(absl::IsCancelled(state->RecordSealed(*sealed, recipient, kNow)));
+  CHECK_FALSE(fs::exists(sealed->path()));
+  CHECK(state->RecordAcknowledged(kKey, kNow).ok());
+  CHECK((*state->FindTask(kKey))->state == TaskState::kNotCounted);
+}
+
+TEST_CASE("a file in the outbox that no task knows is removed at the start") {
+  const TemporaryFolder folder;
+  CHECK(SiteState::Open(folder.path(), SiteState::Access::kOwn).ok());
+  CHECK(WriteFileDurably(folder / "outbox/orphan.sealed", "x").ok());
+  CHECK(SiteState::Open(folder.path(), SiteState::Access::kOwn).ok());
+  CHECK_FALSE(fs::exists(folder / "outbox/orphan.sealed"));
+}
+
+TEST_CASE("the ledger of what left the building names each envelope once and forgets nothing") {
+  const TemporaryFolder folder;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const Departure departure{kNow, "coordinator:1", "sealed update", kKey, 100, Digest{{1}}};
+  CHECK(state->RecordDeparture(departure).ok());
+  CHECK(state->RecordDeparture(departure).ok());
+  Departure other = departure;
+  other.sha256 = Digest{{2}};
+  CHECK(state->RecordDeparture(other).ok());
+  CHECK(state->RecordRunEnded({kKey.run, "published", {}}, kNow).ok());
+  const auto departures = *state->Departures();
+  REQUIRE(departures.size() == 2);
+  CHECK(departures[0].key == kKey);
+  CHECK(departures[1].sha256 == other.sha256);
+
+  auto database = storage::Database::Open(folder / "site.db", {""});
+  REQUIRE(database.ok());
+  CHECK_FALSE(database->Execute("DELETE FROM departure").ok());
+  CHECK_FALSE(database->Execute("UPDATE departure SET bytes = 0").ok());
+}
+
+TEST_CASE("a run is remembered with its answer and its outcome") {
+  const TemporaryFolder folder;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  CHECK(state->RecordInvite({kKey.run, "plan"}, false, "too few", kNow).ok());
+  CHECK_FALSE((*state->FindRun(kKey.run))->accepted);
+  CHECK(state->RecordInvite({kKey.run, "plan"}, true, "", kNow).ok());
+  CHECK(state->RecordRunEnded({kKey.run, "published", Digest{{9}}}, kNow).ok());
+  const auto run = *state->FindRun(kKey.run);
+  CHECK(run->accepted);
+  CHECK(run->outcome == "published");
+  CHECK(run->published_model == Digest{{9}});
+  CHECK_FALSE(*state->FindRun(RunId("other")));
+}
+
+}  // namespace
+}  // namespace consilium::site_agent

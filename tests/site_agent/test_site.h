@@ -1,0 +1,152 @@
+#pragma once
+
+// A site with a learner and images that a test controls.
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/model/model_state.h"
+#include "site_agent/agent.h"
+#include "tests/common/temporary_folder.h"
+#include "tests/site_agent/memory_coordinator.h"
+
+namespace consilium::site_agent {
+
+inline constexpr char kPlan[] = R"(
+[plan]
+name = "small"
+[target]
+name = "opacity"
+[data]
+modalities = ["DX"]
+minimum_patients = 20
+)";
+
+// Two tensors that need two envelope segments.
+inline ModelState SmallModel(float value) {
+  const Layout layout = {{"features.weight", {300, 300}}, {"head.bias", {7}}};
+  return *ModelState::Create(layout, std::vector<float>(TotalElements(layout), value));
+}
+
+class FixedDataset final : public datasets::Dataset {
+ public:
+  std::size_t size() const override { return 40; }
+  std::uint32_t image_size() const override { return 1; }
+  Label Get(std::size_t index, std::span<float>) const override { return GetLabel(index); }
+  Label GetLabel(std::size_t index) const override { return {index % 2 == 0 ? 1 : 0, index}; }
+};
+
+class FixedData final : public LocalData {
+ public:
+  absl::StatusOr<DataOffer> Count(const plan::Plan&) override { return offer; }
+  absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan&, datasets::Split,
+                                                                Progress&) override {
+    return std::make_shared<FixedDataset>();
+  }
+  DataOffer offer{{40, 40, 20}, 3};
+};
+
+// Adds `step` to every weight.
+class AddingLearner final : public Learner {
+ public:
+  absl::StatusOr<ModelState> InitialModel(const plan::Plan&) override { return SmallModel(0.25f); }
+
+  absl::StatusOr<learning::TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
+                                              const learning::TrainTask& task,
+                                              Progress& progress) override {
+    ++trainings;
+    seed = task.seed;
+    progress.Report("epoch 1 of 1", 1, 2, "loss 0.5000");
+    while (hold && !progress.Cancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (progress.Cancelled()) {
+      ++cancellations;
+      return absl::CancelledError("cancelled");
+    }
+    if (!failure.ok()) return failure;
+    std::vector<float> values(base.values().begin(), base.values().end());
+    for (float& value : values) value = constant ? *constant : value + step;
+    return learning::TrainResult{*ModelState::Create(base.layout(), std::move(values)), 0.7, 0.5,
+                                 data.size(), data.size()};
+  }
+
+  absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState&, const plan::Plan&,
+                                               const datasets::Dataset& data, Progress&) override {
+    ++evaluations;
+    metrics::BinarySums sums;
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      sums.Add(data.GetLabel(i).target == 1 ? 0.8 : 0.3, data.GetLabel(i).target == 1);
+    }
+    sums.patients = data.size();
+    return sums;
+  }
+
+  std::atomic<bool> hold = false;  // training does not end by itself
+  std::atomic<int> trainings = 0, cancellations = 0, evaluations = 0;
+  std::atomic<std::uint64_t> seed = 0;
+  float step = 0.5f;
+  std::optional<float> constant;  // instead: every weight becomes this
+  absl::Status failure;
+};
+
+// An agent on a thread of its own, over a state folder that outlives it.
+class TestSite {
+ public:
+  explicit TestSite(std::string name = "north") : site(std::move(name)), coordinator(site) {}
+  ~TestSite() { Stop().IgnoreError(); }
+
+  void Start(bool once = false) {
+    state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+    AgentOptions options;
+    options.once = once;
+    options.first_wait = options.longest_wait = std::chrono::milliseconds(5);
+    agent = std::make_unique<Agent>(site, coordinator, *state, learner, data, clock, options);
+    stop = std::stop_source();
+    thread = std::thread([this] { result = agent->Run(stop.get_token()); });
+  }
+  absl::Status Join() {
+    if (thread.joinable()) thread.join();
+    agent.reset();
+    state.reset();
+    return result;
+  }
+  absl::Status Stop() {
+    stop.request_stop();
+    return Join();
+  }
+  // Invites and waits for the acceptance.
+  wire::InviteAnswer Accept(const RunId& run) {
+    coordinator.AwaitConnections(1);
+    coordinator.Send(wire::Invite{run, kPlan});
+    return coordinator.Await<wire::InviteAnswer>();
+  }
+  TaskState AwaitState(const AttemptKey& key, TaskState wanted) {
+    for (int i = 0; i < 5000; ++i) {
+      const auto task = state->FindTask(key);
+      if (task.ok() && *task && (*task)->state == wanted) return wanted;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const auto task = state->FindTask(key);
+    return task.ok() && *task ? (*task)->state : TaskState::kFailed;
+  }
+
+  const SiteId site;
+  TemporaryFolder folder;
+  MemoryCoordinator coordinator;
+  AddingLearner learner;
+  FixedData data;
+  SystemClock clock;
+  std::unique_ptr<SiteState> state;
+  std::unique_ptr<Agent> agent;
+  std::stop_source stop;
+  std::thread thread;
+  absl::Status result;
+};
+
+}  // namespace consilium::site_agent
