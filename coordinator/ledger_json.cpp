@@ -1,0 +1,322 @@
+// What the ledger knows, as JSON for people and other programs. Times are RFC 3339.
+
+#include <nlohmann/json.hpp>
+
+#include "common/metrics/json.h"
+#include "coordinator/ledger.h"
+#include "coordinator/ledger_tables.h"
+
+namespace consilium::coordinator {
+namespace {
+
+using nlohmann::json;
+using storage::Statement;
+using Sites = std::map<SiteId, metrics::BinarySums>;
+
+json TimeOrNull(const Statement& row, int column) {
+  if (row.IsNull(column) || row.Int(column) == 0) return nullptr;
+  return ToRfc3339(FromMicros(row.Int(column)));
+}
+json TextOrNull(const Statement& row, int column) {
+  return row.IsNull(column) ? json() : json(row.Text(column));
+}
+json RealOrNull(const Statement& row, int column) {
+  return row.IsNull(column) ? json() : json(row.Real(column));
+}
+json SecondsBetween(const Statement& row, int from, int to) {
+  if (row.IsNull(to)) return nullptr;
+  return Seconds(FromMicros(row.Int(to)) - FromMicros(row.Int(from)));
+}
+
+std::string_view PhaseName(Phase phase, bool started) {
+  switch (phase) {
+    case Phase::kInviting:
+      return started ? "inviting" : "queued";
+    case Phase::kInitialModel:
+      return "initial model";
+    case Phase::kTraining:
+      return "training";
+    case Phase::kAggregating:
+      return "aggregating";
+    case Phase::kEvaluating:
+      return "evaluating";
+    case Phase::kFinalEvaluation:
+      return "final evaluation";
+    case Phase::kEnded:
+      return "ended";
+  }
+  return "";
+}
+
+std::string_view InviteName(InviteState state) {
+  switch (state) {
+    case InviteState::kNotInvited:
+      return "not invited";
+    case InviteState::kInvited:
+      return "invited";
+    case InviteState::kAccepted:
+      return "accepted";
+    case InviteState::kDeclined:
+      return "declined";
+  }
+  return "";
+}
+
+std::string_view EventName(wire::RunEventKind kind) {
+  static constexpr std::string_view kNames[] = {"",
+                                                "submitted",
+                                                "site invited",
+                                                "site accepted",
+                                                "site declined",
+                                                "waiting",
+                                                "round opened",
+                                                "task sent",
+                                                "progress",
+                                                "update received",
+                                                "contribution lost",
+                                                "aggregated",
+                                                "site evaluated",
+                                                "round evaluated",
+                                                "round failed",
+                                                "stopping",
+                                                "final evaluation",
+                                                "gate passed",
+                                                "gate failed",
+                                                "published",
+                                                "ended",
+                                                "site connected",
+                                                "site disconnected",
+                                                "restarted"};
+  const auto index = static_cast<std::size_t>(kind);
+  return index < std::size(kNames) ? kNames[index] : "";
+}
+
+std::string_view StateName(ContributionState state) {
+  switch (state) {
+    case ContributionState::kAsked:
+      return "asked";
+    case ContributionState::kReceived:
+      return "received";
+    case ContributionState::kCounted:
+      return "counted";
+    case ContributionState::kLost:
+      return "lost";
+  }
+  return "";
+}
+
+json EvaluationJson(const Sites& evaluations, double at_specificity) {
+  if (evaluations.empty()) return nullptr;
+  json sites = json::object();
+  for (const auto& [site, sums] : evaluations) {
+    sites[site.value] = json::parse(metrics::SiteJson(sums, at_specificity));
+  }
+  return {{"pooled", json::parse(metrics::PooledJson(evaluations, at_specificity))},
+          {"sites", std::move(sites)}};
+}
+
+// Calls `take` with each row of `sql` for the run.
+template <class Take>
+absl::Status ForRows(storage::Database& db, std::string_view sql, const RunId& run, Take take) {
+  ASSIGN_OR_RETURN(Statement row, db.Prepare(sql));
+  row.Bind(run.value);
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return absl::OkStatus();
+    take(row);
+  }
+}
+
+absl::StatusOr<json> ParticipantsJson(storage::Database& db, const RunId& run) {
+  json out = json::array();
+  RETURN_IF_ERROR(ForRows(db,
+                          "SELECT site, invite, reason, train_patients, train_examples, "
+                          "refused_files FROM participation WHERE run = ? ORDER BY site",
+                          run, [&](const Statement& row) {
+                            out.push_back(
+                                {{"site", row.Text(0)},
+                                 {"invite", InviteName(static_cast<InviteState>(row.Int(1)))},
+                                 {"reason", row.Text(2)},
+                                 {"train_patients", row.Int(3)},
+                                 {"train_examples", row.Int(4)},
+                                 {"refused_files", row.Int(5)}});
+                          }));
+  return out;
+}
+
+using AttemptNumber = std::pair<std::int64_t, std::int64_t>;  // round, attempt
+
+absl::StatusOr<std::map<AttemptNumber, json>> ContributionsJson(storage::Database& db,
+                                                                const RunId& run) {
+  std::map<AttemptNumber, json> out;
+  RETURN_IF_ERROR(ForRows(
+      db,
+      "SELECT round, attempt, site, state, reason, weight, loss, train_seconds, upload_seconds, "
+      "bytes FROM contributions WHERE run = ? ORDER BY round, attempt, site",
+      run, [&](const Statement& row) {
+        const auto state = static_cast<ContributionState>(row.Int(3));
+        out[{row.Int(0), row.Int(1)}].push_back(
+            {{"site", row.Text(2)},
+             {"state", StateName(state)},
+             {"counted", state == ContributionState::kCounted},
+             {"reason", row.Text(4)},
+             {"weight", RealOrNull(row, 5)},
+             {"loss", RealOrNull(row, 6)},
+             {"train_seconds", RealOrNull(row, 7)},
+             {"upload_seconds", RealOrNull(row, 8)},
+             {"bytes", row.IsNull(9) ? json() : json(row.Int(9))}});
+      }));
+  return out;
+}
+
+absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run, double at_specificity,
+                                const std::vector<Evaluation>& evaluations) {
+  ASSIGN_OR_RETURN(auto contributions, ContributionsJson(db, run));
+  std::map<std::int64_t, json> attempts;
+  RETURN_IF_ERROR(ForRows(db,
+                          "SELECT round, attempt, opened, closed, failure FROM attempts "
+                          "WHERE run = ? ORDER BY round, attempt",
+                          run, [&](const Statement& row) {
+                            json who = contributions[{row.Int(0), row.Int(1)}];
+                            attempts[row.Int(0)].push_back(
+                                {{"attempt", row.Int(1)},
+                                 {"seconds", SecondsBetween(row, 2, 3)},
+                                 {"failure", TextOrNull(row, 4)},
+                                 {"contributions", who.is_null() ? json::array() : who}});
+                          }));
+  std::map<std::int64_t, Sites> validation;
+  for (const auto& [site, report] : evaluations) {
+    if (report.split == wire::EvaluationSplit::kValidation)
+      validation[report.round][site] = report.sums;
+  }
+  json out = json::array();
+  RETURN_IF_ERROR(ForRows(
+      db,
+      "SELECT round, opened, closed, candidate FROM rounds WHERE run = ? "
+      "ORDER BY round",
+      run, [&](const Statement& row) {
+        out.push_back({{"round", row.Int(0)},
+                       {"attempts", attempts[row.Int(0)]},
+                       {"candidate", TextOrNull(row, 3)},
+                       {"seconds", SecondsBetween(row, 1, 2)},
+                       {"evaluation", EvaluationJson(validation[row.Int(0)], at_specificity)}});
+      }));
+  return out;
+}
+
+json FinalJson(const std::vector<Evaluation>& evaluations, double at_specificity) {
+  Sites test;
+  ModelId model;
+  std::uint32_t round = 0;
+  for (const auto& [site, report] : evaluations) {
+    if (report.split != wire::EvaluationSplit::kTest) continue;
+    model = report.model;
+    round = report.round;
+    test[site] = report.sums;
+  }
+  json out = EvaluationJson(test, at_specificity);
+  if (out.is_null()) return out;
+  out["model"] = model.Hex();
+  out["round"] = round;
+  return out;
+}
+
+json EventsJson(const std::vector<wire::RunEvent>& events) {
+  json out = json::array();
+  for (const wire::RunEvent& event : events) {
+    out.push_back({{"sequence", event.sequence},
+                   {"time", ToRfc3339(event.time)},
+                   {"time_us", ToMicros(event.time)},
+                   {"kind", EventName(event.kind)},
+                   {"round", event.round},
+                   {"attempt", event.attempt},
+                   {"site", event.site.value},
+                   {"text", event.text},
+                   {"values", event.values}});
+  }
+  return out;
+}
+
+constexpr char kRunColumns[] =
+    "r.run, r.plan_name, r.plan, r.phase, r.submitted, r.started, r.ended, r.outcome, r.failed, "
+    "r.published, r.round, r.best, r.best_round, r.best_auroc, r.researcher";
+
+json RunHeadJson(const Statement& row) {
+  return {{"run", row.Text(0)},
+          {"plan", {{"name", row.Text(1)}, {"hash", row.Text(2)}}},
+          {"state", PhaseName(static_cast<Phase>(row.Int(3)), row.Int(5) != 0)},
+          {"submitted", TimeOrNull(row, 4)},
+          {"started", TimeOrNull(row, 5)},
+          {"ended", TimeOrNull(row, 6)},
+          {"seconds", SecondsBetween(row, 5, 6)},
+          {"outcome", row.IsNull(6) ? json() : json(row.Text(7))},
+          {"failed", row.Int(8) != 0},
+          {"published", TextOrNull(row, 9)},
+          {"round", row.Int(10)},
+          {"best", row.IsNull(11) ? json()
+                                  : json{{"model", row.Text(11)},
+                                         {"round", row.Int(12)},
+                                         {"validation_auroc", row.Real(13)}}},
+          {"researcher", row.Text(14)}};
+}
+
+// Text that came from outside may not be UTF-8: it is shown with a replacement character.
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Ledger::RunJson(const RunId& run) {
+  storage::Database& db = impl_->db;
+  ASSIGN_OR_RETURN(Statement row, db.Prepare(StrCat("SELECT ", kRunColumns,
+                                                    ", p.toml, p.at_specificity FROM runs r JOIN "
+                                                    "plans p ON p.hash = r.plan WHERE r.run = ?")));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found)
+    return absl::NotFoundError(StrCat("there is no run \"", run.value.substr(0, 80), "\""));
+  json out = RunHeadJson(row);
+  out["plan"]["toml"] = row.Text(15);
+  const double at_specificity = row.Real(16);
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(run));
+  ASSIGN_OR_RETURN(out["participants"], ParticipantsJson(db, run));
+  ASSIGN_OR_RETURN(out["rounds"], RoundsJson(db, run, at_specificity, evaluations));
+  out["final"] = FinalJson(evaluations, at_specificity);
+  ASSIGN_OR_RETURN(const auto events, Events(run, 0, std::numeric_limits<std::size_t>::max()));
+  out["events"] = EventsJson(events);
+  return Dump(out);
+}
+
+absl::StatusOr<std::string> Ledger::RunsJson() {
+  ASSIGN_OR_RETURN(Statement row, impl_->db.Prepare(StrCat(
+                                      "SELECT ", kRunColumns,
+                                      " FROM runs r ORDER BY r.submitted DESC, r.rowid DESC")));
+  json runs = json::array();
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return Dump(json{{"runs", runs}});
+    runs.push_back(RunHeadJson(row));
+  }
+}
+
+absl::StatusOr<std::string> Ledger::ModelsJson() {
+  ASSIGN_OR_RETURN(const std::vector<ModelEntry> entries, ListModels());
+  json models = json::array();
+  for (const ModelEntry& model : entries) {
+    models.push_back(
+        {{"model", model.id.Hex()},
+         {"stage", Name(model.stage)},
+         {"run", model.run.value},
+         {"round", model.round},
+         {"parent", model.parent ? json(model.parent->Hex()) : json()},
+         {"file_size", model.file_size},
+         {"parameters", model.parameters},
+         {"created", ToRfc3339(model.created)},
+         {"record",
+          model.record_json.empty() ? json() : json::parse(model.record_json, nullptr, false)}});
+  }
+  return Dump(json{{"models", models}});
+}
+
+}  // namespace consilium::coordinator

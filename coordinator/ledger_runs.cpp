@@ -1,0 +1,376 @@
+// Runs: their state, their events, and what the events say about attempts and contributions.
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "common/metrics/json.h"
+#include "coordinator/ledger.h"
+#include "coordinator/ledger_tables.h"
+
+namespace consilium::coordinator {
+namespace {
+
+using wire::RunEventKind;
+
+absl::Status NoSuchRun(const RunId& run) {
+  return absl::NotFoundError(StrCat("there is no run \"", run.value.substr(0, 80), "\""));
+}
+
+std::optional<double> ValueOf(const wire::RunEvent& event, const std::string& name) {
+  const auto found = event.values.find(name);
+  return found == event.values.end() ? std::nullopt : std::optional<double>(found->second);
+}
+
+absl::StatusOr<std::vector<RunId>> RunsWhere(storage::Database& db, std::string_view condition) {
+  ASSIGN_OR_RETURN(auto row, db.Prepare(StrCat("SELECT run FROM runs WHERE ", condition,
+                                               " ORDER BY submitted, rowid")));
+  std::vector<RunId> runs;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return runs;
+    runs.emplace_back(row.Text(0));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const PlanHash& hash,
+                                        std::string_view toml, std::string_view researcher,
+                                        Time now) {
+  RunId run;
+  RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
+    RETURN_IF_ERROR(impl_->db.Execute(
+        "INSERT INTO plans (hash, name, toml, at_specificity) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (hash) DO NOTHING",
+        hash.Hex(), plan.name, toml, plan.evaluation.at_specificity));
+    ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT coalesce(max(number), 0) + 1 FROM runs "
+                                                 "WHERE plan_name = ?"));
+    row.Bind(plan.name);
+    ASSIGN_OR_RETURN(const bool counted, row.Step());
+    CONSILIUM_CHECK(counted);
+    const std::int64_t number = row.Int(0);
+    run = RunId(plan.name + absl::StrFormat("-%04d", number));
+    RETURN_IF_ERROR(impl_->db.Execute(
+        "INSERT INTO runs (run, number, plan_name, plan, researcher, submitted, last_sequence) "
+        "VALUES (?, ?, ?, ?, ?, ?, 1)",
+        run.value, number, plan.name, hash.Hex(), researcher, ToMicros(now)));
+    wire::RunEvent event;
+    event.sequence = 1;
+    event.time = now;
+    event.kind = RunEventKind::kSubmitted;
+    event.text = plan.name;
+    return impl_->SaveEvent(run, event);
+  }));
+  return run;
+}
+
+absl::StatusOr<std::vector<RunId>> Ledger::QueuedRuns() {
+  return RunsWhere(impl_->db, "started = 0 AND ended IS NULL");
+}
+
+absl::StatusOr<std::vector<RunId>> Ledger::ActiveRuns() {
+  return RunsWhere(impl_->db, "started != 0 AND ended IS NULL");
+}
+
+absl::StatusOr<SubmittedPlan> Ledger::PlanOf(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT p.name, p.hash, p.toml FROM runs r "
+                                               "JOIN plans p ON p.hash = r.plan WHERE r.run = ?"));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoSuchRun(run);
+  SubmittedPlan plan;
+  plan.name = row.Text(0);
+  ASSIGN_OR_RETURN(plan.hash, DigestAt(row, 1));
+  plan.toml = row.Text(2);
+  return plan;
+}
+
+absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT phase, started, round, attempt, failed_attempts, "
+                                     "parameters, base, candidate, best, best_round, best_auroc, "
+                                     "stop_reason FROM runs WHERE run = ?"));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoSuchRun(run);
+  RunState state;
+  state.run = run;
+  state.phase = static_cast<Phase>(row.Int(0));
+  state.started = FromMicros(row.Int(1));
+  state.round = static_cast<std::uint32_t>(row.Int(2));
+  state.attempt = static_cast<std::uint32_t>(row.Int(3));
+  state.failed_attempts = static_cast<std::uint32_t>(row.Int(4));
+  state.parameters = static_cast<std::uint64_t>(row.Int(5));
+  ASSIGN_OR_RETURN(state.base, OptionalDigestAt(row, 6));
+  ASSIGN_OR_RETURN(state.candidate, OptionalDigestAt(row, 7));
+  ASSIGN_OR_RETURN(state.best, OptionalDigestAt(row, 8));
+  state.best_round = static_cast<std::uint32_t>(row.Int(9));
+  state.best_auroc = row.Real(10);
+  state.stop_reason = row.Text(11);
+
+  ASSIGN_OR_RETURN(auto site, impl_->db.Prepare("SELECT site, invite, reason, train_patients, "
+                                                "train_examples, refused_files FROM participation "
+                                                "WHERE run = ?"));
+  site.Bind(run.value);
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, site.Step());
+    if (!more) break;
+    Participant& participant = state.participants[SiteId(site.Text(0))];
+    participant.invite = static_cast<InviteState>(site.Int(1));
+    participant.decline_reason = site.Text(2);
+    participant.train_patients = static_cast<std::uint64_t>(site.Int(3));
+    participant.train_examples = static_cast<std::uint64_t>(site.Int(4));
+    participant.refused_files = static_cast<std::uint64_t>(site.Int(5));
+  }
+  const bool final = state.phase == Phase::kFinalEvaluation;
+  if (!final && state.phase != Phase::kEvaluating) return state;
+  const auto split = final ? wire::EvaluationSplit::kTest : wire::EvaluationSplit::kValidation;
+  const std::uint32_t round = final ? state.best_round : state.round;
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(run));
+  for (const auto& [who, report] : evaluations) {
+    if (report.round == round && report.split == split && report.model == state.candidate) {
+      state.evaluations[who] = report.sums;
+    }
+  }
+  return state;
+}
+
+absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
+    const RunState& state, std::span<const Action> actions,
+    const std::optional<Publication>& publication) {
+  std::vector<wire::RunEvent> events;
+  RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
+    events.clear();
+    ASSIGN_OR_RETURN(std::uint64_t sequence, impl_->NextSequence(state.run));
+    RETURN_IF_ERROR(impl_->SaveState(state));
+    for (const Action& action : actions) {
+      if (const auto* record = std::get_if<Record>(&action)) {
+        wire::RunEvent event = record->event;
+        if (event.kind == RunEventKind::kProgress) continue;  // passes by
+        event.sequence = sequence++;
+        RETURN_IF_ERROR(impl_->SaveEvent(state.run, event));
+        RETURN_IF_ERROR(impl_->FollowEvent(state.run, event));
+        events.push_back(std::move(event));
+      } else if (const auto* store = std::get_if<StoreEvaluation>(&action)) {
+        RETURN_IF_ERROR(impl_->SaveEvaluation({store->site, store->report}));
+      } else if (const auto* abandon = std::get_if<AbandonAttempt>(&action)) {
+        RETURN_IF_ERROR(impl_->LoseOpenContributions(abandon->key, "the attempt was given up"));
+      } else if (const auto* publish = std::get_if<Publish>(&action)) {
+        CONSILIUM_CHECK(publication && publication->model == publish->model);
+        RETURN_IF_ERROR(
+            impl_->ChangeStage(publish->model, ModelStage::kPublished, publication->record_json));
+      }
+    }
+    return impl_->db.Execute("UPDATE runs SET last_sequence = ? WHERE run = ?", sequence - 1,
+                             state.run.value);
+  }));
+  return events;
+}
+
+absl::StatusOr<std::uint64_t> Ledger::Impl::NextSequence(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT last_sequence + 1 FROM runs WHERE run = ?"));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return NoSuchRun(run);
+  return static_cast<std::uint64_t>(row.Int(0));
+}
+
+absl::Status Ledger::Impl::SaveState(const RunState& s) {
+  RETURN_IF_ERROR(db.Execute(
+      "UPDATE runs SET phase = ?, started = ?, round = ?, attempt = ?, failed_attempts = ?, "
+      "parameters = ?, base = ?, candidate = ?, best = ?, best_round = ?, best_auroc = ?, "
+      "stop_reason = ? WHERE run = ?",
+      s.phase, ToMicros(s.started), s.round, s.attempt, s.failed_attempts, s.parameters,
+      HexOrNull(s.base), HexOrNull(s.candidate), HexOrNull(s.best), s.best_round, s.best_auroc,
+      s.stop_reason, s.run.value));
+  return SaveParticipants(s);
+}
+
+absl::Status Ledger::Impl::SaveParticipants(const RunState& state) {
+  ASSIGN_OR_RETURN(
+      auto save,
+      db.Prepare("INSERT OR REPLACE INTO participation (run, site, invite, reason, train_patients, "
+                 "train_examples, refused_files) VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  for (const auto& [site, p] : state.participants) {
+    RETURN_IF_ERROR(save.Bind(state.run.value, site.value, p.invite, p.decline_reason,
+                              p.train_patients, p.train_examples, p.refused_files)
+                        .Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Ledger::Impl::SaveEvent(const RunId& run, const wire::RunEvent& event) {
+  return db.Execute(
+      "INSERT INTO events (run, sequence, time, kind, round, attempt, site, text, \"values\") "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      run.value, event.sequence, ToMicros(event.time), event.kind, event.round, event.attempt,
+      event.site.value, event.text, nlohmann::json(event.values).dump());
+}
+
+// The tables of rounds, attempts and contributions are what the events say, in a form to ask.
+absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e) {
+  const AttemptKey key{run, e.round, e.attempt};
+  const std::int64_t time = ToMicros(e.time);
+  switch (e.kind) {
+    case RunEventKind::kRoundOpened:
+      RETURN_IF_ERROR(
+          db.Execute("INSERT INTO rounds (run, round, opened) VALUES (?, ?, ?) "
+                     "ON CONFLICT DO NOTHING",
+                     run.value, e.round, time));
+      return db.Execute("INSERT INTO attempts (run, round, attempt, opened) VALUES (?, ?, ?, ?)",
+                        run.value, e.round, e.attempt, time);
+    case RunEventKind::kTaskSent:
+      if (e.attempt == 0) return absl::OkStatus();  // an evaluation
+      return db.Execute(
+          "INSERT INTO contributions (run, round, attempt, site, state) "
+          "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          run.value, e.round, e.attempt, e.site.value, ContributionState::kAsked);
+    case RunEventKind::kUpdateReceived:
+      return db.Execute(
+          "UPDATE contributions SET state = ?, weight = ?, loss = ?, train_seconds = ?, "
+          "upload_seconds = ?, bytes = ? WHERE run = ? AND round = ? AND attempt = ? AND site = ?",
+          ContributionState::kReceived, ValueOf(e, "weight"), ValueOf(e, "loss"),
+          ValueOf(e, "train_seconds"), ValueOf(e, "upload_seconds"),
+          static_cast<std::int64_t>(ValueOf(e, "bytes").value_or(0)), run.value, e.round, e.attempt,
+          e.site.value);
+    case RunEventKind::kContributionLost:
+      if (e.attempt == 0) return absl::OkStatus();
+      return db.Execute(
+          "INSERT INTO contributions (run, round, attempt, site, state, reason) "
+          "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state, "
+          "reason = excluded.reason",
+          run.value, e.round, e.attempt, e.site.value, ContributionState::kLost, e.text);
+    case RunEventKind::kAggregated:
+      RETURN_IF_ERROR(db.Execute(
+          "UPDATE contributions SET state = ? WHERE run = ? AND round = ? "
+          "AND attempt = ? AND state != ?",
+          ContributionState::kCounted, run.value, e.round, e.attempt, ContributionState::kLost));
+      RETURN_IF_ERROR(
+          db.Execute("UPDATE attempts SET closed = ? WHERE run = ? AND round = ? AND "
+                     "attempt = ?",
+                     time, run.value, e.round, e.attempt));
+      return db.Execute("UPDATE rounds SET candidate = ?, closed = ? WHERE run = ? AND round = ?",
+                        e.text, time, run.value, e.round);
+    case RunEventKind::kRoundFailed:
+      return db.Execute(
+          "UPDATE attempts SET closed = ?, failure = ? WHERE run = ? AND round = ? "
+          "AND attempt = ?",
+          time, e.text, run.value, e.round, e.attempt);
+    case RunEventKind::kRoundEvaluated:
+      return db.Execute("UPDATE rounds SET closed = ? WHERE run = ? AND round = ?", time, run.value,
+                        e.round);
+    case RunEventKind::kRestarted:
+      RETURN_IF_ERROR(
+          db.Execute("UPDATE attempts SET closed = ?, failure = ? WHERE run = ? AND "
+                     "closed IS NULL",
+                     time, "the coordinator was restarted", run.value));
+      return db.Execute(
+          "UPDATE contributions SET state = ?, reason = ? WHERE run = ? AND state IN "
+          "(?, ?)",
+          ContributionState::kLost, "the coordinator was restarted", run.value,
+          ContributionState::kAsked, ContributionState::kReceived);
+    case RunEventKind::kEnded:
+      return EndRun(run, e);
+    case RunEventKind::kPublished:
+      return db.Execute("UPDATE runs SET published = ? WHERE run = ?", e.text, run.value);
+    default:
+      return absl::OkStatus();
+  }
+}
+
+absl::Status Ledger::Impl::EndRun(const RunId& run, const wire::RunEvent& ended) {
+  return db.Execute("UPDATE runs SET ended = ?, outcome = ?, failed = ? WHERE run = ?",
+                    ToMicros(ended.time), ended.text, ValueOf(ended, "failed").value_or(0) != 0,
+                    run.value);
+}
+
+absl::Status Ledger::Impl::LoseOpenContributions(const AttemptKey& key, std::string_view reason) {
+  return db.Execute(
+      "UPDATE contributions SET state = ?, reason = ? WHERE run = ? AND round = ? AND "
+      "attempt = ? AND state IN (?, ?)",
+      ContributionState::kLost, reason, key.run.value, key.round, key.attempt,
+      ContributionState::kAsked, ContributionState::kReceived);
+}
+
+absl::Status Ledger::Impl::SaveEvaluation(const Evaluation& evaluation) {
+  const wire::EvaluationReport& report = evaluation.report;
+  return db.Execute(
+      "INSERT OR REPLACE INTO evaluations (run, round, model, split, site, sums, "
+      "seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      report.run.value, report.round, report.model.Hex(), report.split, evaluation.site.value,
+      metrics::ToJson(report.sums), report.seconds);
+}
+
+absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Events(const RunId& run, std::uint64_t after,
+                                                           std::size_t limit) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT sequence, time, kind, round, attempt, site, text, "
+                                     "\"values\" FROM events WHERE run = ? AND sequence > ? "
+                                     "ORDER BY sequence LIMIT ?"));
+  constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  row.Bind(run.value, std::min(after, kLargest), std::min<std::uint64_t>(limit, kLargest));
+  std::vector<wire::RunEvent> events;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return events;
+    wire::RunEvent event;
+    event.sequence = static_cast<std::uint64_t>(row.Int(0));
+    event.time = FromMicros(row.Int(1));
+    event.kind = static_cast<RunEventKind>(row.Int(2));
+    event.round = static_cast<std::uint32_t>(row.Int(3));
+    event.attempt = static_cast<std::uint32_t>(row.Int(4));
+    event.site = SiteId(row.Text(5));
+    event.text = row.Text(6);
+    const auto values = nlohmann::json::parse(row.Text(7), nullptr, false);
+    if (!values.is_object())
+      return absl::DataLossError("the ledger holds an event that is damaged");
+    for (const auto& [name, value] : values.items()) {
+      if (value.is_number()) event.values[name] = value.get<double>();
+    }
+    events.push_back(std::move(event));
+  }
+}
+
+absl::StatusOr<std::vector<Evaluation>> Ledger::Evaluations(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT site, round, model, split, sums, seconds FROM "
+                                     "evaluations WHERE run = ? ORDER BY rowid"));
+  row.Bind(run.value);
+  std::vector<Evaluation> evaluations;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return evaluations;
+    Evaluation evaluation;
+    evaluation.site = SiteId(row.Text(0));
+    evaluation.report.run = run;
+    evaluation.report.round = static_cast<std::uint32_t>(row.Int(1));
+    ASSIGN_OR_RETURN(evaluation.report.model, DigestAt(row, 2));
+    evaluation.report.split = static_cast<wire::EvaluationSplit>(row.Int(3));
+    ASSIGN_OR_RETURN(evaluation.report.sums, metrics::SumsFromJson(row.Text(4)));
+    evaluation.report.seconds = row.Real(5);
+    evaluations.push_back(std::move(evaluation));
+  }
+}
+
+absl::StatusOr<PublishedAurocs> Ledger::LastPublishedAurocs(std::string_view plan_name) {
+  PublishedAurocs aurocs;
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT r.run, r.published FROM runs r JOIN models m ON "
+                                     "m.model = r.published WHERE r.plan_name = ? AND m.stage = ? "
+                                     "ORDER BY r.ended DESC, r.number DESC LIMIT 1"));
+  row.Bind(plan_name, ModelStage::kPublished);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return aurocs;
+  ASSIGN_OR_RETURN(const ModelId model, DigestAt(row, 1));
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(RunId(row.Text(0))));
+  for (const auto& [site, report] : evaluations) {
+    if (report.split != wire::EvaluationSplit::kTest || report.model != model) continue;
+    constexpr double kAnySpecificity = 0.9;  // AUROC does not depend on it
+    const auto metrics = metrics::Compute(report.sums, kAnySpecificity);
+    if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) aurocs[site] = metrics->auroc;
+  }
+  return aurocs;
+}
+
+}  // namespace consilium::coordinator
