@@ -17,6 +17,12 @@ namespace {
 // Before a call is repeated while the standing connection is up.
 constexpr Duration kRetryPause = std::chrono::seconds(1);
 
+// Trying again would not help: somebody has to act. Everything else may pass.
+bool NotTaken(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status) ||
+         absl::IsFailedPrecondition(status);
+}
+
 absl::Status CheckData(const plan::Plan& plan, const datasets::SplitCounts& train) {
   if (train.patients < plan.data.minimum_patients) {
     return absl::FailedPreconditionError(StrCat("fewer training patients (", train.patients,
@@ -56,7 +62,7 @@ absl::Status Agent::Run(std::stop_token stop) {
     OnDisconnect();
     std::unique_lock lock(mutex_);
     if (finished_ || stop.stop_requested()) return absl::OkStatus();
-    if (!Retryable(ended)) return ended;
+    if (NotTaken(ended)) return ended;
     if (connections_ != before) waiting = false;
     if (!std::exchange(waiting, true)) {
       Log(LogLevel::kWarning, "waiting_for_coordinator",

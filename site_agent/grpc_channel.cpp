@@ -52,6 +52,9 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& address) {
         return absl::UnavailableError(StrCat("the connection to ", address, " broke"));
       }
       return wire::FromGrpc(status);
+    case grpc::StatusCode::CANCELLED:  // by the other side: it shuts down, or has a newer
+                                       // connection
+      return absl::UnavailableError(StrCat("the coordinator at ", address, " ended the call"));
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::FailedPreconditionError(
           StrCat("the server at ", address, " does not speak this protocol (", message, ")"));

@@ -371,6 +371,8 @@ TEST_CASE("a coordinator that is away is waited for") {
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   site.coordinator.SetAvailable(true);
   CHECK(site.Accept(kRun).accepted);
+  site.coordinator.Disconnect();
+  site.coordinator.AwaitConnections(2);
 }
 
 TEST_CASE("a coordinator of another protocol, or one that takes us for another site, is left") {

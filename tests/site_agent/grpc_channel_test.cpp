@@ -25,7 +25,7 @@ using grpc::ServerContext;
 // Welcomes everybody, hands out one model and holds what is uploaded.
 class SmallService final : public v1::SiteService::Service {
  public:
-  grpc::Status Attend(ServerContext*,
+  grpc::Status Attend(ServerContext* context,
                       grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>* stream) override {
     v1::FromSite message;
     while (stream->Read(&message)) {
@@ -35,6 +35,7 @@ class SmallService final : public v1::SiteService::Service {
           wire::ToSite(wire::Welcome{kVersion, kProtocolVersion, "test", SiteId("north")}),
           &welcome);
       stream->Write(welcome);
+      if (cancel_attend) context->TryCancel();
     }
     return grpc::Status::OK;
   }
@@ -72,6 +73,7 @@ class SmallService final : public v1::SiteService::Service {
   std::string model;
   std::vector<std::string> segments;
   std::size_t break_after = 0;
+  bool cancel_attend = false;
 };
 
 class SmallServer {
@@ -138,6 +140,17 @@ TEST_CASE("a site attends over mutual TLS, and a stop ends the session") {
   std::thread stopper([&] { stop.request_stop(); });
   CHECK(absl::IsCancelled((*session)->Next().status()));
   stopper.join();
+}
+
+TEST_CASE("a session that the coordinator ends is one to connect again for") {
+  SmallServer server;
+  server.service.cancel_attend = true;
+  GrpcChannel channel(server.SiteIdentity());
+  const auto session = channel.Attend({});
+  REQUIRE((*session)->Send(wire::Hello{kVersion, kProtocolVersion}).ok());
+  absl::Status ended;
+  while (ended.ok()) ended = (*session)->Next().status();
+  CHECK(absl::IsUnavailable(ended));
 }
 
 TEST_CASE("an upload arrives byte for byte, and goes on where the coordinator says") {
