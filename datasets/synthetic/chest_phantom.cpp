@@ -29,14 +29,14 @@ Shadow InLung(SeededRandom& random, const ChestAnatomy& chest, double radius_mm,
 
 // A nodule: one small dense shadow. A consolidation: a patch of several faint ones.
 std::vector<Shadow> DrawOpacity(SeededRandom& random, const ChestAnatomy& chest) {
-  if (random.Chance(0.5)) {
-    return {InLung(random, chest, random.Uniform(20, 36), random.Uniform(0.18, 0.42))};
+  if (random.Chance(0.3)) {
+    return {InLung(random, chest, random.Uniform(22, 36), random.Uniform(0.28, 0.45))};
   }
-  const Shadow centre = InLung(random, chest, random.Uniform(26, 42), random.Uniform(0.12, 0.28));
+  const Shadow centre = InLung(random, chest, random.Uniform(34, 54), random.Uniform(0.14, 0.34));
   std::vector<Shadow> patch = {centre};
   const int count = 3 + static_cast<int>(random.Below(4));
   for (int i = 0; i < count; ++i) {
-    patch.push_back({centre.x_mm + random.Normal() * 13, centre.y_mm + random.Normal() * 16,
+    patch.push_back({centre.x_mm + random.Normal() * 15, centre.y_mm + random.Normal() * 20,
                      random.Uniform(16, 30), centre.density * random.Uniform(0.3, 0.9)});
   }
   return patch;
@@ -131,7 +131,7 @@ ChestAnatomy ChestAnatomy::Draw(SeededRandom& random, bool with_opacity) {
   c.rib_slope = random.Uniform(24, 46);
   c.rib_phase = random.Uniform();
   c.texture_seed = random();
-  const int vessels = 6 + static_cast<int>(random.Below(8));
+  const int vessels = 4 + static_cast<int>(random.Below(6));
   for (int i = 0; i < vessels; ++i) {
     Shadow vessel = InLung(random, c, random.Uniform(5, 12), random.Uniform(0.03, 0.09));
     vessel.x_mm *= random.Uniform(0.6, 1.0);  // denser towards the hilum

@@ -1,0 +1,63 @@
+#pragma once
+
+// Research sets come as PNG, JPEG or NIfTI files with a table of labels; this makes DICOM files and
+// labels.csv of them.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+#include "common/base/progress.h"
+
+namespace consilium::datasets {
+
+// One grey plane as it stood in an image file.
+struct GreyPlane {
+  std::uint32_t rows = 0, columns = 0;
+  std::vector<float> values;  // whole numbers from 0 for PNG and JPEG; any for NIfTI
+  int bits = 8;               // 8 or 16 for PNG and JPEG; 0: real numbers, to be scaled
+  double row_spacing_mm = 0, column_spacing_mm = 0;  // 0: not known
+};
+
+struct PlaneChoice {
+  int channel = -1;  // of a colour image, from 0; -1: its luminance (ITU-R BT.601)
+  int slice = -1;    // of a volume, along its third axis from 0; -1: the middle one
+};
+
+// Reads .png, .jpg, .jpeg, .nii or .nii.gz, by the file's name. kInvalidArgument for what is
+// damaged, too large (more than 128 megapixels) or another format.
+absl::StatusOr<GreyPlane> ReadPlane(const fs::path& path, const PlaneChoice& choice);
+
+struct ImportFilter {
+  std::string column, value;
+};
+
+struct ImportOptions {
+  fs::path from;             // the images' folder
+  fs::path table;            // CSV; one row an image
+  std::string image_column;  // path below `from`
+  std::string label_column;
+  std::string patient_column;         // empty: every image is a patient of its own
+  std::vector<ImportFilter> filters;  // only rows where every column has its value
+  double label_threshold = 0;         // with has_threshold: the label is 1 above it
+  bool has_threshold = false;         // else the label column holds 0 and 1
+  std::string target = "label";       // column of the new labels.csv
+  std::string modality;               // MR CT CR DX MG US OP
+  PlaneChoice plane;
+  fs::path out;
+  unsigned threads = 0;
+};
+
+struct ImportReport {
+  std::uint64_t images = 0, patients = 0, positives = 0;
+  std::uint64_t without_label = 0;  // rows with an empty label are left out
+};
+
+// Writes OUT/PATIENT/N.dcm and OUT/labels.csv, keyed by SOP instance UID. UIDs come of the patient,
+// the image's path and the target's name, so the same import gives the same files. kInvalidArgument
+// names the line of the table and the value; kAlreadyExists when OUT holds something already.
+absl::StatusOr<ImportReport> ImportImages(const ImportOptions& options, Progress& progress);
+
+}  // namespace consilium::datasets

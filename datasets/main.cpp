@@ -1,0 +1,245 @@
+// consilium-dataset: indexes a site's images, imports research sets, draws phantoms.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "datasets/import.h"
+#include "datasets/index_report.h"
+#include "datasets/synthetic/hospital.h"
+
+namespace consilium::datasets {
+namespace {
+
+constexpr char kExamples[] = R"(Examples:
+  Phantoms of a hospital, then the index of them:
+    consilium-dataset synthesize --out north --hospital north --patients 320 --seed 1
+    consilium-dataset index north --state state/north
+  A research set in PNG, one hospital's share of it, second channel (FLAIR):
+    consilium-dataset import --from lgg --labels lgg/index.csv --image-column image --label-column has_tumour \
+      --patient-column patient --filter site=CS --channel 1 --modality MR --target tumour --out cs
+  NIfTI volumes, the middle slice of each; a measurement above 50 counts as positive:
+    consilium-dataset import --from volumes --labels table.csv --image-column file --label-column volume_ml \
+      --label-threshold 50 --modality MR --target large --out volumes-dicom
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 cannot be reached, 4 refused, 130 interrupted)";
+
+struct IndexArguments {
+  fs::path folder, state, catalog;
+  IndexOptions options;
+  bool json = false, all = false;
+};
+
+struct SynthesizeArguments {
+  std::string hospital, name;
+  fs::path out;
+  std::uint32_t patients = 320;
+  std::uint64_t seed = 1;
+  unsigned threads = 0;
+  bool json = false;
+  synthetic::Scanner scanner;
+  double positive_fraction = 0.35;
+};
+
+absl::Status RunIndex(const IndexArguments& arguments) {
+  fs::path file = arguments.catalog;
+  if (file.empty()) {
+    RETURN_IF_ERROR(EnsureFolder(arguments.state));
+    file = arguments.state / "catalog.sqlite";
+  }
+  ASSIGN_OR_RETURN(Catalog catalog, Catalog::Open(file));
+  absl::StatusOr<IndexReport> report;
+  {
+    TerminalProgress progress;
+    report = catalog.Index(arguments.folder, arguments.options, progress);
+  }
+  RETURN_IF_ERROR(report.status());
+  const std::string text = arguments.json ? ToJson(*report) + "\n" : ToText(*report, arguments.all);
+  std::fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+absl::Status RunImport(const ImportOptions& options, bool json) {
+  absl::StatusOr<ImportReport> report;
+  {
+    TerminalProgress progress;
+    report = ImportImages(options, progress);
+  }
+  RETURN_IF_ERROR(report.status());
+  if (json) {
+    const nlohmann::json out = {{"images", report->images},
+                                {"patients", report->patients},
+                                {"positives", report->positives},
+                                {"without_label", report->without_label}};
+    std::puts(out.dump(2).c_str());
+  } else {
+    std::puts(StrCat(report->images, " images of ", report->patients, " patients imported, ",
+                     report->positives, " positive; ", report->without_label,
+                     " rows without a label left out")
+                  .c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunSynthesize(const SynthesizeArguments& arguments) {
+  synthetic::Hospital hospital{arguments.name, arguments.scanner, arguments.positive_fraction};
+  if (!arguments.hospital.empty()) {
+    ASSIGN_OR_RETURN(hospital, synthetic::Preset(arguments.hospital));
+    if (!arguments.name.empty()) hospital.name = arguments.name;
+  }
+  if (hospital.name.empty()) hospital.name = "phantom";
+  absl::StatusOr<synthetic::SynthesisReport> report;
+  {
+    TerminalProgress progress;
+    report = synthetic::Synthesize(hospital, arguments.patients, arguments.seed, arguments.out,
+                                   arguments.threads, progress);
+  }
+  RETURN_IF_ERROR(report.status());
+  if (arguments.json) {
+    const nlohmann::json out = {{"patients", report->patients},
+                                {"positives", report->positives},
+                                {"images", report->images}};
+    std::puts(out.dump(2).c_str());
+  } else {
+    std::puts(StrCat(report->images, " images of ", report->patients, " patients, ",
+                     report->positives, " patients with an opacity")
+                  .c_str());
+  }
+  return absl::OkStatus();
+}
+
+void AddIndex(CLI::App& app, IndexArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "index",
+      "Read a folder tree of DICOM into a site's catalog; only what changed is read again");
+  command->add_option("folder", arguments.folder, "Folder with DICOM files")->required();
+  auto* state = command->add_option("--state", arguments.state,
+                                    "The site's state folder: its catalog.sqlite");
+  auto* catalog = command->add_option("--catalog", arguments.catalog, "The catalog file itself");
+  state->excludes(catalog);
+  command->add_option("--labels", arguments.options.labels, "Labels (default: FOLDER/labels.csv)");
+  command->add_option("--threads", arguments.options.threads, "Default: one for each processor");
+  command->add_flag("--all", arguments.all, "List every refused file");
+  command->add_flag("--json", arguments.json, "The report as JSON");
+  command->callback([&arguments] {
+    if (arguments.state.empty() && arguments.catalog.empty()) {
+      throw CLI::ValidationError("one of --state and --catalog is needed");
+    }
+  });
+}
+
+struct ImportArguments {
+  ImportOptions options;
+  std::vector<std::string> filters;
+  bool json = false;
+  double threshold = 0;
+};
+
+void AddImport(CLI::App& app, ImportArguments& arguments) {
+  ImportOptions& options = arguments.options;
+  CLI::App* command =
+      app.add_subcommand("import", "Make DICOM and labels.csv of PNG, JPEG or NIfTI and a table");
+  command->add_option("--from", options.from, "Folder that the image paths start from")->required();
+  command->add_option("--labels", options.table, "The table (CSV), one row an image")->required();
+  command->add_option("--image-column", options.image_column, "Column with the image's path")
+      ->required();
+  command->add_option("--label-column", options.label_column, "Column with 0 and 1")->required();
+  command->add_option("--patient-column", options.patient_column,
+                      "Column with the patient (default: each image its own)");
+  command->add_option("--filter", arguments.filters,
+                      "COLUMN=VALUE: only such rows; may be repeated");
+  auto* threshold = command->add_option("--label-threshold", arguments.threshold,
+                                        "The label is 1 where the column is above this");
+  command->add_option("--modality", options.modality, "MR, CT, CR, DX, MG, US or OP")->required();
+  command->add_option("--target", options.target, "Name of the target (default: label)");
+  command->add_option("--channel", options.plane.channel,
+                      "Of colour images, from 0 (default: luminance)");
+  command->add_option("--slice", options.plane.slice, "Of volumes, from 0 (default: the middle)");
+  command->add_option("--out", options.out, "New folder")->required();
+  command->add_option("--threads", options.threads, "Default: one for each processor");
+  command->add_flag("--json", arguments.json, "The counts as JSON");
+  command->callback([&arguments, threshold] {
+    arguments.options.has_threshold = threshold->count() > 0;
+    arguments.options.label_threshold = arguments.threshold;
+    for (const std::string& filter : arguments.filters) {
+      const auto equals = filter.find('=');
+      if (equals == 0 || equals == std::string::npos) {
+        throw CLI::ValidationError("--filter", "\"" + filter + "\" is not COLUMN=VALUE");
+      }
+      arguments.options.filters.push_back({filter.substr(0, equals), filter.substr(equals + 1)});
+    }
+  });
+}
+
+void AddSynthesize(CLI::App& app, SynthesizeArguments& arguments) {
+  using dicom::TransferSyntax;
+  static const std::map<std::string, TransferSyntax> kSyntaxes = {
+      {"implicit", TransferSyntax::kImplicitLittleEndian},
+      {"explicit", TransferSyntax::kExplicitLittleEndian},
+      {"big-endian", TransferSyntax::kExplicitBigEndian},
+      {"deflated", TransferSyntax::kDeflated},
+      {"rle", TransferSyntax::kRle},
+      {"jpeg-lossless", TransferSyntax::kJpegLosslessSv1},
+      {"jpeg-ls", TransferSyntax::kJpegLsLossless}};
+  synthetic::Scanner& scanner = arguments.scanner;
+  CLI::App* command = app.add_subcommand(
+      "synthesize", "Draw a hospital of chest phantoms, with and without an opacity");
+  command->add_option("--out", arguments.out, "New folder")->required();
+  auto* preset = command->add_option("--hospital", arguments.hospital,
+                                     "north, south or east; or describe a scanner:");
+  command->add_option("--name", arguments.name, "Begins the patient IDs");
+  command->add_option("--patients", arguments.patients, "Default: 320")
+      ->check(CLI::Range(1, 1'000'000));
+  command->add_option("--seed", arguments.seed, "The same seed gives the same bytes (default: 1)");
+  command->add_option("--threads", arguments.threads, "Default: one for each processor");
+  command->add_flag("--json", arguments.json, "The counts as JSON");
+  const auto own = [&](CLI::Option* option) { option->excludes(preset)->group("Scanner"); };
+  own(command->add_option("--modality", scanner.modality, "DX or CR")
+          ->check(CLI::IsMember({"DX", "CR"})));
+  own(command->add_option("--rows", scanner.rows)->check(CLI::Range(32, 8192)));
+  own(command->add_option("--columns", scanner.columns)->check(CLI::Range(32, 8192)));
+  own(command->add_option("--spacing-mm", scanner.spacing_mm)->check(CLI::PositiveNumber));
+  own(command->add_option("--bits", scanner.bits_stored)->check(CLI::Range(8, 16)));
+  own(command->add_flag("--signed", scanner.is_signed));
+  own(command->add_flag("--monochrome1", scanner.monochrome1));
+  own(command->add_option("--transfer-syntax", scanner.transfer_syntax)
+          ->transform(CLI::CheckedTransformer(kSyntaxes)));
+  own(command->add_option("--gamma", scanner.gamma)->check(CLI::PositiveNumber));
+  own(command->add_option("--contrast", scanner.contrast)->check(CLI::Range(0.0, 1.0)));
+  own(command->add_option("--exposure", scanner.exposure)->check(CLI::PositiveNumber));
+  own(command->add_option("--noise", scanner.noise)->check(CLI::Range(0.0, 1.0)));
+  own(command->add_option("--blur-mm", scanner.blur_mm)->check(CLI::Range(0.0, 50.0)));
+  own(command->add_option("--collimation-mm", scanner.collimation_mm)
+          ->check(CLI::Range(0.0, 100.0)));
+  own(command->add_option("--positive-fraction", arguments.positive_fraction)
+          ->check(CLI::Range(0.0, 1.0)));
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Datasets of DICOM images: index, import, synthesize");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(kVersion));
+  app.footer(kExamples);
+  IndexArguments index;
+  ImportArguments import;
+  SynthesizeArguments synthesize;
+  AddIndex(app, index);
+  AddImport(app, import);
+  AddSynthesize(app, synthesize);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  CatchInterrupts();
+  if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
+  if (app.got_subcommand("import"))
+    return ReportAndExitCode(RunImport(import.options, import.json));
+  return ReportAndExitCode(RunSynthesize(synthesize));
+}
+
+}  // namespace
+}  // namespace consilium::datasets
+
+int main(int argc, char** argv) { return consilium::datasets::Main(argc, argv); }
