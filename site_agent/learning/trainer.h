@@ -27,9 +27,11 @@
 
 namespace consilium::learning {
 
-// Once at the start of main, before any other thread runs: the threads of one training step (0: every core this process
-// may use), and what makes training fast (memory that malloc keeps, how threads wait). `threads` below the number of
-// cores is for several agents on one machine.
+// The first call of main, before any file is open or thread runs: the threads of one training step (0: every core this
+// process may use), and what makes training fast (memory that malloc keeps, how threads wait for each other). Starts the
+// program anew, once and in the same process, with GOMP_SPINCOUNT in its environment: OpenMP reads it only then. Where
+// that or OMP_WAIT_POLICY is set already it does not. Agents that share a machine want 1 thread each as soon as there are
+// as many of them as cores.
 void ConfigureRuntime(int threads);
 
 // The model a plan begins with, made from its seed: the same at every site and on every processor.
