@@ -6,9 +6,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,7 +161,7 @@ absl::StatusOr<Process> Process::Start(const Command& command) {
     const std::string message = StrCat("cannot start ", command.program, ": ", strerror(why));
     return why == ENOENT ? absl::NotFoundError(message) : absl::InternalError(message);
   }
-  return Process(pid, pidfd_open(pid, 0));
+  return Process(pid, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }
 
 Process::Process(Process&& other) noexcept

@@ -38,9 +38,9 @@ TEST_CASE("a file that holds no results is refused") {
     CHECK(ResultsFromJson(text).status().code() == absl::StatusCode::kInvalidArgument);
   }
   std::string unknown_event = GoldenText();
-  unknown_event.replace(unknown_event.find("\"site_accepted\""), 15, "\"site_exploded\"");
+  unknown_event.replace(unknown_event.find("\"site accepted\""), 15, "\"site exploded\"");
   CHECK_THAT(ToStd(ResultsFromJson(unknown_event).status().message()).data(),
-             ContainsText("site_exploded"));
+             ContainsText("site exploded"));
 }
 
 TEST_CASE("the history gives each round its sites, its times and its result") {

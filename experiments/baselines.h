@@ -1,0 +1,50 @@
+#pragma once
+
+// What the federated model is compared with: a model that each site trains alone, a model trained
+// on all images in one place, and every model's result on every site's test patients. Made by
+// `consilium-site train` and `evaluate` as child processes, as many at once as there are cores.
+
+#include <string>
+#include <vector>
+
+#include "common/base/progress.h"
+#include "experiments/federation.h"
+#include "experiments/results.h"
+
+namespace consilium::experiments {
+
+struct SiteData {
+  std::string name;
+  fs::path data;   // DICOM and labels.csv
+  fs::path state;  // of its agent, which must not run at the same time
+};
+
+struct BaselinePlace {
+  fs::path programs;
+  fs::path plan;    // TOML file
+  fs::path folder;  // models go here
+  fs::path logs;
+  int cores = 1;
+};
+
+struct ModelFile {
+  ModelKind kind = ModelKind::kLocal;
+  std::string site;  // kLocal
+  fs::path file;
+};
+
+// FOLDER/local-NAME.safetensors for each site.
+absl::StatusOr<std::vector<ModelFile>> TrainLocalModels(const BaselinePlace& place,
+                                                        const std::vector<SiteData>& sites,
+                                                        std::uint32_t epochs, Progress& progress);
+// FOLDER/pooled.safetensors, by all cores.
+absl::StatusOr<ModelFile> TrainPooledModel(const BaselinePlace& place,
+                                           const std::vector<SiteData>& sites, std::uint32_t epochs,
+                                           Progress& progress);
+// Each model on each site's test patients, and on all together by adding the sites' sums.
+absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
+                                                    const std::vector<SiteData>& sites,
+                                                    const std::vector<ModelFile>& models,
+                                                    double at_specificity, Progress& progress);
+
+}  // namespace consilium::experiments

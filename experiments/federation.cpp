@@ -1,0 +1,204 @@
+#include "experiments/federation.h"
+
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "common/base/progress.h"
+
+namespace consilium::experiments {
+namespace {
+
+constexpr int kTailLines = 12;
+
+// The kind of error that a program's exit code tells (ExitCodeFor in base/status.h).
+absl::StatusCode CodeFrom(const ExitState& state) {
+  switch (state.code) {
+    case 2:
+      return absl::StatusCode::kInvalidArgument;
+    case 3:
+      return absl::StatusCode::kUnavailable;
+    case 4:
+      return absl::StatusCode::kPermissionDenied;
+    case 130:
+      return absl::StatusCode::kCancelled;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+std::string Quoted(const fs::path& log) {
+  const std::string tail = Tail(log, kTailLines);
+  return tail.empty() ? StrCat("; it said nothing (", log.string(), ")")
+                      : StrCat("; the end of ", log.string(), ":\n", tail);
+}
+
+absl::Status Ended(std::string_view who, const ExitState& state, const fs::path& log) {
+  return absl::InternalError(
+      StrCat(who, " ", state.ToString(), " in the middle of its work", Quoted(log)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunProgram(const ProgramRun& run, std::optional<Duration> limit) {
+  RETURN_IF_ERROR(EnsureFolder(run.logs));
+  Command command{.program = run.program.string(), .arguments = run.arguments};
+  command.output = run.logs / (run.name + ".out");
+  if (!run.show_errors) command.errors = run.logs / (run.name + ".log");
+  std::error_code ignored;
+  fs::remove(command.output, ignored);
+  const absl::StatusOr<ExitState> state = Run(command, limit);
+  const std::string program = run.program.filename();
+  if (!state.ok()) return WithContext(state.status(), program);
+  if (!state->ok()) {
+    const std::string words = run.show_errors ? "; see above" : Quoted(command.errors);
+    return absl::Status(CodeFrom(*state),
+                        StrCat(program, " ", run.arguments.empty() ? "" : run.arguments.front(),
+                               " ", state->ToString(), words));
+  }
+  return ReadTextFile(command.output, 1ull << 30);
+}
+
+absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs::path& folder) {
+  Federation federation(programs, folder);
+  RETURN_IF_ERROR(EnsureFolder(federation.logs()));
+  RETURN_IF_ERROR(RunProgram({.program = programs / "consilium-coordinator",
+                              .arguments = {"init", "--state", federation.CoordinatorState(),
+                                            "--host", "localhost"},
+                              .logs = federation.logs(),
+                              .name = "coordinator-init"})
+                      .status());
+  return federation;
+}
+
+absl::Status Federation::StartCoordinator() {
+  if (port_ != 0) return StartCoordinatorOn(port_);
+  absl::Status status;
+  for (int attempt = 0; attempt < 3; ++attempt) {  // another program may take the port in between
+    ASSIGN_OR_RETURN(const int port, FreePort());
+    status = StartCoordinatorOn(port);
+    if (status.ok() || absl::IsCancelled(status)) return status;
+  }
+  return status;
+}
+
+absl::Status Federation::StartCoordinatorOn(int port) {
+  ASSIGN_OR_RETURN(Process process,
+                   Process::Start({.program = programs_ / "consilium-coordinator",
+                                   .arguments = {"serve", "--state", CoordinatorState(), "--listen",
+                                                 StrCat("127.0.0.1:", port)},
+                                   .output = logs() / "coordinator.out",
+                                   .errors = logs() / "coordinator.log"}));
+  coordinator_ = std::move(process);
+  port_ = port;
+  const absl::Status status = AwaitCoordinator();
+  if (!status.ok()) coordinator_.reset();
+  return status;
+}
+
+absl::Status Federation::AwaitCoordinator() {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (std::chrono::steady_clock::now() < until) {
+    if (const auto state = coordinator_->Poll())
+      return Ended("the coordinator", *state, logs() / "coordinator.log");
+    if (Interrupted()) return absl::CancelledError("interrupted");
+    if (Tail(logs() / "coordinator.out", 1).starts_with("listening on")) return absl::OkStatus();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return absl::DeadlineExceededError(StrCat("the coordinator took no connections within 30 s",
+                                            Quoted(logs() / "coordinator.log")));
+}
+
+void Federation::KillCoordinator() {
+  coordinator_->Signal(SIGKILL);
+  coordinator_->End();
+  coordinator_.reset();
+}
+
+absl::StatusOr<std::string> Federation::Invite(const std::string& name, const std::string& role) {
+  ASSIGN_OR_RETURN(const std::string answer,
+                   RunProgram({.program = programs_ / "consilium-coordinator",
+                               .arguments = {"invite", name, "--role", role, "--state",
+                                             CoordinatorState(), "--json"},
+                               .logs = logs(),
+                               .name = "invite-" + name}));
+  const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  std::error_code ignored;
+  fs::remove(logs() / ("invite-" + name + ".out"), ignored);  // a token has no business in a log
+  if (!json.is_object() || !json.contains("token")) {
+    return absl::InternalError(StrCat("consilium-coordinator invite printed no token for ", name));
+  }
+  return json["token"].get<std::string>();
+}
+
+absl::Status Federation::EnrolSite(const std::string& name) {
+  ASSIGN_OR_RETURN(const std::string token, Invite(name, "site"));
+  return RunProgram({.program = programs_ / "consilium-site",
+                     .arguments = {"enrol", "--coordinator", address(), "--token", token, "--state",
+                                   SiteState(name)},
+                     .logs = logs(),
+                     .name = "enrol-" + name})
+      .status();
+}
+
+absl::Status Federation::EnrolResearcher(const std::string& name) {
+  ASSIGN_OR_RETURN(const std::string token, Invite(name, "researcher"));
+  return Researcher({"enrol", "--coordinator", address(), "--token", token}, "enrol-" + name)
+      .status();
+}
+
+absl::Status Federation::StartSite(const std::string& name, const std::vector<std::string>& options,
+                                   const std::string& program) {
+  Command command{.program = programs_ / program, .arguments = {"run", "--state", SiteState(name)}};
+  command.arguments.insert(command.arguments.end(), options.begin(), options.end());
+  command.output = logs() / ("site-" + name + ".out");
+  command.errors = logs() / ("site-" + name + ".log");
+  std::error_code ignored;
+  fs::remove(logs() / "coordinator.out", ignored);
+  ASSIGN_OR_RETURN(Process process, Process::Start(command));
+  sites_.insert_or_assign(name, std::move(process));
+  return absl::OkStatus();
+}
+
+void Federation::StopSites() {
+  for (auto& [name, site] : sites_) site.Signal(SIGTERM);
+  for (auto& [name, site] : sites_) site.End(std::chrono::seconds(10));
+  sites_.clear();
+}
+
+Command Federation::ResearcherCommand(std::vector<std::string> arguments) const {
+  arguments.insert(arguments.end(), {"--state", ResearcherState().string()});
+  return {.program = programs_ / "consilium", .arguments = std::move(arguments)};
+}
+
+absl::StatusOr<std::string> Federation::Researcher(std::vector<std::string> arguments,
+                                                   const std::string& log_name) {
+  const Command command = ResearcherCommand(std::move(arguments));
+  return RunProgram({.program = command.program,
+                     .arguments = command.arguments,
+                     .logs = logs(),
+                     .name = log_name});
+}
+
+absl::Status Federation::CheckAllRun() {
+  for (auto& [name, site] : sites_) {
+    if (const auto state = site.Poll())
+      return Ended(StrCat("the agent of ", name), *state, logs() / ("site-" + name + ".log"));
+  }
+  if (coordinator_) {
+    if (const auto state = coordinator_->Poll())
+      return Ended("the coordinator", *state, logs() / "coordinator.log");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ExitState> Federation::WaitFor(Process& process) {
+  while (true) {
+    const absl::StatusOr<ExitState> state = process.Wait(std::chrono::milliseconds(300));
+    if (!absl::IsDeadlineExceeded(state.status())) return state;
+    RETURN_IF_ERROR(CheckAllRun());
+  }
+}
+
+}  // namespace consilium::experiments

@@ -1,0 +1,81 @@
+// consilium-experiment: whole federations on one machine, what they compare with, and reports.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "common/base/progress.h"
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "experiments/quickstart.h"
+
+namespace consilium::experiments {
+namespace {
+
+constexpr char kExamples[] = R"(Examples:
+  consilium-experiment quickstart
+  consilium-experiment quickstart --data clinic-a --data clinic-b --plan opacity.toml --out study
+  consilium-experiment report --from study
+
+Exit codes: 0 done (also when the release gate refused the model), 1 failed, 2 wrong input, 130 interrupted.)";
+
+void AddQuickstartOptions(CLI::App* app, QuickstartOptions* options) {
+  app->add_option("--data", options->data,
+                  "A hospital's folder of DICOM files with labels.csv; once for each of two or "
+                  "more hospitals. Without it, "
+                  "three hospitals of drawn chest radiographs are made");
+  app->add_option("--out", options->out, "Folder for everything it makes")->capture_default_str();
+  app->add_option("--plan", options->plan,
+                  "What to train (TOML); default: opacity in the drawn radiographs");
+  app->add_option("--rounds", options->rounds, "Instead of the plan's [stop] rounds")
+      ->check(CLI::Range(1, 10000));
+  app->add_option("--seed", options->seed, "Instead of the plan's [plan] seed");
+  app->add_option("--patients", options->patients, "Of each drawn hospital")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  app->add_option("--images-seed", options->images_seed, "Of the drawn images")
+      ->capture_default_str();
+  app->add_flag("--keep", options->keep_images,
+                "Take the drawn images that an earlier run left in --out");
+  app->add_flag("!--no-baselines", options->baselines, "Train nothing to compare with");
+  app->add_flag("--examples", options->example_images,
+                "Show images of --data in the report: they are images of patients");
+  app->add_option("--cores", options->cores, "Cores to use; default: all")
+      ->check(CLI::Range(1, 1024));
+  app->add_flag("--json", options->json, "Print the results as JSON");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("consilium-experiment: whole federations on one machine", "consilium-experiment");
+  app.footer(kExamples);
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+
+  QuickstartOptions quickstart;
+  CLI::App* quickstart_app = app.add_subcommand(
+      "quickstart", "Images, federation, training, comparison, release and report in one go");
+  AddQuickstartOptions(quickstart_app, &quickstart);
+  fs::path from;
+  CLI::App* report_app = app.add_subcommand("report", "Make report.html again from results.json");
+  report_app->add_option("--from", from, "The --out of a quickstart")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  CatchInterrupts();
+  if (report_app->parsed()) {
+    const int code = ReportAndExitCode(RewriteReport(from));
+    if (code == 0) std::printf("%s\n", (from / "report.html").c_str());
+    return code;
+  }
+  const absl::StatusOr<Results> results = RunQuickstart(quickstart);
+  if (!results.ok()) return ReportAndExitCode(results.status());
+  std::fputs(quickstart.json ? ToJson(*results).c_str() : Summary(*results, quickstart.out).c_str(),
+             stdout);
+  return 0;
+}
+
+}  // namespace
+}  // namespace consilium::experiments
+
+int main(int argc, char** argv) { return consilium::experiments::Main(argc, argv); }
