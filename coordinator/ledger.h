@@ -160,8 +160,8 @@ class Ledger {
   // Everything about a run: {run, plan, state, submitted, started, ended, outcome, participants[],
   // rounds[], final, events[]}. Metrics of sites too small to show are {"suppressed": true}.
   absl::StatusOr<std::string> RunJson(const RunId& run);
-  absl::StatusOr<std::string> RunsJson();
-  absl::StatusOr<std::string> ModelsJson();
+  absl::StatusOr<std::string> RunsJson();    // a list, newest first
+  absl::StatusOr<std::string> ModelsJson();  // a list, newest first
 
   // ---- audit
 

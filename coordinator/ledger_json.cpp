@@ -1,5 +1,6 @@
 // What the ledger knows, as JSON for people and other programs. Times are RFC 3339.
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "common/metrics/json.h"
@@ -227,7 +228,8 @@ json EventsJson(const std::vector<wire::RunEvent>& events) {
     out.push_back({{"sequence", event.sequence},
                    {"time", ToRfc3339(event.time)},
                    {"time_us", ToMicros(event.time)},
-                   {"kind", EventName(event.kind)},
+                   {"kind", static_cast<int>(event.kind)},
+                   {"name", EventName(event.kind)},
                    {"round", event.round},
                    {"attempt", event.attempt},
                    {"site", event.site.value},
@@ -243,7 +245,7 @@ constexpr char kRunColumns[] =
 
 json RunHeadJson(const Statement& row) {
   return {{"run", row.Text(0)},
-          {"plan", {{"name", row.Text(1)}, {"hash", row.Text(2)}}},
+          {"plan", row.Text(1)},
           {"state", PhaseName(static_cast<Phase>(row.Int(3)), row.Int(5) != 0)},
           {"submitted", TimeOrNull(row, 4)},
           {"started", TimeOrNull(row, 5)},
@@ -277,7 +279,7 @@ absl::StatusOr<std::string> Ledger::RunJson(const RunId& run) {
   if (!found)
     return absl::NotFoundError(StrCat("there is no run \"", run.value.substr(0, 80), "\""));
   json out = RunHeadJson(row);
-  out["plan"]["toml"] = row.Text(15);
+  out["plan"] = {{"name", row.Text(1)}, {"hash", row.Text(2)}, {"toml", row.Text(15)}};
   const double at_specificity = row.Real(16);
   ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(run));
   ASSIGN_OR_RETURN(out["participants"], ParticipantsJson(db, run));
@@ -295,7 +297,7 @@ absl::StatusOr<std::string> Ledger::RunsJson() {
   json runs = json::array();
   for (;;) {
     ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return Dump(json{{"runs", runs}});
+    if (!more) return Dump(runs);
     runs.push_back(RunHeadJson(row));
   }
 }
@@ -316,7 +318,7 @@ absl::StatusOr<std::string> Ledger::ModelsJson() {
          {"record",
           model.record_json.empty() ? json() : json::parse(model.record_json, nullptr, false)}});
   }
-  return Dump(json{{"models", models}});
+  return Dump(models);
 }
 
 }  // namespace consilium::coordinator

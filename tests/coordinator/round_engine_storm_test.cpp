@@ -44,7 +44,7 @@ class Storm {
 
   void Run() {
     Begin();
-    for (int step = 0; step < 60 && !engine_->ended(); ++step) Step();
+    for (int step = 0; step < 40 && !engine_->ended(); ++step) Step();
     if (random_.Chance(0.5)) {
       BecomeCalm();
       Must(engine_->ended(), "a run whose sites are all there and answer ends");
@@ -64,7 +64,7 @@ class Storm {
     plan.cohort.minimum_sites = 2 + static_cast<std::uint32_t>(random_.Below(2));
     plan.cohort.round_deadline_s = 300;
     plan.gate.minimum_auroc = 0.65;
-    plan.stop.rounds = 1 + static_cast<std::uint32_t>(random_.Below(3));
+    plan.stop.rounds = 1 + static_cast<std::uint32_t>(random_.Below(2));
     if (random_.Chance(0.2)) plan.stop.patience = 1;
     if (random_.Chance(0.2)) plan.stop.target_auroc = 0.85;
     if (random_.Chance(0.2)) plan.stop.wall_time_s = 400;
@@ -161,9 +161,9 @@ class Storm {
     }
     auto& box = outbox_[site];
     if (box.empty() || !connected_.contains(site)) return;
-    const Event event = box.front();
+    const Event event = std::move(box.front());
     box.pop_front();
-    if (random_.Chance(0.2)) delivered_.push_back(event);
+    if (random_.Chance(0.1)) delivered_.push_back(event);
     Deliver(event);
   }
 
@@ -382,8 +382,8 @@ TEST_CASE("the rules of a run hold in twenty thousand random storms") {
     rounds += storm.rounds_counted();
   }
   // The storms are not so wild that nothing is ever done in them.
-  CHECK(published > 2000);
-  CHECK(rounds > 10'000);
+  CHECK(published > 1000);
+  CHECK(rounds > 5'000);
 }
 
 }  // namespace
