@@ -1,0 +1,369 @@
+#include "coordinator/conductor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "common/crypto/sha256.h"
+#include "coordinator/publication.h"
+#include "coordinator/run_log.h"
+
+namespace consilium::coordinator {
+namespace {
+
+constexpr Duration kRevocationCheck = std::chrono::milliseconds(500);
+constexpr Duration kLedgerRetry = std::chrono::seconds(5);
+
+template <class... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Start(Parts parts) {
+  std::error_code ignored;
+  fs::remove_all(parts.spool, ignored);
+  RETURN_IF_ERROR(EnsureFolder(parts.spool));
+  std::unique_ptr<Conductor> conductor(new Conductor(std::move(parts)));
+  conductor->Post(LookForRun{});
+  conductor->stepping_ = std::thread([c = conductor.get()] { c->StepLoop(); });
+  conductor->making_ = std::thread([c = conductor.get()] { c->MakeLoop(); });
+  return conductor;
+}
+
+Conductor::Conductor(Parts parts) : parts_(std::move(parts)) {}
+
+Conductor::~Conductor() { Stop(); }
+
+void Conductor::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    input_came_.notify_all();
+    job_came_.notify_all();
+    for (const auto& [site, connection] : connections_) connection.queue->Close();
+    for (const auto& [run, watch] : watches_) {
+      if (const auto open = watch.lock()) open->Close();
+    }
+  }
+  if (stepping_.joinable()) stepping_.join();
+  if (making_.joinable()) making_.join();
+}
+
+// ---- what comes in
+
+void Conductor::Post(Input input) {
+  std::lock_guard lock(mutex_);
+  inbox_.push_back(std::move(input));
+  input_came_.notify_all();
+}
+
+std::shared_ptr<SiteQueue> Conductor::Connect(const SiteId& site, const Digest& certificate) {
+  auto queue = std::make_shared<SiteQueue>();
+  std::lock_guard lock(mutex_);
+  if (stopping_) queue->Close();
+  Connection& connection = connections_[site];
+  if (connection.queue) {
+    connection.queue->Close();
+    inbox_.push_back(SiteDisconnected{site});
+  }
+  connection = {queue, certificate};
+  inbox_.push_back(SiteConnected{site});
+  input_came_.notify_all();
+  return queue;
+}
+
+void Conductor::Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>& queue) {
+  queue->Close();
+  std::lock_guard lock(mutex_);
+  const auto found = connections_.find(site);
+  if (found == connections_.end() || found->second.queue != queue) return;
+  connections_.erase(found);
+  inbox_.push_back(SiteDisconnected{site});
+  input_came_.notify_all();
+}
+
+void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
+  std::visit(Overloaded{
+                 [](const wire::Hello&) {},  // answered by the service
+                 [&](const wire::InviteAnswer& m) {
+                   Post(InviteAnswered{site, m});
+                 },
+                 [&](const wire::TaskFailed& m) {
+                   Post(SiteTaskFailed{site, m.key, m.reason});
+                 },
+                 [&](const wire::EvaluationReport& m) {
+                   Post(EvaluationArrived{site, m});
+                 },
+                 [&](const wire::TaskProgress& m) {
+                   Announce(m.key.run, {{0,
+                                         parts_.clock.Now(),
+                                         wire::RunEventKind::kProgress,
+                                         m.key.round,
+                                         m.key.attempt,
+                                         site,
+                                         m.step,
+                                         {{"done", static_cast<double>(m.done)},
+                                          {"total", static_cast<double>(m.total)},
+                                          {"loss", m.loss}}}});
+                 },
+             },
+             message);
+}
+
+absl::StatusOr<RunId> Conductor::Submit(const std::string& plan_toml,
+                                        const std::string& researcher) {
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(plan_toml));
+  if (plan.model.initial) {
+    RETURN_IF_ERROR(WithContext(parts_.models.LoadBase(*plan.model.initial).status(),
+                                "the plan's model.initial"));
+  }
+  const Time now = parts_.clock.Now();
+  ASSIGN_OR_RETURN(const RunId run,
+                   parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<RunId> {
+                     ASSIGN_OR_RETURN(RunId id, ledger.SubmitRun(plan, crypto::Sha256(plan_toml),
+                                                                 plan_toml, researcher, now));
+                     RETURN_IF_ERROR(ledger.AddAudit({now, researcher, "submit", id.value}));
+                     return id;
+                   }));
+  Log(LogLevel::kInfo, "run_submitted", {{"run", run.value}, {"by", researcher}});
+  Post(LookForRun{});
+  return run;
+}
+
+absl::Status Conductor::StopRun(const RunId& run, const std::string& by) {
+  RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& ledger) -> absl::Status {
+    RETURN_IF_ERROR(ledger.PlanOf(run).status());
+    ASSIGN_OR_RETURN(std::vector<RunId> open, ledger.ActiveRuns());
+    ASSIGN_OR_RETURN(const std::vector<RunId> queued, ledger.QueuedRuns());
+    open.insert(open.end(), queued.begin(), queued.end());
+    if (std::find(open.begin(), open.end(), run) == open.end()) {
+      return absl::FailedPreconditionError(StrCat("run ", run.value, " has ended already"));
+    }
+    return ledger.AddAudit({parts_.clock.Now(), by, "stop", run.value});
+  }));
+  Post(StopOrder{run, by});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<RunWatch>> Conductor::Watch(const RunId& run, std::uint64_t after) {
+  RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& l) { return l.PlanOf(run).status(); }));
+  auto watch = std::make_shared<RunWatch>(after);
+  // Under the ledger's lock, so that what is committed meanwhile is announced after what is read.
+  RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& ledger) -> absl::Status {
+    for (std::uint64_t last = after;;) {
+      ASSIGN_OR_RETURN(const std::vector<wire::RunEvent> events, ledger.Events(run, last));
+      if (events.empty()) break;
+      for (const wire::RunEvent& event : events) watch->Push(event);
+      last = events.back().sequence;
+    }
+    std::lock_guard lock(mutex_);
+    if (stopping_) watch->Close();
+    std::erase_if(watches_, [](const auto& entry) { return entry.second.expired(); });
+    watches_.emplace(run, watch);
+    return absl::OkStatus();
+  }));
+  return watch;
+}
+
+// ---- the stepping thread
+
+void Conductor::StepLoop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    WaitForInput(lock);
+    if (stopping_) return;
+    const std::vector<Input> inputs = std::exchange(inbox_, {});
+    lock.unlock();
+    Step(inputs);
+    CloseRevoked();
+    lock.lock();
+  }
+}
+
+void Conductor::WaitForInput(std::unique_lock<std::mutex>& lock) {
+  const auto ready = [this] { return stopping_ || !inbox_.empty(); };
+  std::optional<Time> until = wake_;
+  if (!connections_.empty()) {
+    const Time check = revocations_checked_ + kRevocationCheck;
+    until = until ? std::min(*until, check) : check;
+  }
+  if (until) {
+    input_came_.wait_for(lock, *until - parts_.clock.Now(), ready);
+  } else {
+    input_came_.wait(lock, ready);
+  }
+  if (wake_ && parts_.clock.Now() >= *wake_) {
+    wake_.reset();
+    inbox_.push_back(TimeCame{});
+  }
+}
+
+void Conductor::Step(const std::vector<Input>& inputs) {
+  const bool idle = !run_ || run_->engine->ended();
+  if (idle && TakeUpNextRun()) {
+    // It was told who is connected, and what came before its start is none of its business; but
+    // a stop may be meant for it.
+    for (const Input& input : inputs) {
+      if (const auto* order = std::get_if<StopOrder>(&input)) Post(*order);
+    }
+    return;
+  }
+  StepRun(inputs);
+  for (const Input& input : inputs) {
+    const auto* order = std::get_if<StopOrder>(&input);
+    if (order && (!run_ || order->run != run_->engine->state().run)) EndQueuedRun(*order);
+  }
+  if (run_ && run_->engine->ended()) TakeUpNextRun();
+}
+
+void Conductor::StepRun(const std::vector<Input>& inputs) {
+  if (!run_) return;
+  RoundEngine& engine = *run_->engine;
+  std::vector<Action> actions;
+  for (const Input& input : inputs) {
+    std::vector<Action> step;
+    if (const auto* event = std::get_if<Event>(&input)) {
+      step = engine.On(*event, parts_.clock.Now());
+    } else if (const auto* order = std::get_if<StopOrder>(&input);
+               order && order->run == engine.state().run) {
+      step = engine.On(StopRequested{order->by}, parts_.clock.Now());
+    }
+    std::move(step.begin(), step.end(), std::back_inserter(actions));
+  }
+  if (actions.empty()) return;
+  std::vector<wire::RunEvent> events;
+  if (!Commit(engine.state(), actions, &events)) return;
+  CarryOut(actions);
+  Announce(engine.state().run, events);
+}
+
+absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
+  return parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<ActiveRun> {
+    ActiveRun active;
+    ASSIGN_OR_RETURN(SubmittedPlan submitted, ledger.PlanOf(run));
+    ASSIGN_OR_RETURN(active.plan, plan::ParsePlan(submitted.toml));
+    active.plan_toml = std::move(submitted.toml);
+    ASSIGN_OR_RETURN(RunState state, ledger.LoadRunState(run));
+    ASSIGN_OR_RETURN(PublishedAurocs last, ledger.LastPublishedAurocs(active.plan.name));
+    active.engine = std::make_unique<RoundEngine>(active.plan, std::move(state), std::move(last));
+    return active;
+  });
+}
+
+// True when a run began, or goes on. A run that cannot be read stays where it is.
+bool Conductor::TakeUpNextRun() {
+  const absl::StatusOr<std::optional<RunId>> next =
+      parts_.ledger.With([](Ledger& ledger) -> absl::StatusOr<std::optional<RunId>> {
+        ASSIGN_OR_RETURN(std::vector<RunId> runs, ledger.ActiveRuns());
+        if (runs.empty()) {
+          ASSIGN_OR_RETURN(runs, ledger.QueuedRuns());
+        }
+        if (runs.empty()) return std::nullopt;
+        return runs.front();
+      });
+  if (next.ok() && !next->has_value()) return false;
+  absl::StatusOr<ActiveRun> prepared =
+      next.ok() ? Prepare(**next) : absl::StatusOr<ActiveRun>(next.status());
+  const auto enrolled = parts_.ledger.With([](Ledger& ledger) { return ledger.EnrolledSites(); });
+  if (!prepared.ok() || !enrolled.ok()) {
+    const absl::Status& status = prepared.ok() ? enrolled.status() : prepared.status();
+    Log(LogLevel::kError, "run_not_started", {{"why", ToStd(status.message())}});
+    return false;
+  }
+  run_ = *std::move(prepared);
+  std::set<SiteId> connected;
+  {
+    std::lock_guard lock(mutex_);
+    active_ = run_->engine->state().run;
+    wake_.reset();
+    for (const auto& [site, connection] : connections_) connected.insert(site);
+  }
+  const std::vector<Action> actions = run_->engine->Start(*enrolled, connected, parts_.clock.Now());
+  std::vector<wire::RunEvent> events;
+  if (!Commit(run_->engine->state(), actions, &events)) return false;
+  CarryOut(actions);
+  Announce(active_, events);
+  return true;
+}
+
+// A run that waits for its turn is begun without sites, and ended.
+void Conductor::EndQueuedRun(const StopOrder& order) {
+  absl::StatusOr<ActiveRun> prepared = Prepare(order.run);
+  if (!prepared.ok()) return;
+  RoundEngine& engine = *prepared->engine;
+  const Time now = parts_.clock.Now();
+  std::vector<Action> actions = engine.Start({}, {}, now);
+  std::vector<Action> stop = engine.On(StopRequested{order.by}, now);
+  std::move(stop.begin(), stop.end(), std::back_inserter(actions));
+  if (actions.empty()) return;  // it ended meanwhile
+  std::vector<wire::RunEvent> events;
+  if (Commit(engine.state(), actions, &events)) Announce(order.run, events);
+}
+
+// Until the ledger has the step nothing of it may happen: a full disk makes the run wait. False
+// when the coordinator stops before that.
+bool Conductor::Commit(const RunState& state, const std::vector<Action>& actions,
+                       std::vector<wire::RunEvent>* events) {
+  for (;;) {
+    const auto committed =
+        parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<std::vector<wire::RunEvent>> {
+          std::optional<Publication> publication;
+          for (const Action& action : actions) {
+            if (const auto* publish = std::get_if<Publish>(&action)) {
+              ASSIGN_OR_RETURN(publication,
+                               MakePublication(ledger, state, actions, *publish,
+                                               parts_.authority.signing_key(), parts_.clock.Now()));
+            }
+          }
+          return ledger.Commit(state, actions, publication);
+        });
+    if (committed.ok()) {
+      *events = *committed;
+      return true;
+    }
+    Log(LogLevel::kError, "ledger_not_written",
+        {{"run", state.run.value}, {"why", ToStd(committed.status().message())}});
+    std::unique_lock lock(mutex_);
+    if (input_came_.wait_for(lock, kLedgerRetry, [this] { return stopping_; })) return false;
+  }
+}
+
+void Conductor::Announce(const RunId& run, const std::vector<wire::RunEvent>& events) {
+  std::vector<std::shared_ptr<RunWatch>> watches;
+  {
+    std::lock_guard lock(mutex_);
+    const auto [first, last] = watches_.equal_range(run);
+    for (auto i = first; i != last; ++i) {
+      if (auto watch = i->second.lock()) watches.push_back(std::move(watch));
+    }
+  }
+  for (const wire::RunEvent& event : events) {
+    if (event.kind != wire::RunEventKind::kProgress) LogEvent(run, event);
+    for (const auto& watch : watches) watch->Push(event);
+  }
+}
+
+// A revocation may come from another process (consilium-coordinator revoke).
+void Conductor::CloseRevoked() {
+  const Time now = parts_.clock.Now();
+  if (now < revocations_checked_ + kRevocationCheck) return;
+  revocations_checked_ = now;
+  std::map<SiteId, Connection> connections;
+  {
+    std::lock_guard lock(mutex_);
+    connections = connections_;
+  }
+  for (const auto& [site, connection] : connections) {
+    const auto member = parts_.ledger.With([&, &certificate = connection.certificate](Ledger& l) {
+      return l.FindMember(certificate);
+    });
+    if (!absl::IsPermissionDenied(member.status())) continue;
+    Log(LogLevel::kWarning, "revoked_site_closed", {{"site", site.value}});
+    connection.queue->Close();
+  }
+}
+
+}  // namespace consilium::coordinator

@@ -1,0 +1,162 @@
+#pragma once
+
+// Carries runs out: feeds the round engine with what happens, commits each of its steps to the
+// ledger, and only then does what it asks for. One run at a time, in the order of submission; a run
+// that a stop or a crash cut off goes on at the next start.
+//
+// Threads: events come from any thread into an inbox; one thread steps the engine; another makes
+// candidates (seconds of work for large models). Nothing polls: each waits on a condition.
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/plan/plan.h"
+#include "coordinator/aggregator.h"
+#include "coordinator/authority.h"
+#include "coordinator/model_store.h"
+#include "coordinator/round_engine.h"
+#include "coordinator/run_watch.h"
+#include "coordinator/shared_ledger.h"
+#include "coordinator/site_queue.h"
+
+namespace consilium::coordinator {
+
+class Conductor;
+
+// One call of a site's upload. Used by one thread; must not outlive the conductor.
+class SiteUpload {
+ public:
+  std::uint32_t next_segment() const { return next_; }
+  std::uint32_t segments() const { return segments_; }
+  // The next segment, as it came. True: the contribution is whole. Errors are Aggregator's.
+  absl::StatusOr<bool> Add(ByteView sealed);
+
+ private:
+  friend class Conductor;
+  Conductor* conductor_ = nullptr;
+  std::shared_ptr<Aggregator> aggregator_;  // shared: the attempt may be closed meanwhile
+  SiteId site_;
+  wire::UploadHeader header_;
+  std::uint32_t next_ = 0, segments_ = 0;
+  Time started_{};
+};
+
+class Conductor {
+ public:
+  // The parts must outlive the conductor. `spool` is emptied.
+  struct Parts {
+    SharedLedger& ledger;
+    ModelStore& models;
+    const Authority& authority;
+    const Clock& clock;
+    fs::path spool;
+  };
+  static absl::StatusOr<std::unique_ptr<Conductor>> Start(Parts parts);
+  // Stops after the step that is being made; runs go on at the next Start.
+  ~Conductor();
+  void Stop();
+
+  // ---- sites. Everything that is open is sent again to a site that connects.
+
+  // A second connection of a site replaces the first, whose queue is closed.
+  std::shared_ptr<SiteQueue> Connect(const SiteId& site, const Digest& certificate);
+  void Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>& queue);
+  void Receive(const SiteId& site, const wire::FromSite& message);
+  // kFailedPrecondition when no attempt is open, or another one; else as Aggregator::Begin.
+  // kOutOfRange, naming the segment to go on from, when header.first_segment is another.
+  absl::StatusOr<SiteUpload> BeginUpload(const SiteId& site, const wire::UploadHeader& header);
+
+  // ---- researchers
+
+  // kInvalidArgument with all faults of the plan, one a line.
+  absl::StatusOr<RunId> Submit(const std::string& plan_toml, const std::string& researcher);
+  // kNotFound; kFailedPrecondition when it has ended.
+  absl::Status StopRun(const RunId& run, const std::string& by);
+  absl::StatusOr<std::shared_ptr<RunWatch>> Watch(const RunId& run, std::uint64_t after);
+
+ private:
+  friend class SiteUpload;
+  struct StopOrder {
+    RunId run;
+    std::string by;
+  };
+  struct LookForRun {};
+  using Input = std::variant<Event, StopOrder, LookForRun>;
+  struct ActiveRun {
+    plan::Plan plan;
+    std::string plan_toml;
+    std::unique_ptr<RoundEngine> engine;
+  };
+  struct Connection {
+    std::shared_ptr<SiteQueue> queue;  // shared with the call that drains it
+    Digest certificate;
+  };
+
+  explicit Conductor(Parts parts);
+  void Post(Input input);
+
+  // The stepping thread.
+  void StepLoop();
+  void WaitForInput(std::unique_lock<std::mutex>& lock);
+  void Step(const std::vector<Input>& inputs);
+  void StepRun(const std::vector<Input>& inputs);
+  bool TakeUpNextRun();
+  absl::StatusOr<ActiveRun> Prepare(const RunId& run);
+  void EndQueuedRun(const StopOrder& order);
+  bool Commit(const RunState& state, const std::vector<Action>& actions,
+              std::vector<wire::RunEvent>* events);
+  void CarryOut(const std::vector<Action>& actions);
+  void Do(const Send& action);
+  void Do(const OpenAttempt& action);
+  void Do(const DropContribution& action);
+  void Do(const Aggregate& action);
+  void Do(const AbandonAttempt& action);
+  void Do(const WakeAt& action);
+  void Do(const EndRun& action);
+  void Do(const Record& action);
+  void Do(const StoreEvaluation&) {}  // committed already
+  void Do(const Publish& action);
+  void Announce(const RunId& run, const std::vector<wire::RunEvent>& events);
+  void CloseRevoked();
+
+  // The making thread.
+  void MakeLoop();
+  void Make(std::function<void()> job);
+  absl::StatusOr<MadeModel> MakeModel(const AttemptKey& key, const std::set<SiteId>& counted,
+                                      double rate, ModelStage stage, std::optional<ModelId> parent);
+  void MakeInitialModel(const SiteId& site, const AttemptKey& key);
+  void RemoveSuperseded();
+
+  std::shared_ptr<Aggregator> CurrentAttempt(const AttemptKey& key);
+
+  Parts parts_;
+
+  std::mutex mutex_;  // all to the next empty line
+  std::condition_variable input_came_, job_came_;
+  std::vector<Input> inbox_;
+  std::deque<std::function<void()>> jobs_;
+  std::map<SiteId, Connection> connections_;
+  std::multimap<RunId, std::weak_ptr<RunWatch>> watches_;
+  std::shared_ptr<Aggregator> aggregator_;
+  std::optional<Time> wake_;
+  RunId active_;
+  bool stopping_ = false;
+
+  std::optional<ActiveRun> run_;  // of the stepping thread
+  Time revocations_checked_{};
+  std::thread stepping_, making_;
+};
+
+}  // namespace consilium::coordinator

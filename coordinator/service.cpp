@@ -1,0 +1,346 @@
+#include "coordinator/service.h"
+
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "common/wire/consilium.grpc.pb.h"
+#include "common/wire/convert.h"
+#include "coordinator/caller.h"
+
+namespace consilium::coordinator {
+namespace {
+
+constexpr std::size_t kChunkBytes = 256 * 1024;
+constexpr int kChunksBetweenChecks = 16;  // 4 MiB
+constexpr int kLargestMessage = 1 << 20;
+constexpr int kLargestHeaders = 16 << 10;
+constexpr std::size_t kBufferBytes = 48u << 20;
+constexpr int kMostThreads = 600;
+
+// Sends a model from an offset on; the file is read piece by piece.
+absl::Status SendModel(const Service::Parts& parts, CallerTable& callers, const Member& member,
+                       const v1::DownloadRequest& request,
+                       grpc::ServerWriter<v1::ModelChunk>& writer) {
+  ASSIGN_OR_RETURN(const ModelId model, wire::DigestFromProto(request.model(), "model"));
+  ASSIGN_OR_RETURN(const File file, parts.models.OpenForReading(model));
+  ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
+  if (request.offset() > size) {
+    return absl::OutOfRangeError(
+        StrCat("the offset ", request.offset(), " is beyond the model's ", size, " bytes"));
+  }
+  v1::ModelChunk chunk;
+  chunk.set_total_size(size);
+  int chunks = 0;
+  for (std::uint64_t at = request.offset(); at < size;) {
+    if (++chunks % kChunksBetweenChecks == 0) RETURN_IF_ERROR(callers.StillMember(member));
+    std::string& data = *chunk.mutable_data();
+    data.resize(std::min<std::uint64_t>(kChunkBytes, size - at));
+    RETURN_IF_ERROR(file.ReadAt(at, {reinterpret_cast<std::uint8_t*>(data.data()), data.size()}));
+    at += data.size();
+    if (!writer.Write(chunk)) return absl::CancelledError("the receiver went away");
+    chunk.set_total_size(0);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckProtocol(int theirs, std::string_view who) {
+  if (theirs == kProtocolVersion) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(who, " speaks protocol version ", theirs, ", this coordinator (", kVersion,
+             ") version ", kProtocolVersion, "; upgrade ",
+             theirs < kProtocolVersion ? who : std::string_view("the coordinator")));
+}
+
+class SiteCalls final : public v1::SiteService::Service {
+ public:
+  SiteCalls(const coordinator::Service::Parts& parts, CallerTable& callers)
+      : parts_(parts), callers_(callers) {}
+
+  grpc::Status Enrol(grpc::ServerContext*, const v1::EnrolRequest* request,
+                     v1::EnrolReply* reply) override {
+    return wire::ToGrpc(TryEnrol(*request, reply));
+  }
+
+  grpc::Status Attend(grpc::ServerContext* context,
+                      grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>* stream) override {
+    return wire::ToGrpc(TryAttend(*context, *stream));
+  }
+
+  grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadRequest* request,
+                             grpc::ServerWriter<v1::ModelChunk>* writer) override {
+    const auto member = callers_.Identify(*context, Role::kSite);
+    if (!member.ok()) return wire::ToGrpc(member.status());
+    return wire::ToGrpc(SendModel(parts_, callers_, *member, *request, *writer));
+  }
+
+  grpc::Status Upload(grpc::ServerContext* context, grpc::ServerReader<v1::UploadChunk>* reader,
+                      v1::UploadReceipt* receipt) override {
+    return wire::ToGrpc(TryUpload(*context, *reader, receipt));
+  }
+
+ private:
+  absl::Status TryEnrol(const v1::EnrolRequest& request, v1::EnrolReply* reply) {
+    RETURN_IF_ERROR(CheckProtocol(request.protocol_version(), "your program"));
+    ASSIGN_OR_RETURN(const Enrolment enrolment,
+                     parts_.authority.Enrol(parts_.ledger, request.token(), request.role(),
+                                            request.certificate_request_pem(), parts_.clock.Now()));
+    reply->set_certificate_pem(enrolment.certificate_pem);
+    reply->set_name(enrolment.name);
+    reply->set_role(std::string(Name(enrolment.role)));
+    reply->set_signing_key(std::string(AsText(parts_.authority.signing_key().public_key)));
+    Log(LogLevel::kInfo, "enrolled", {{"name", enrolment.name}, {"role", Name(enrolment.role)}});
+    return absl::OkStatus();
+  }
+
+  absl::Status TryAttend(grpc::ServerContext& context,
+                         grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>& stream) {
+    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, Role::kSite));
+    v1::FromSite proto;
+    if (!stream.Read(&proto)) return absl::CancelledError("the site went away");
+    ASSIGN_OR_RETURN(const wire::FromSite first, wire::FromProto(proto));
+    const auto* hello = std::get_if<wire::Hello>(&first);
+    if (hello == nullptr) return absl::InvalidArgumentError("the first message must be Hello");
+    RETURN_IF_ERROR(CheckProtocol(hello->protocol_version, "the site agent"));
+    ASSIGN_OR_RETURN(const std::string federation,
+                     parts_.ledger.With([](Ledger& l) { return l.FederationName(); }));
+    const SiteId site(member.name);
+    v1::ToSite welcome;
+    wire::ToProto(wire::Welcome{kVersion, kProtocolVersion, federation, site,
+                                parts_.authority.sealing_key().public_key},
+                  &welcome);
+    if (!stream.Write(welcome)) return absl::CancelledError("the site went away");
+    return Converse(context, stream, member, site);
+  }
+
+  // Sends what is queued for the site from a thread of its own, and takes in what it says.
+  absl::Status Converse(grpc::ServerContext& context,
+                        grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>& stream,
+                        const Member& member, const SiteId& site) {
+    const std::shared_ptr<SiteQueue> queue = parts_.conductor.Connect(site, member.certificate);
+    Log(LogLevel::kInfo, "site_attends", {{"site", site.value}});
+    std::thread sending([&] {
+      v1::ToSite proto;
+      while (const std::optional<wire::ToSite> message = queue->Next()) {
+        wire::ToProto(*message, &proto);
+        if (!stream.Write(proto)) break;
+      }
+      context.TryCancel();  // ends the reading below
+    });
+    absl::Status status;
+    for (v1::FromSite proto; status.ok() && stream.Read(&proto);) {
+      status = callers_.StillMember(member);
+      absl::StatusOr<wire::FromSite> message = wire::FromProto(proto);
+      if (status.ok()) status = message.status();
+      if (status.ok()) parts_.conductor.Receive(site, *message);
+    }
+    parts_.conductor.Disconnect(site, queue);
+    sending.join();
+    Log(LogLevel::kInfo, "site_left", {{"site", site.value}});
+    return status;
+  }
+
+  absl::Status TryUpload(grpc::ServerContext& context, grpc::ServerReader<v1::UploadChunk>& reader,
+                         v1::UploadReceipt* receipt) {
+    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, Role::kSite));
+    v1::UploadChunk chunk;
+    if (!reader.Read(&chunk) || !chunk.has_header()) {
+      return absl::InvalidArgumentError("the first message of an upload must carry its header");
+    }
+    ASSIGN_OR_RETURN(const wire::UploadHeader header, wire::FromProto(chunk.header()));
+    ASSIGN_OR_RETURN(SiteUpload upload, parts_.conductor.BeginUpload(SiteId(member.name), header));
+    receipt->set_segments(upload.segments());
+    if (upload.next_segment() == upload.segments()) return absl::OkStatus();
+    int chunks = 0;
+    do {
+      if (chunk.segment().empty()) continue;
+      if (++chunks % kChunksBetweenChecks == 0) RETURN_IF_ERROR(callers_.StillMember(member));
+      ASSIGN_OR_RETURN(const bool whole, upload.Add(AsBytes(chunk.segment())));
+      if (whole) return absl::OkStatus();
+    } while (reader.Read(&chunk));
+    return absl::AbortedError(
+        StrCat("the upload broke off; it goes on from segment ", upload.next_segment()));
+  }
+
+  const coordinator::Service::Parts& parts_;
+  CallerTable& callers_;
+};
+
+class ResearchCalls final : public v1::ResearchService::Service {
+ public:
+  ResearchCalls(const coordinator::Service::Parts& parts, CallerTable& callers)
+      : parts_(parts), callers_(callers) {}
+
+  grpc::Status SubmitPlan(grpc::ServerContext* context, const v1::SubmitPlanRequest* request,
+                          v1::SubmitPlanReply* reply) override {
+    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
+      ASSIGN_OR_RETURN(const RunId run, parts_.conductor.Submit(request->plan_toml(), member.name));
+      reply->set_run(run.value);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status StopRun(grpc::ServerContext* context, const v1::StopRunRequest* request,
+                       v1::StopRunReply*) override {
+    return AsResearcher(*context, [&](const Member& member) {
+      return parts_.conductor.StopRun(RunId(request->run()), member.name);
+    });
+  }
+
+  grpc::Status WatchRun(grpc::ServerContext* context, const v1::WatchRunRequest* request,
+                        grpc::ServerWriter<v1::RunEvent>* writer) override {
+    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
+      ASSIGN_OR_RETURN(const std::shared_ptr<RunWatch> watch,
+                       parts_.conductor.Watch(RunId(request->run()), request->after()));
+      std::vector<wire::RunEvent> events;
+      v1::RunEvent proto;
+      // The pause only bounds how long a call outlives its caller; events come at once.
+      while (watch->Next(std::chrono::seconds(1), &events)) {
+        RETURN_IF_ERROR(callers_.StillMember(member));
+        if (context->IsCancelled()) return absl::CancelledError("the watcher went away");
+        for (const wire::RunEvent& event : events) {
+          wire::ToProto(event, &proto);
+          if (!writer->Write(proto)) return absl::CancelledError("the watcher went away");
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status ListRuns(grpc::ServerContext* context, const v1::ListRunsRequest*,
+                        v1::JsonReply* reply) override {
+    return AnswerJson(*context, reply, [](Ledger& ledger) { return ledger.RunsJson(); });
+  }
+
+  grpc::Status ShowRun(grpc::ServerContext* context, const v1::ShowRunRequest* request,
+                       v1::JsonReply* reply) override {
+    return AnswerJson(*context, reply,
+                      [&](Ledger& ledger) { return ledger.RunJson(RunId(request->run())); });
+  }
+
+  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest*,
+                          v1::JsonReply* reply) override {
+    return AnswerJson(*context, reply, [](Ledger& ledger) { return ledger.ModelsJson(); });
+  }
+
+  grpc::Status FetchRecord(grpc::ServerContext* context, const v1::FetchRecordRequest* request,
+                           v1::FetchRecordReply* reply) override {
+    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
+      ASSIGN_OR_RETURN(const ModelEntry model, parts_.ledger.With([&](Ledger& ledger) {
+        return ledger.FindModel(request->model());
+      }));
+      if (model.record_json.empty()) {
+        return absl::FailedPreconditionError(StrCat("model ", model.id.Short(), " is ",
+                                                    Name(model.stage),
+                                                    "; only published models have a record"));
+      }
+      reply->set_model(wire::ToProtoBytes(model.id));
+      reply->set_record_json(model.record_json);
+      return parts_.ledger.With([&](Ledger& ledger) {
+        return ledger.AddAudit({parts_.clock.Now(), member.name, "fetch", model.id.Hex()});
+      });
+    });
+  }
+
+  grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadRequest* request,
+                             grpc::ServerWriter<v1::ModelChunk>* writer) override {
+    return AsResearcher(*context, [&](const Member& member) {
+      return SendModel(parts_, callers_, member, *request, *writer);
+    });
+  }
+
+ private:
+  template <class Call>
+  grpc::Status AsResearcher(grpc::ServerContext& context, const Call& call) {
+    const auto member = callers_.Identify(context, Role::kResearcher);
+    return wire::ToGrpc(member.ok() ? call(*member) : member.status());
+  }
+
+  template <class Query>
+  grpc::Status AnswerJson(grpc::ServerContext& context, v1::JsonReply* reply, const Query& query) {
+    return AsResearcher(context, [&](const Member&) -> absl::Status {
+      ASSIGN_OR_RETURN(std::string json, parts_.ledger.With(query));
+      reply->set_json(std::move(json));
+      return absl::OkStatus();
+    });
+  }
+
+  const coordinator::Service::Parts& parts_;
+  CallerTable& callers_;
+};
+
+std::shared_ptr<grpc::ServerCredentials> Credentials(const Authority& authority) {
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = authority.authority_pem();
+  options.pem_key_cert_pairs.push_back(
+      {std::string(AsText(authority.server().private_key.Reveal())),
+       authority.server().certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kLargestMessage);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kLargestHeaders);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+  grpc::ResourceQuota quota("consilium-coordinator");
+  quota.Resize(kBufferBytes).SetMaxThreads(kMostThreads);
+  builder.SetResourceQuota(quota);
+}
+
+}  // namespace
+
+struct Service::Impl {
+  explicit Impl(const Parts& p)
+      : parts(p), callers(p.ledger, p.clock), sites(parts, callers), research(parts, callers) {}
+  const Parts parts;
+  CallerTable callers;
+  SiteCalls sites;
+  ResearchCalls research;
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Service>> Service::Start(const Parts& parts,
+                                                        const std::string& address) {
+  auto impl = std::make_unique<Impl>(parts);
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  builder.AddListeningPort(address, Credentials(parts.authority), &impl->port);
+  builder.RegisterService(&impl->sites);
+  builder.RegisterService(&impl->research);
+  impl->server = builder.BuildAndStart();
+  if (!impl->server || impl->port == 0) {
+    return absl::UnavailableError(
+        StrCat("cannot listen on ", address,
+               ": the port is in use or the address is not of this "
+               "machine; stop the other program (`ss -ltnp` names it) or give --listen another"));
+  }
+  return std::unique_ptr<Service>(new Service(std::move(impl)));
+}
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() { Stop(); }
+
+int Service::port() const { return impl_->port; }
+
+void Service::Stop() {
+  impl_->parts.conductor.Stop();  // closes the queues and watches that calls wait on
+  impl_->server->Shutdown(std::chrono::system_clock::now());
+  impl_->server->Wait();
+}
+
+}  // namespace consilium::coordinator
