@@ -59,12 +59,13 @@ struct PngReader {
 };
 
 void StayQuiet(png_structp, png_const_charp) {}
+[[noreturn]] void Escape(png_structp png, png_const_charp) { png_longjmp(png, 1); }
 
 absl::StatusOr<GreyPlane> ReadPng(const fs::path& path, const PlaneChoice& choice) {
   PngReader reader;
   reader.file = std::fopen(path.c_str(), "rb");
   if (reader.file == nullptr) return Bad(path, "cannot be opened");
-  reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, StayQuiet);
+  reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, Escape, StayQuiet);
   reader.info = reader.png == nullptr ? nullptr : png_create_info_struct(reader.png);
   if (reader.info == nullptr) return absl::ResourceExhaustedError("no memory to read a PNG file");
   std::vector<std::uint8_t> samples;

@@ -7,6 +7,7 @@
 
 #include "common/base/status.h"
 #include "datasets/dicom/library.h"
+#include "datasets/dicom/rle.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
 #include "dcmtk/dcmdata/dcpxitem.h"
@@ -20,8 +21,6 @@ constexpr std::uint64_t kMostRleExpansion = 64;
 
 E_TransferSyntax ForDcmtk(TransferSyntax syntax) {
   switch (syntax) {
-    case TransferSyntax::kRle:
-      return EXS_RLELossless;
     case TransferSyntax::kJpegBaseline:
       return EXS_JPEGProcess1;
     case TransferSyntax::kJpegExtended:
@@ -152,6 +151,12 @@ OrRefused<Bytes> DecompressWithDcmtk(const Header& header, Bytes compressed) {
 
 OrRefused<Bytes> Decompress(const Header& header, Bytes compressed) {
   if (auto refused = CheckClaims(header, compressed)) return *std::move(refused);
+  if (header.transfer_syntax == TransferSyntax::kRle) {
+    auto samples = DecodeRle(compressed, std::size_t{header.rows} * header.columns,
+                             static_cast<std::size_t>(header.bits_allocated / 8));
+    if (samples) return *std::move(samples);
+    return Refused{Refusal::kUndecodable, "the RLE segments are not sound"};
+  }
   InitialiseLibrary();
   try {
     return DecompressWithDcmtk(header, std::move(compressed));
