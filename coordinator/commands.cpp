@@ -42,7 +42,7 @@ absl::StatusOr<SharedLedger*> OpenLedger(const fs::path& state,
 void ConfigureAllocator() {
   mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 8 << 20);
-  mallopt(M_TRIM_THRESHOLD, 16 << 20);
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
 // TLS 1.2 cannot be switched off in gRPC 1.51; its weaker suites can.

@@ -22,7 +22,7 @@ constexpr std::size_t kChunkBytes = 256 * 1024;
 constexpr int kChunksBetweenChecks = 16;  // 4 MiB
 constexpr int kLargestMessage = 1 << 20;
 constexpr int kLargestHeaders = 16 << 10;
-constexpr std::size_t kBufferBytes = 48u << 20;
+constexpr std::size_t kBufferBytes = 24u << 20;
 constexpr int kMostThreads = 600;
 
 // Sends a model from an offset on; the file is read piece by piece.
@@ -294,7 +294,7 @@ void Configure(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 256 << 10);
   grpc::ResourceQuota quota("consilium-coordinator");
   quota.Resize(kBufferBytes).SetMaxThreads(kMostThreads);
   builder.SetResourceQuota(quota);
