@@ -45,8 +45,10 @@ void ConfigureAllocator() {
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
-// TLS 1.2 cannot be switched off in gRPC 1.51; its weaker suites can.
-void ConfigureTls() {
+// TLS 1.2 cannot be switched off in gRPC 1.51; its weaker suites can. What gRPC would print about a
+// refused handshake or a taken port, this program says itself or answers to the caller.
+void ConfigureGrpc() {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   setenv("GRPC_SSL_CIPHER_SUITES",
          "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:"
          "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -110,7 +112,7 @@ absl::Status InviteCommand(const CommandOptions& options, const std::string& nam
 
 absl::Status ServeCommand(const CommandOptions& options, const std::string& address) {
   ConfigureAllocator();
-  ConfigureTls();
+  ConfigureGrpc();
   ASSIGN_OR_RETURN(const Authority authority, Authority::Load(options.state));
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(options.state));
   std::unique_ptr<SharedLedger> owner;
