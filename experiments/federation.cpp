@@ -64,8 +64,8 @@ absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs
   Federation federation(programs, folder);
   RETURN_IF_ERROR(EnsureFolder(federation.logs()));
   RETURN_IF_ERROR(RunProgram({.program = programs / "consilium-coordinator",
-                              .arguments = {"init", "--state", federation.CoordinatorState(),
-                                            "--host", "localhost"},
+                              .arguments = {"init", "--federation", "one-machine", "--state",
+                                            federation.CoordinatorState(), "--host", "localhost"},
                               .logs = federation.logs(),
                               .name = "coordinator-init"})
                       .status());
@@ -84,6 +84,8 @@ absl::Status Federation::StartCoordinator() {
 }
 
 absl::Status Federation::StartCoordinatorOn(int port) {
+  std::error_code ignored;
+  fs::remove(logs() / "coordinator.out", ignored);  // where it says that it listens
   ASSIGN_OR_RETURN(Process process,
                    Process::Start({.program = programs_ / "consilium-coordinator",
                                    .arguments = {"serve", "--state", CoordinatorState(), "--listen",
@@ -91,10 +93,13 @@ absl::Status Federation::StartCoordinatorOn(int port) {
                                    .output = logs() / "coordinator.out",
                                    .errors = logs() / "coordinator.log"}));
   coordinator_ = std::move(process);
-  port_ = port;
   const absl::Status status = AwaitCoordinator();
-  if (!status.ok()) coordinator_.reset();
-  return status;
+  if (!status.ok()) {
+    coordinator_.reset();
+    return status;
+  }
+  port_ = port;
+  return absl::OkStatus();
 }
 
 absl::Status Federation::AwaitCoordinator() {
@@ -154,8 +159,6 @@ absl::Status Federation::StartSite(const std::string& name, const std::vector<st
   command.arguments.insert(command.arguments.end(), options.begin(), options.end());
   command.output = logs() / ("site-" + name + ".out");
   command.errors = logs() / ("site-" + name + ".log");
-  std::error_code ignored;
-  fs::remove(logs() / "coordinator.out", ignored);
   ASSIGN_OR_RETURN(Process process, Process::Start(command));
   sites_.insert_or_assign(name, std::move(process));
   return absl::OkStatus();
