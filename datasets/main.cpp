@@ -8,6 +8,7 @@
 #include "common/base/version.h"
 #include "datasets/import.h"
 #include "datasets/index_report.h"
+#include "datasets/parallel.h"
 #include "datasets/synthetic/hospital.h"
 
 namespace consilium::datasets {
@@ -242,4 +243,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace consilium::datasets
 
-int main(int argc, char** argv) { return consilium::datasets::Main(argc, argv); }
+int main(int argc, char** argv) {
+  consilium::datasets::KeepFreedMemory();
+  return consilium::datasets::Main(argc, argv);
+}

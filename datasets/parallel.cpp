@@ -1,5 +1,7 @@
 #include "datasets/parallel.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -26,6 +28,14 @@ bool ParallelFor(std::size_t count, unsigned threads,
   work();
   crew.clear();  // joins
   return going;
+}
+
+void KeepFreedMemory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+  mallopt(M_TOP_PAD, 16 << 20);
+#endif
 }
 
 }  // namespace consilium::datasets

@@ -13,4 +13,9 @@ unsigned ThreadCount(unsigned threads);
 // must be thread-safe and not throw.
 bool ParallelFor(std::size_t count, unsigned threads, const std::function<bool(std::size_t)>& body);
 
+// Tells the allocator to keep freed image buffers for the next image instead of giving them back to
+// the system, whose page faults would cost more than decoding. For programs that read many images,
+// at their start, before other threads.
+void KeepFreedMemory();
+
 }  // namespace consilium::datasets

@@ -154,8 +154,12 @@ OrRefused<Bytes> ReadSamples(DataSet& data_set, const Header& header) {
   }
   Bytes frame;
   for (const Element& fragment : data_set.pixels()) {
-    const auto bytes = data_set.Value(fragment);
+    auto bytes = data_set.Value(fragment);
     if (!bytes) return Refused{Refusal::kUnreadable, ""};
+    if (frame.empty()) {
+      frame = *std::move(bytes);
+      continue;
+    }
     frame.insert(frame.end(), bytes->begin(), bytes->end());
   }
   return Decompress(header, std::move(frame));

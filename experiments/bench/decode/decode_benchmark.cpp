@@ -99,5 +99,6 @@ absl::Status Run(int argc, char** argv) {
 }  // namespace consilium::datasets
 
 int main(int argc, char** argv) {
+  consilium::datasets::KeepFreedMemory();  // as consilium-dataset does
   return consilium::ReportAndExitCode(consilium::datasets::Run(argc, argv));
 }
