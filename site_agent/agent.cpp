@@ -63,7 +63,11 @@ absl::Status Agent::Run(std::stop_token stop) {
     std::unique_lock lock(mutex_);
     if (finished_ || stop.stop_requested()) return absl::OkStatus();
     if (NotTaken(ended)) return ended;
-    if (connections_ != before) waiting = false;
+    if (connections_ != before) {
+      waiting = false;
+      // One that broke at once counts as another failure: nobody should connect in a tight loop.
+      if (clock_.Now() - connected_ >= options_.longest_wait) backoff_.Reset();
+    }
     if (!std::exchange(waiting, true)) {
       Log(LogLevel::kWarning, "waiting_for_coordinator",
           {{"address", channel_.Address()},
@@ -116,7 +120,7 @@ void Agent::OnWelcome(const wire::Welcome& welcome, std::shared_ptr<Session> ses
     session_ = std::move(session);
     sealing_key_ = welcome.sealing_key;
     ++connections_;
-    backoff_.Reset();
+    connected_ = clock_.Now();
     changed_.notify_all();
   }
   const auto tasks = state_.Tasks();

@@ -84,6 +84,7 @@ class Agent {
   std::shared_ptr<Session> session_;  // shared with a Send under way on another thread
   std::optional<crypto::X25519PublicKey> sealing_key_;
   std::uint64_t connections_ = 0;
+  Time connected_{};  // the last time
   std::deque<Task> queue_;
   struct Current {
     Task task;

@@ -41,16 +41,25 @@ std::uint64_t MixSeed(std::uint64_t seed, const SiteId& site) {
   return SeededRandom(seed, StrCat("site ", site.value))();
 }
 
+class QuietProgress final : public Progress {
+ public:
+  explicit QuietProgress(std::stop_token stop) : stop_(std::move(stop)) {}
+  void Report(std::string_view, std::uint64_t, std::uint64_t, std::string_view) override {}
+  bool Cancelled() const override { return stop_.stop_requested(); }
+
+ private:
+  const std::stop_token stop_;
+};
+
 std::string_view Name(wire::EvaluationSplit split) {
   return split == wire::EvaluationSplit::kTest ? "test" : "validation";
 }
 
-AttemptKey KeyForFailure(const Task& task) {
-  if (const auto key = AttemptOf(task)) return *key;
-  if (const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task)) {
-    return {evaluate->run, evaluate->round, 0};
-  }
-  return {RunOf(task), 0, 0};
+// For the log.
+std::uint32_t RoundOf(const Task& task) {
+  if (const auto key = AttemptOf(task)) return key->round;
+  const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task);
+  return evaluate != nullptr ? evaluate->round : 0;
 }
 
 }  // namespace
@@ -109,25 +118,23 @@ absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
   absl::Status status = std::visit([&](const auto& t) { return Do(t, stop); }, task);
   // A pulled plug on purpose looks like many other errors.
   if (!status.ok() && stop.stop_requested()) status = absl::CancelledError("the task was stopped");
-  const AttemptKey key = KeyForFailure(task);
   Log(status.ok() || absl::IsCancelled(status) ? LogLevel::kInfo : LogLevel::kWarning, "task",
       {{"task", Describe(task)},
-       {"run", key.run.value},
-       {"round", key.round},
+       {"run", RunOf(task).value},
+       {"round", RoundOf(task)},
        {"seconds", Seconds(context_.clock.Now() - began)},
        {"outcome", status.ok() ? std::string("done") : std::string(ToStd(status.message()))}});
-  if (status.ok() || absl::IsCancelled(status) || std::holds_alternative<FetchPublished>(task)) {
-    return status;
+  // The protocol has no message for an evaluation that failed: the coordinator asks again after
+  // every connection, and does without this site at its deadline.
+  const std::optional<AttemptKey> attempt = AttemptOf(task);
+  if (status.ok() || absl::IsCancelled(status) || !attempt) return status;
+  const std::string reason(ToStd(status.message()));
+  if (const auto closed =
+          context_.state.CloseTask(*attempt, TaskState::kFailed, reason, context_.clock.Now());
+      !closed.ok()) {
+    Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
   }
-  if (const auto attempt = AttemptOf(task)) {
-    const std::string reason(ToStd(status.message()));
-    if (const auto closed =
-            context_.state.CloseTask(*attempt, TaskState::kFailed, reason, context_.clock.Now());
-        !closed.ok()) {
-      Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
-    }
-  }
-  context_.tell(wire::TaskFailed{key, std::string(ToStd(status.message()))});
+  context_.tell(wire::TaskFailed{*attempt, reason});
   return status;
 }
 
@@ -273,8 +280,7 @@ absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token s
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const ModelState model, LoadModel(task.model, stop));
-  TaskProgress progress({task.run, task.round, 0}, context_.tell, context_.clock,
-                        context_.progress_interval, stop);
+  QuietProgress progress(stop);  // TaskProgress messages belong to attempts
   const auto split = task.split == wire::EvaluationSplit::kTest ? datasets::Split::kTest
                                                                 : datasets::Split::kValidation;
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));

@@ -59,7 +59,8 @@ class TaskRunner {
  public:
   explicit TaskRunner(TaskContext context);
 
-  // kCancelled when asked to stop. Other failures have been told to the coordinator as TaskFailed.
+  // kCancelled when asked to stop. Other failures of an attempt have been told to the coordinator
+  // as TaskFailed; all are logged.
   absl::Status Run(const Task& task, std::stop_token stop);
 
  private:
