@@ -26,7 +26,7 @@ struct QuickstartOptions {
   fs::path plan;  // empty: the quickstart's own
   std::optional<std::uint32_t> rounds;
   std::optional<std::uint64_t> seed;
-  std::uint32_t patients = 240;  // of each drawn hospital
+  std::uint32_t patients = 360;  // of each drawn hospital
   std::uint64_t images_seed = 7;
   bool keep_images = false;     // take the drawn images that an earlier run left in OUT
   bool baselines = true;        // local-only and pooled-data models to compare with

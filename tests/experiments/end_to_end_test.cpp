@@ -122,7 +122,7 @@ TEST_CASE(
   CHECK(results.published);
   CHECK(results.verified);
   REQUIRE(results.models.size() == 5);
-  CHECK(results.baseline_epochs == 4);
+  CHECK(results.baseline_epochs == 6);
   for (const TestedModel& model : results.models) {
     CHECK(model.by_site.size() == 3);
     REQUIRE(model.pooled.has_value());

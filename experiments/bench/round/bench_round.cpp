@@ -117,7 +117,7 @@ std::vector<std::string> RowFor(const Case& c, const Measured& m) {
           absl::StrFormat("%.3f", m.floor),
           absl::StrFormat("%.1f", m.seconds / m.floor),
           mib(m.coordinator_peak),
-          absl::StrFormat("%.2f", (double(m.coordinator_peak) - (64 << 20)) / model),
+          absl::StrFormat("%.2f", std::max(0.0, double(m.coordinator_peak) - (64 << 20)) / model),
           mib(m.site_peak),
           absl::StrFormat("%.2f", double(m.site_peak) / model)};
 }
