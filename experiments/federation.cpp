@@ -164,6 +164,17 @@ absl::Status Federation::StartSite(const std::string& name, const std::vector<st
   return absl::OkStatus();
 }
 
+absl::Status Federation::AwaitSite(const std::string& name) {
+  const fs::path log = logs() / ("site-" + name + ".log");
+  while (true) {
+    RETURN_IF_ERROR(CheckAllRun());
+    if (Interrupted()) return absl::CancelledError("interrupted");
+    const absl::StatusOr<std::string> text = ReadTextFile(log);
+    if (text.ok() && text->find("event=connected") != std::string::npos) return absl::OkStatus();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 void Federation::StopSites() {
   for (auto& [name, site] : sites_) site.Signal(SIGTERM);
   for (auto& [name, site] : sites_) site.End(std::chrono::seconds(10));

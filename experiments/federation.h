@@ -49,6 +49,8 @@ class Federation {
   // `program`: "consilium-site", or one that takes the same options.
   absl::Status StartSite(const std::string& name, const std::vector<std::string>& options,
                          const std::string& program = "consilium-site");
+  // Returns when the agent has indexed its images and the coordinator has welcomed it.
+  absl::Status AwaitSite(const std::string& name);
   // Ends the agents as Ctrl-C would, and waits for them.
   void StopSites();
 

@@ -46,8 +46,12 @@ class Quickstart {
   absl::StatusOr<Results> Run() {
     RETURN_IF_ERROR(CheckPrograms());
     RETURN_IF_ERROR(ReadPlan());
+    RETURN_IF_ERROR(FindHospitals());
     RETURN_IF_ERROR(PrepareFolder());
-    RETURN_IF_ERROR(FindImages());
+    if (options_.data.empty()) {
+      RETURN_IF_ERROR(
+          Part("images", "Drawing the hospitals' images", [this] { return DrawImages(); }));
+    }
     RETURN_IF_ERROR(Federate());
     if (options_.baselines) RETURN_IF_ERROR(TrainBaselines());
     RETURN_IF_ERROR(Test());
@@ -66,10 +70,10 @@ class Quickstart {
 
   // Runs one part of the experiment, says what it is and keeps how long it took.
   template <class Work>
-  absl::Status Part(const std::string& name, const Work& work) {
-    Say(StrCat("\n== ", name));
+  absl::Status Part(const std::string& name, const std::string& heading, const Work& work) {
+    Say(StrCat("\n== ", heading));
     const auto began = steady_clock::now();
-    RETURN_IF_ERROR(WithContext(work(), name));
+    RETURN_IF_ERROR(WithContext(work(), heading));
     const double seconds = std::chrono::duration<double>(steady_clock::now() - began).count();
     Say(StrCat("   took ", ToReadable(FromSeconds(seconds))));
     results_.parts.push_back({name, seconds});
@@ -124,22 +128,27 @@ class Quickstart {
     RETURN_IF_ERROR(EnsureFolder(out_));
     RETURN_IF_ERROR(WriteFileDurably(
         out_ / kMark, "made by consilium-experiment quickstart; replaced by its next run\n"));
-    for (const auto& entry : fs::directory_iterator(out_, error)) {
-      const std::string name = entry.path().filename();
-      if (name == kMark || (name == "data" && options_.keep_images)) continue;
-      fs::remove_all(entry.path(), error);
-      if (error)
+    for (const char* name :
+         {"data", "federation", "models", "plan.toml", "results.json", "report.html"}) {
+      if (std::string_view(name) == "data" && options_.keep_images) continue;
+      fs::remove_all(out_ / name, error);
+      if (error) {
         return absl::InternalError(
             StrCat("cannot remove the earlier run's ", name, ": ", error.message()));
+      }
     }
     RETURN_IF_ERROR(EnsureFolder(Logs()));
     RETURN_IF_ERROR(EnsureFolder(out_ / "models"));
     return WriteFileDurably(PlanFile(), results_.plan_toml, 0644);
   }
 
-  absl::Status FindImages() {
-    if (options_.data.empty())
-      return Part("Drawing the hospitals' images", [this] { return DrawImages(); });
+  absl::Status FindHospitals() {
+    if (options_.data.empty()) {
+      for (const char* name : kDrawnHospitals) {
+        AddSite(name, out_ / "data" / name, StrCat("drawn, ", options_.patients, " patients"));
+      }
+      return absl::OkStatus();
+    }
     std::set<std::string> names;
     for (const fs::path& given : options_.data) {
       const fs::path folder = fs::absolute(given).lexically_normal();
@@ -162,20 +171,18 @@ class Quickstart {
 
   absl::Status DrawImages() {
     std::uint64_t seed = options_.images_seed;  // each hospital its own: no patient stands in two
-    for (const char* name : kDrawnHospitals) {
-      const fs::path folder = out_ / "data" / name;
-      AddSite(name, folder, StrCat("drawn, ", options_.patients, " patients"));
+    for (const SiteData& site : sites_) {
       ++seed;
-      if (options_.keep_images && fs::exists(folder / "labels.csv")) continue;
-      Say(StrCat("   ", name, ": ", options_.patients, " patients"));
-      RETURN_IF_ERROR(
-          RunProgram({.program = programs_ / "consilium-dataset",
-                      .arguments = {"synthesize", "--out", folder, "--hospital", name, "--patients",
-                                    StrCat(options_.patients), "--seed", StrCat(seed)},
-                      .logs = Logs(),
-                      .name = StrCat("synthesize-", name),
-                      .show_errors = true})
-              .status());
+      if (options_.keep_images && fs::exists(site.data / "labels.csv")) continue;
+      Say(StrCat("   ", site.name, ": ", options_.patients, " patients"));
+      RETURN_IF_ERROR(RunProgram({.program = programs_ / "consilium-dataset",
+                                  .arguments = {"synthesize", "--out", site.data, "--hospital",
+                                                site.name, "--patients", StrCat(options_.patients),
+                                                "--seed", StrCat(seed)},
+                                  .logs = Logs(),
+                                  .name = StrCat("synthesize-", site.name),
+                                  .show_errors = true})
+                          .status());
     }
     return absl::OkStatus();
   }
@@ -187,20 +194,23 @@ class Quickstart {
 
   absl::Status Federate() {
     ASSIGN_OR_RETURN(Federation federation, Federation::Create(programs_, out_ / "federation"));
-    RETURN_IF_ERROR(Part("Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
-      RETURN_IF_ERROR(federation.StartCoordinator());
-      for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.EnrolSite(site.name));
-      RETURN_IF_ERROR(federation.EnrolResearcher("researcher"));
-      const int threads = std::max(1, cores_ / static_cast<int>(sites_.size()));
-      for (const SiteData& site : sites_) {
-        RETURN_IF_ERROR(
-            federation.StartSite(site.name, {"--data", site.data, "--threads", StrCat(threads)}));
-        Say(StrCat("   ", site.name, " enrolled, its agent indexes the images"));
-      }
-      return absl::OkStatus();
-    }));
-    RETURN_IF_ERROR(Part("Training together", [&] { return Watch(federation); }));
-    return Part("Fetching the model", [&]() -> absl::Status {
+    RETURN_IF_ERROR(
+        Part("start", "Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
+          RETURN_IF_ERROR(federation.StartCoordinator());
+          for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.EnrolSite(site.name));
+          RETURN_IF_ERROR(federation.EnrolResearcher("researcher"));
+          const int threads = std::max(1, cores_ / static_cast<int>(sites_.size()));
+          for (const SiteData& site : sites_) {
+            RETURN_IF_ERROR(federation.StartSite(
+                site.name, {"--data", site.data, "--threads", StrCat(threads)}));
+            Say(StrCat("   ", site.name, " enrolled, its agent indexes the images"));
+          }
+          // Else the run would begin with the first sites that are there.
+          for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.AwaitSite(site.name));
+          return absl::OkStatus();
+        }));
+    RETURN_IF_ERROR(Part("federation", "Training together", [&] { return Watch(federation); }));
+    return Part("fetch, verify", "Fetching the model", [&]() -> absl::Status {
       RETURN_IF_ERROR(ReadRun(federation));
       federation.StopSites();
       return absl::OkStatus();
@@ -284,22 +294,24 @@ class Quickstart {
   absl::Status TrainBaselines() {
     const std::uint32_t epochs = std::max(1u, rounds_ * plan_.training.local_epochs);
     results_.baseline_epochs = epochs;
-    RETURN_IF_ERROR(
-        Part(StrCat("Training each site alone, ", epochs, " epochs"), [&]() -> absl::Status {
-          ASSIGN_OR_RETURN(models_, TrainLocalModels(Place(), sites_, epochs, progress_));
-          return absl::OkStatus();
-        }));
-    return Part(
-        StrCat("Training on all images in one place, ", epochs, " epochs"), [&]() -> absl::Status {
-          ASSIGN_OR_RETURN(ModelFile pooled, TrainPooledModel(Place(), sites_, epochs, progress_));
-          models_.push_back(std::move(pooled));
-          return absl::OkStatus();
-        });
+    RETURN_IF_ERROR(Part("sites alone", StrCat("Training each site alone, ", epochs, " epochs"),
+                         [&]() -> absl::Status {
+                           ASSIGN_OR_RETURN(models_,
+                                            TrainLocalModels(Place(), sites_, epochs, progress_));
+                           return absl::OkStatus();
+                         }));
+    return Part("pooled data", StrCat("Training on all images in one place, ", epochs, " epochs"),
+                [&]() -> absl::Status {
+                  ASSIGN_OR_RETURN(ModelFile pooled,
+                                   TrainPooledModel(Place(), sites_, epochs, progress_));
+                  models_.push_back(std::move(pooled));
+                  return absl::OkStatus();
+                });
   }
 
   absl::Status Test() {
     models_.insert(models_.begin(), {ModelKind::kFederated, "", federated_});
-    return Part("Testing every model at every site", [&]() -> absl::Status {
+    return Part("tests", "Testing every model at every site", [&]() -> absl::Status {
       ASSIGN_OR_RETURN(results_.models, TestModels(Place(), sites_, models_,
                                                    plan_.evaluation.at_specificity, progress_));
       return absl::OkStatus();

@@ -29,7 +29,8 @@ class Reader {
         OpenRound(event);
         break;
       case RunEventKind::kTaskSent:
-        Site(event);
+        if (event.attempt == 0) break;  // an evaluation
+        if (SiteRound* site = Site(event)) site->fate = SiteRound::Fate::kInvited;
         break;
       case RunEventKind::kUpdateReceived:
         Received(event);

@@ -12,8 +12,9 @@
 namespace consilium::experiments {
 
 struct SiteRound {
-  enum class Fate { kInvited, kCounted, kLost };
-  Fate fate = Fate::kInvited;
+  // kNotInvited: it joined later, and only evaluated the round's model.
+  enum class Fate { kNotInvited, kInvited, kCounted, kLost };
+  Fate fate = Fate::kNotInvited;
   std::string lost_reason;
   double train_seconds = 0, upload_seconds = 0, loss = 0, weight = 0;
   std::optional<double> validation_auroc;  // none: too few examples of a class

@@ -177,6 +177,8 @@ std::string Cell(const SiteRound& site) {
       return absl::StrFormat("%.1f s + %.2f s", site.train_seconds, site.upload_seconds);
     case SiteRound::Fate::kLost:
       return "lost: " + site.lost_reason;
+    case SiteRound::Fate::kNotInvited:
+      return "joined later";
     case SiteRound::Fate::kInvited:
       return "invited, nothing received";
   }

@@ -29,9 +29,8 @@ struct Case {
 
 struct Measured {
   double seconds = 0;                                 // median round
-  double first = 0, longest = 0;                      // rounds
+  double longest = 0;                                 // round
   std::uint64_t coordinator_peak = 0, site_peak = 0;  // resident bytes; of the sites the largest
-  std::uint64_t coordinator_idle = 0, site_idle = 0;  // before the run
   double floor = 0;
 };
 
@@ -87,16 +86,14 @@ absl::StatusOr<Measured> Measure(const fs::path& folder, const Case& c) {
     RETURN_IF_ERROR(federation.StartSite(NameOf(i), {"--parameters", StrCat(c.bytes() / 4)},
                                          "consilium-bench-agent"));
   }
+  for (int i = 0; i < c.sites; ++i) RETURN_IF_ERROR(federation.AwaitSite(NameOf(i)));
   Measured m;
-  m.coordinator_idle = federation.coordinator().PeakMemory();
-  m.site_idle = federation.site(NameOf(0)).PeakMemory();
   ASSIGN_OR_RETURN(const auto events, RunToItsEnd(federation, c));
   m.coordinator_peak = federation.coordinator().PeakMemory();
   for (int i = 0; i < c.sites; ++i)
     m.site_peak = std::max(m.site_peak, federation.site(NameOf(i)).PeakMemory());
   std::vector<double> rounds = RoundSeconds(events);
   if (rounds.empty()) return absl::InternalError("the run had no rounds");
-  m.first = rounds.front();
   std::sort(rounds.begin(), rounds.end());
   m.seconds = rounds[rounds.size() / 2];
   m.longest = rounds.back();
