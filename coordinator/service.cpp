@@ -22,7 +22,9 @@ constexpr std::size_t kChunkBytes = 256 * 1024;
 constexpr int kChunksBetweenChecks = 16;  // 4 MiB
 constexpr int kLargestMessage = 1 << 20;
 constexpr int kLargestHeaders = 16 << 10;
-constexpr std::size_t kBufferBytes = 24u << 20;
+constexpr std::size_t kBufferBytes = 40u << 20;
+constexpr int kWindowBytes = 512 << 10;
+constexpr int kReadBytes = 256 << 10;
 constexpr int kMostThreads = 600;
 
 // Sends a model from an offset on; the file is read piece by piece.
@@ -295,6 +297,12 @@ void Configure(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 256 << 10);
+  // What a connection may hold of what nobody has read yet. Were it left to grow with the speed of
+  // the network, a few fast sites would fill the quota, and gRPC then breaks calls at random.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
   grpc::ResourceQuota quota("consilium-coordinator");
   quota.Resize(kBufferBytes).SetMaxThreads(kMostThreads);
   builder.SetResourceQuota(quota);
