@@ -258,6 +258,7 @@ absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e
           "AND attempt = ?",
           time, e.text, run.value, e.round, e.attempt);
     case RunEventKind::kRoundEvaluated:
+      if (e.values.contains("test")) return absl::OkStatus();  // the final one closes no round
       return db.Execute("UPDATE rounds SET closed = ? WHERE run = ? AND round = ?", time, run.value,
                         e.round);
     case RunEventKind::kRestarted:

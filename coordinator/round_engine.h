@@ -266,6 +266,8 @@ class RoundEngine {
   void JoinEvaluation(const SiteId& site);
   void FinishEvaluation();
   void JudgeCandidate();
+  std::optional<double> PooledValues(std::string* text,
+                                     std::map<std::string, double>* values) const;
   void JudgeBest();
   std::string StopCondition(double auroc) const;  // empty: go on
   void RequestStop(const std::string& reason);

@@ -99,22 +99,11 @@ void RoundEngine::JudgeCandidate() {
                 " sites that are needed evaluated the candidate: it cannot be the best"),
          {{"seconds", seconds}, {"best", 0}});
   } else {
-    metrics::BinarySums pooled;
-    for (const auto& [site, sums] : state_.evaluations) pooled += sums;
-    const auto metrics = metrics::Compute(pooled, plan_.evaluation.at_specificity);
-    std::map<std::string, double> values;
     std::string text;
-    bool better = false;
-    if (!metrics.ok()) {
-      text = StrCat("the pooled AUROC cannot be computed: ", metrics.status().message());
-      values["suppressed"] = 1;
-    } else {
-      auroc = metrics->auroc;
-      better = !state_.best || auroc > state_.best_auroc;
-      values = metrics::LargeEnoughToShow(pooled)
-                   ? ValuesOf(*metrics, metrics::PooledCountsCanBeShown(state_.evaluations))
-                   : std::map<std::string, double>{{"suppressed", 1}};
-    }
+    std::map<std::string, double> values;
+    const std::optional<double> pooled = PooledValues(&text, &values);
+    auroc = pooled.value_or(0);
+    const bool better = pooled && (!state_.best || auroc > state_.best_auroc);
     if (better) {
       state_.best = state_.candidate;
       state_.best_round = state_.round;
@@ -176,7 +165,29 @@ void RoundEngine::BeginFinalEvaluation() {
   OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
 }
 
+// What all sites' evaluations of the candidate show together; the AUROC, if there is one.
+std::optional<double> RoundEngine::PooledValues(std::string* text,
+                                                std::map<std::string, double>* values) const {
+  metrics::BinarySums pooled;
+  for (const auto& [site, sums] : state_.evaluations) pooled += sums;
+  (*values)["suppressed"] = 1;
+  const auto metrics = metrics::Compute(pooled, plan_.evaluation.at_specificity);
+  if (!metrics.ok()) {
+    *text = StrCat("the pooled AUROC cannot be computed: ", metrics.status().message());
+    return std::nullopt;
+  }
+  if (metrics::LargeEnoughToShow(pooled)) {
+    *values = ValuesOf(*metrics, metrics::PooledCountsCanBeShown(state_.evaluations));
+  }
+  return metrics->auroc;
+}
+
 void RoundEngine::JudgeBest() {
+  std::string pooled_text;
+  std::map<std::string, double> pooled_values;
+  PooledValues(&pooled_text, &pooled_values);
+  pooled_values["test"] = 1;
+  Note(RunEventKind::kRoundEvaluated, pooled_text, std::move(pooled_values));
   const GateDecision decision =
       Decide(plan_.gate, plan_.evaluation.at_specificity, state_.evaluations, last_published_);
   std::string text, unmet;

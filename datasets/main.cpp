@@ -47,7 +47,7 @@ absl::Status RunIndex(const IndexArguments& arguments) {
   fs::path file = arguments.catalog;
   if (file.empty()) {
     RETURN_IF_ERROR(EnsureFolder(arguments.state));
-    file = arguments.state / "catalog.sqlite";
+    file = arguments.state / "catalog.db";
   }
   ASSIGN_OR_RETURN(Catalog catalog, Catalog::Open(file));
   absl::StatusOr<IndexReport> report;
@@ -116,7 +116,7 @@ void AddIndex(CLI::App& app, IndexArguments& arguments) {
       "Read a folder tree of DICOM into a site's catalog; only what changed is read again");
   command->add_option("folder", arguments.folder, "Folder with DICOM files")->required();
   auto* state = command->add_option("--state", arguments.state,
-                                    "The site's state folder: its catalog.sqlite");
+                                    "The site's state folder: its catalog.db");
   auto* catalog = command->add_option("--catalog", arguments.catalog, "The catalog file itself");
   state->excludes(catalog);
   command->add_option("--labels", arguments.options.labels, "Labels (default: FOLDER/labels.csv)");

@@ -47,7 +47,7 @@ class Reader {
         }
         break;
       case RunEventKind::kRoundEvaluated:
-        Evaluated(event);
+        if (Value(event, "test") == 0) Evaluated(event);
         break;
       case RunEventKind::kStopping:
         history_.stop_reason = event.text;

@@ -58,11 +58,17 @@ void ToProto(const AttemptKey& key, v1::AttemptKey* proto) {
   proto->set_attempt(key.attempt);
 }
 
-absl::StatusOr<AttemptKey> FromProto(const v1::AttemptKey& proto) {
+// Attempt 0 stands for the evaluation of a round, which has no attempts.
+absl::StatusOr<AttemptKey> TaskKeyFromProto(const v1::AttemptKey& proto) {
   AttemptKey key;
   ASSIGN_OR_RETURN(key.run, RunFromProto(proto.run()));
   key.round = proto.round();
   key.attempt = proto.attempt();
+  return key;
+}
+
+absl::StatusOr<AttemptKey> FromProto(const v1::AttemptKey& proto) {
+  ASSIGN_OR_RETURN(AttemptKey key, TaskKeyFromProto(proto));
   if (key.attempt == 0) return Malformed("attempt", "is 0; attempts count from 1");
   return key;
 }
@@ -190,7 +196,7 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
     case v1::FromSite::kTaskProgress: {
       const auto& p = proto.task_progress();
       TaskProgress m;
-      ASSIGN_OR_RETURN(m.key, FromProto(p.key()));
+      ASSIGN_OR_RETURN(m.key, TaskKeyFromProto(p.key()));
       ASSIGN_OR_RETURN(m.step, Text(p.step(), "step"));
       m.done = p.done();
       m.total = p.total();
@@ -199,7 +205,7 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
     }
     case v1::FromSite::kTaskFailed: {
       TaskFailed m;
-      ASSIGN_OR_RETURN(m.key, FromProto(proto.task_failed().key()));
+      ASSIGN_OR_RETURN(m.key, TaskKeyFromProto(proto.task_failed().key()));
       ASSIGN_OR_RETURN(m.reason, Text(proto.task_failed().reason(), "reason"));
       return m;
     }

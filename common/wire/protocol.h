@@ -28,6 +28,7 @@ struct InviteAnswer {
   std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
 };
 
+// Of an attempt, or (attempt 0) of the evaluation of a round.
 struct TaskProgress {
   AttemptKey key;
   std::string step;
@@ -35,7 +36,7 @@ struct TaskProgress {
   double loss = 0;
 };
 
-struct TaskFailed {  // the site cannot deliver in this attempt
+struct TaskFailed {  // the site cannot deliver in this attempt, or (attempt 0) in this evaluation
   AttemptKey key;
   std::string reason;
 };

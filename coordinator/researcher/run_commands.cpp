@@ -90,6 +90,12 @@ void Pause(int milliseconds) {
   poll(&interrupt, 1, milliseconds);
 }
 
+// A broken or overloaded connection, not an answer.
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsInternal(status) || absl::IsUnknown(status) ||
+         absl::IsCancelled(status) || absl::IsResourceExhausted(status);
+}
+
 absl::Status Watch(ResearchChannel& channel, const CommandOptions& options, const RunId& run) {
   TreePrinter printer(options.json);
   if (!options.json) Print(StrCat("run ", run.value, "  "));
@@ -114,7 +120,7 @@ absl::Status Watch(ResearchChannel& channel, const CommandOptions& options, cons
     if (ended) break;
     if (Interrupted())
       return absl::CancelledError(StrCat("stopped watching; run ", run.value, " goes on"));
-    if (!status.ok() && !absl::IsUnavailable(status)) return status;
+    if (!status.ok() && !MayPass(status)) return status;
     if (!status.ok())
       std::fprintf(stderr, "%s; trying again\n", std::string(status.message()).c_str());
     if (seen != before) pause_ms = 250;
