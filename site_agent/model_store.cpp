@@ -1,7 +1,8 @@
 #include "site_agent/model_store.h"
 
 #include <algorithm>
-#include <optional>
+#include <cstring>
+#include <limits>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
+#include "common/model/safetensors.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -53,6 +55,47 @@ class PartialFile {
 
 }  // namespace
 
+// A model put together in memory from its file's bytes as they come, from the first on.
+class ArrivingModel {
+ public:
+  // A beginning at 0 forgets what came before. What does not follow it, or is not a model file's,
+  // is not taken; then there will be no model.
+  void Append(std::uint64_t offset, ByteView bytes, std::uint64_t total_size) {
+    if (offset == 0) *this = ArrivingModel();
+    if (offset != size_) return;
+    size_ += bytes.size();
+    if (!header_) {
+      beginning_.insert(beginning_.end(), bytes.begin(), bytes.end());
+      auto header = ReadSafetensorsHeader(beginning_, total_size);
+      if (absl::IsOutOfRange(header.status())) return;  // there is more of it to come
+      if (!header.ok()) size_ = kNothingMore;
+      if (!header.ok()) return;
+      header_ = *std::move(header);
+      values_.resize(TotalElements(header_->layout));
+      bytes = ByteView(beginning_).subspan(header_->data_offset);
+    }
+    CONSILIUM_CHECK(size_ <= header_->file_size());  // the caller has compared them
+    std::memcpy(reinterpret_cast<std::uint8_t*>(values_.data()) +
+                    (size_ - bytes.size() - header_->data_offset),
+                bytes.data(), bytes.size());
+    beginning_ = {};
+  }
+
+  // The model, when all of it has come and is as it must be.
+  std::optional<ModelState> Finish() && {
+    if (!header_ || size_ != header_->file_size()) return std::nullopt;
+    auto model = ModelState::Create(std::move(header_->layout), std::move(values_));
+    return model.ok() ? std::optional(*std::move(model)) : std::nullopt;
+  }
+
+ private:
+  static constexpr std::uint64_t kNothingMore = std::numeric_limits<std::uint64_t>::max();
+  Bytes beginning_;  // until the header is whole
+  std::uint64_t size_ = 0;
+  std::optional<SafetensorsHeader> header_;
+  std::vector<float> values_;
+};
+
 fs::path ModelStore::PathOf(const ModelId& model) const {
   return folder_ / StrCat(model.Hex(), ".safetensors");
 }
@@ -74,13 +117,32 @@ bool ModelStore::Holds(const ModelId& model) {
 
 absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const ModelId& model,
                                            std::stop_token stop) {
+  return Fetch(channel, model, nullptr, std::move(stop));
+}
+
+absl::StatusOr<ModelState> ModelStore::Load(CoordinatorChannel& channel, const ModelId& model,
+                                            std::stop_token stop) {
+  if (loaded_ && loaded_->id == model) return loaded_->state;
+  loaded_.reset();  // first: two models need not be in memory
+  ArrivingModel arriving;
+  ASSIGN_OR_RETURN(const fs::path path, Fetch(channel, model, &arriving, std::move(stop)));
+  std::optional<ModelState> arrived = std::move(arriving).Finish();
+  if (!arrived) {
+    ASSIGN_OR_RETURN(arrived, LoadSafetensors(path));
+  }
+  loaded_ = Loaded{model, *std::move(arrived)};
+  return loaded_->state;
+}
+
+absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const ModelId& model,
+                                           ArrivingModel* arriving, std::stop_token stop) {
   if (Holds(model)) return PathOf(model);
   RETURN_IF_ERROR(EnsureFolder(folder_));
-  absl::Status status = Download(channel, model, stop);
+  absl::Status status = Download(channel, model, arriving, stop);
   if (absl::IsDataLoss(status)) {
     Log(LogLevel::kWarning, "model_downloaded_again",
         {{"model", model.Short()}, {"reason", ToStd(status.message())}});
-    status = Download(channel, model, stop);
+    status = Download(channel, model, arriving, stop);
   }
   RETURN_IF_ERROR(status);
   checked_.insert(model);
@@ -89,13 +151,18 @@ absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const Mo
 }
 
 absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& model,
-                                  std::stop_token stop) {
+                                  ArrivingModel* arriving, std::stop_token stop) {
   fs::path part = PathOf(model);
   part += ".part";
   ASSIGN_OR_RETURN(auto partial, PartialFile::Open(part));
   const absl::Status received = channel.DownloadModel(
       model, partial.size(),
-      [&](ByteView bytes, std::uint64_t total) { return partial.Append(bytes, total); },
+      [&](ByteView bytes, std::uint64_t total) -> absl::Status {
+        const std::uint64_t offset = partial.size();
+        RETURN_IF_ERROR(partial.Append(bytes, total));
+        if (arriving != nullptr) arriving->Append(offset, bytes, total);
+        return absl::OkStatus();
+      },
       std::move(stop));
   std::error_code ignored;
   if (!received.ok()) {

@@ -151,9 +151,8 @@ absl::StatusOr<plan::Plan> TaskRunner::AcceptedPlan(const RunId& run) {
 
 absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, std::stop_token stop) {
   while (true) {
-    absl::StatusOr<fs::path> path = models_.Fetch(context_.channel, model, stop);
-    if (path.ok()) return LoadSafetensors(*path);
-    if (stop.stop_requested() || !Retryable(path.status())) return path.status();
+    absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, stop);
+    if (loaded.ok() || stop.stop_requested() || !Retryable(loaded.status())) return loaded;
     context_.wait_to_retry(stop);
   }
 }

@@ -1,6 +1,5 @@
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
-#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -18,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include "common/base/allocator.h"
 #include "common/base/status.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/trainer.h"
@@ -28,20 +28,6 @@ namespace {
 int AvailableCores() {
   cpu_set_t cores;
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-}
-
-// A step of training takes and gives back the same few hundred megabytes. malloc's defaults hand
-// them back to the system each time, and the page faults of getting them again cost a third of a
-// step.
-void KeepFreedMemory() {
-  constexpr int kLargestThreshold = 32 << 20;  // what older C libraries accept
-  constexpr int kGibibyte = 1 << 30;
-  if (mallopt(M_MMAP_THRESHOLD, kGibibyte) == 0) mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
-  mallopt(M_TRIM_THRESHOLD, 2 * (kGibibyte - 1));
-  mallopt(M_TOP_PAD, 64 << 20);
-  // Other threads' arenas are heaps of 64 MiB that are unmapped when empty; the main one only
-  // grows.
-  mallopt(M_ARENA_MAX, 1);
 }
 
 // The program's arguments as it was started with; empty when the system does not tell.

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "common/base/allocator.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/identity/identity.h"
@@ -121,6 +122,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  KeepFreedMemory();  // as consilium-site does
   CatchInterrupts();
   return ReportAndExitCode(RunAgent(state, parameters));
 }
