@@ -1,6 +1,8 @@
 #include "experiments/baselines.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
 #include <list>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,6 +16,7 @@ struct Job {
   std::string name;      // of its logs, and for progress
   std::string resource;  // two jobs that need the same one never run at once
   std::vector<std::string> arguments;
+  int steps = 1;  // for progress: an epoch, or all of it
 };
 
 struct RunningJob {
@@ -37,47 +40,96 @@ absl::StatusOr<Process> Start(const BaselinePlace& place, const Job& job, int th
   return Process::Start(command);
 }
 
-// Runs all jobs, as many at once as there are cores and resources; the first failure ends the rest.
-absl::Status RunAll(const BaselinePlace& place, const std::vector<Job>& jobs, std::string_view step,
-                    Progress& progress) {
-  std::set<std::string> resources;
-  for (const Job& job : jobs) resources.insert(job.resource);
-  const std::size_t at_once =
-      std::max<std::size_t>(1, std::min<std::size_t>(place.cores, resources.size()));
-  const int threads = std::max(1, place.cores / static_cast<int>(at_once));
-  std::list<const Job*> waiting;
-  for (const Job& job : jobs) waiting.push_back(&job);
-  std::list<RunningJob> running;
-  std::set<std::string> taken;
-  std::size_t done = 0;
-  progress.Report(step, 0, jobs.size());
-  while (done < jobs.size()) {
-    for (auto next = waiting.begin(); next != waiting.end() && running.size() < at_once;) {
+// How far it is: `consilium-site train` says "epoch   3/42  loss ..." after each epoch.
+int StepsDone(const BaselinePlace& place, const Job& job) {
+  if (job.steps == 1) return 0;
+  std::ifstream log(place.logs / (job.name + ".log"));
+  int done = 0, epoch = 0, epochs = 0;
+  for (std::string line; std::getline(log, line);) {
+    if (std::sscanf(line.c_str(), "epoch %d/%d", &epoch, &epochs) == 2) done = epoch;
+  }
+  return std::clamp(done, 0, job.steps);
+}
+
+// Jobs that start in their order, as many at once as there are cores and resources, each with its
+// share of the cores. (Two networks with a thread each train faster than one with two: the images
+// are small.)
+class JobQueue {
+ public:
+  JobQueue(const BaselinePlace& place, const std::vector<Job>& jobs)
+      : place_(place), jobs_(jobs), cores_(std::max(1, place.cores)) {
+    std::set<std::string> resources;
+    for (const Job& job : jobs) {
+      resources.insert(job.resource);
+      waiting_.push_back(&job);
+    }
+    at_once_ = std::clamp<std::size_t>(resources.size(), 1, cores_);
+  }
+
+  // The first failure ends the rest.
+  absl::Status Run(std::string_view step, Progress& progress) {
+    while (!waiting_.empty() || !running_.empty()) {
+      RETURN_IF_ERROR(StartWaiting());
+      ReportTo(progress, step);
+      const auto first = running_.front().process.Wait(std::chrono::milliseconds(50));
+      if (!first.ok() && !absl::IsDeadlineExceeded(first.status())) return first.status();
+      RETURN_IF_ERROR(CollectEnded());
+    }
+    ReportTo(progress, step);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status StartWaiting() {
+    for (auto next = waiting_.begin(); next != waiting_.end() && running_.size() < at_once_;) {
       const Job* job = *next;
-      if (!taken.insert(job->resource).second) {
+      if (!taken_.insert(job->resource).second) {
         ++next;
         continue;
       }
-      ASSIGN_OR_RETURN(Process process, Start(place, *job, threads));
-      running.push_back({job, std::move(process)});
-      next = waiting.erase(next);
+      ASSIGN_OR_RETURN(Process process, Start(place_, *job, cores_ / static_cast<int>(at_once_)));
+      running_.push_back({job, std::move(process)});
+      next = waiting_.erase(next);
     }
-    const auto first = running.front().process.Wait(std::chrono::milliseconds(20));
-    if (!first.ok() && !absl::IsDeadlineExceeded(first.status())) return first.status();
-    for (auto it = running.begin(); it != running.end();) {
+    return absl::OkStatus();
+  }
+
+  absl::Status CollectEnded() {
+    for (auto it = running_.begin(); it != running_.end();) {
       const auto state = it->process.Poll();
       if (!state) {
         ++it;
         continue;
       }
-      if (!state->ok()) return Failed(place, *it->job, *state);
-      progress.Report(step, ++done, jobs.size(), it->job->name);
-      taken.erase(it->job->resource);
-      it = running.erase(it);
+      if (!state->ok()) return Failed(place_, *it->job, *state);
+      steps_done_ += it->job->steps;
+      taken_.erase(it->job->resource);
+      it = running_.erase(it);
     }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+  void ReportTo(Progress& progress, std::string_view step) const {
+    int total = 0, done = steps_done_;
+    for (const Job& job : jobs_) total += job.steps;
+    std::string names;
+    for (const RunningJob& running : running_) {
+      done += StepsDone(place_, *running.job);
+      StrAppend(&names, names.empty() ? "" : ", ", running.job->name);
+    }
+    if (!running_.empty()) done = std::min(done, total - 1);  // at the end once, not twice
+    progress.Report(step, done, total, names);
+  }
+
+  const BaselinePlace& place_;
+  const std::vector<Job>& jobs_;
+  const int cores_;
+  std::size_t at_once_ = 1;
+  int steps_done_ = 0;
+  std::list<const Job*> waiting_;
+  std::list<RunningJob> running_;
+  std::set<std::string> taken_;
+};
 
 absl::StatusOr<metrics::BinarySums> ReadSums(const fs::path& output) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(output));
@@ -104,35 +156,33 @@ std::string EvaluationName(const ModelFile& model, const SiteData& site) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<ModelFile>> TrainLocalModels(const BaselinePlace& place,
-                                                        const std::vector<SiteData>& sites,
-                                                        std::uint32_t epochs, Progress& progress) {
-  std::vector<Job> jobs;
+absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place,
+                                                      const std::vector<SiteData>& sites,
+                                                      std::uint32_t epochs, Progress& progress) {
+  const auto job = [&](const std::string& name, const fs::path& state, const fs::path& out) {
+    return Job{StrCat("train-", name),
+               state,
+               {"train", "--plan", place.plan, "--state", state, "--epochs", StrCat(epochs),
+                "--out", out, "--json"},
+               static_cast<int>(epochs)};
+  };
+  const ModelFile pooled{ModelKind::kPooled, "", place.folder / "pooled.safetensors"};
+  const fs::path pooled_state = place.folder / "pooled-state";
+  RETURN_IF_ERROR(EnsureFolder(pooled_state));
+  // First of all: it takes about as long as all the others together.
+  std::vector<Job> jobs = {job("pooled", pooled_state, pooled.file)};
   std::vector<ModelFile> models;
   for (const SiteData& site : sites) {
     models.push_back(
         {ModelKind::kLocal, site.name, place.folder / StrCat("local-", site.name, ".safetensors")});
-    jobs.push_back({StrCat("train-", site.name),
-                    site.state,
-                    {"train", "--plan", place.plan, "--data", site.data, "--state", site.state,
-                     "--epochs", StrCat(epochs), "--out", models.back().file, "--json"}});
+    jobs.push_back(job(site.name, site.state, models.back().file));
+    for (Job* with_its_images : {&jobs.front(), &jobs.back()}) {
+      with_its_images->arguments.insert(with_its_images->arguments.end(), {"--data", site.data});
+    }
   }
-  RETURN_IF_ERROR(RunAll(place, jobs, "each site alone", progress));
+  models.push_back(pooled);
+  RETURN_IF_ERROR(JobQueue(place, jobs).Run("epochs of all models", progress));
   return models;
-}
-
-absl::StatusOr<ModelFile> TrainPooledModel(const BaselinePlace& place,
-                                           const std::vector<SiteData>& sites, std::uint32_t epochs,
-                                           Progress& progress) {
-  const ModelFile model{ModelKind::kPooled, "", place.folder / "pooled.safetensors"};
-  Job job{"train-pooled", "pooled", {"train", "--plan", place.plan}};
-  for (const SiteData& site : sites)
-    job.arguments.insert(job.arguments.end(), {"--data", site.data});
-  job.arguments.insert(job.arguments.end(), {"--state", place.folder / "pooled-state", "--epochs",
-                                             StrCat(epochs), "--out", model.file, "--json"});
-  RETURN_IF_ERROR(EnsureFolder(place.folder / "pooled-state"));
-  RETURN_IF_ERROR(RunAll(place, {job}, "all images in one place", progress));
-  return model;
 }
 
 absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
@@ -148,7 +198,7 @@ absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
                        "--state", site.state, "--split", "test", "--json"}});
     }
   }
-  RETURN_IF_ERROR(RunAll(place, jobs, "testing every model at every site", progress));
+  RETURN_IF_ERROR(JobQueue(place, jobs).Run("tests", progress));
   std::vector<TestedModel> tested;
   for (const ModelFile& model : models) {
     TestedModel result{.kind = model.kind, .site = model.site};

@@ -33,14 +33,10 @@ struct ModelFile {
   fs::path file;
 };
 
-// FOLDER/local-NAME.safetensors for each site.
-absl::StatusOr<std::vector<ModelFile>> TrainLocalModels(const BaselinePlace& place,
-                                                        const std::vector<SiteData>& sites,
-                                                        std::uint32_t epochs, Progress& progress);
-// FOLDER/pooled.safetensors, by all cores.
-absl::StatusOr<ModelFile> TrainPooledModel(const BaselinePlace& place,
-                                           const std::vector<SiteData>& sites, std::uint32_t epochs,
-                                           Progress& progress);
+// FOLDER/local-NAME.safetensors for each site, in their order, then FOLDER/pooled.safetensors.
+absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place,
+                                                      const std::vector<SiteData>& sites,
+                                                      std::uint32_t epochs, Progress& progress);
 // Each model on each site's test patients, and on all together by adding the sites' sums.
 absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
                                                     const std::vector<SiteData>& sites,

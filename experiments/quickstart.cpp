@@ -53,7 +53,7 @@ class Quickstart {
           Part("images", "Drawing the hospitals' images", [this] { return DrawImages(); }));
     }
     RETURN_IF_ERROR(Federate());
-    if (options_.baselines) RETURN_IF_ERROR(TrainBaselines());
+    if (options_.baselines) RETURN_IF_ERROR(TrainToCompare());
     RETURN_IF_ERROR(Test());
     PickExamples();
     RETURN_IF_ERROR(WriteFileDurably(out_ / "results.json", ToJson(results_), 0644));
@@ -291,20 +291,14 @@ class Quickstart {
 
   BaselinePlace Place() const { return {programs_, PlanFile(), out_ / "models", Logs(), cores_}; }
 
-  absl::Status TrainBaselines() {
+  absl::Status TrainToCompare() {
     const std::uint32_t epochs = std::max(1u, rounds_ * plan_.training.local_epochs);
     results_.baseline_epochs = epochs;
-    RETURN_IF_ERROR(Part("sites alone", StrCat("Training each site alone, ", epochs, " epochs"),
-                         [&]() -> absl::Status {
-                           ASSIGN_OR_RETURN(models_,
-                                            TrainLocalModels(Place(), sites_, epochs, progress_));
-                           return absl::OkStatus();
-                         }));
-    return Part("pooled data", StrCat("Training on all images in one place, ", epochs, " epochs"),
+    return Part("baselines",
+                StrCat("Training to compare: on all images in one place, and each site alone, ",
+                       epochs, " epochs each"),
                 [&]() -> absl::Status {
-                  ASSIGN_OR_RETURN(ModelFile pooled,
-                                   TrainPooledModel(Place(), sites_, epochs, progress_));
-                  models_.push_back(std::move(pooled));
+                  ASSIGN_OR_RETURN(models_, TrainBaselines(Place(), sites_, epochs, progress_));
                   return absl::OkStatus();
                 });
   }
