@@ -15,12 +15,13 @@
 namespace consilium::site_agent {
 namespace {
 
-// A partial file and the hash of what it holds so far.
+// A file that is not whole yet and the hash of what it holds so far.
 class PartialFile {
  public:
-  static absl::StatusOr<PartialFile> Open(const fs::path& path) {
-    PartialFile partial;
-    ASSIGN_OR_RETURN(partial.file_, File::OpenForWriting(path, /*truncate=*/false));
+  // One to go on with.
+  static absl::StatusOr<PartialFile> Open(fs::path path) {
+    PartialFile partial(std::move(path));
+    ASSIGN_OR_RETURN(partial.file_, File::OpenForWriting(partial.path_, /*truncate=*/false));
     ASSIGN_OR_RETURN(const std::uint64_t size, partial.file_.Size());
     Bytes buffer(std::min<std::uint64_t>(size, 1 << 20));
     while (partial.size_ < size) {
@@ -31,6 +32,29 @@ class PartialFile {
       partial.size_ += piece.size();
     }
     return partial;
+  }
+
+  // A new one, written over whatever the file at `path` held, if there is one: blocks that the file
+  // has and pages that are in memory cost half of new ones.
+  static absl::StatusOr<PartialFile> WriteOver(fs::path path) {
+    PartialFile partial(std::move(path));
+    ASSIGN_OR_RETURN(partial.file_, File::OpenForWriting(partial.path_, /*truncate=*/false));
+    return partial;
+  }
+
+  // Cuts off what was not written here, and gives the file its name.
+  absl::Status RenameTo(const fs::path& path) {
+    RETURN_IF_ERROR(file_.Truncate(size_));
+    std::error_code error;
+    fs::rename(path_, path, error);
+    if (error) return absl::InternalError("a downloaded model cannot be renamed into place");
+    path_ = path;
+    return absl::OkStatus();
+  }
+
+  void Remove() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
   }
 
   absl::Status Append(ByteView bytes, std::uint64_t total_size) {
@@ -45,9 +69,11 @@ class PartialFile {
   }
 
   std::uint64_t size() const { return size_; }
-  Digest Finish() && { return std::move(sha256_).Finish(); }
+  Digest Hash() && { return std::move(sha256_).Finish(); }
 
  private:
+  explicit PartialFile(fs::path path) : path_(std::move(path)) {}
+  fs::path path_;
   File file_;
   crypto::Sha256Stream sha256_;
   std::uint64_t size_ = 0;
@@ -154,7 +180,11 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
                                   ArrivingModel* arriving, std::stop_token stop) {
   fs::path part = PathOf(model);
   part += ".part";
-  ASSIGN_OR_RETURN(auto partial, PartialFile::Open(part));
+  std::error_code ignored;
+  const bool goes_on = fs::exists(part, ignored);
+  if (!goes_on) SpareTheOldest();
+  ASSIGN_OR_RETURN(auto partial,
+                   goes_on ? PartialFile::Open(part) : PartialFile::WriteOver(Spare()));
   const absl::Status received = channel.DownloadModel(
       model, partial.size(),
       [&](ByteView bytes, std::uint64_t total) -> absl::Status {
@@ -164,40 +194,55 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
         return absl::OkStatus();
       },
       std::move(stop));
-  std::error_code ignored;
   if (!received.ok()) {
     // What cannot be gone on with begins anew.
-    if (absl::IsDataLoss(received) || absl::IsOutOfRange(received)) fs::remove(part, ignored);
+    const bool anew = absl::IsDataLoss(received) || absl::IsOutOfRange(received);
+    if (anew) partial.Remove();
     if (absl::IsOutOfRange(received)) return absl::DataLossError(received.message());
+    if (!anew) partial.RenameTo(part).IgnoreError();
     return received;
   }
-  const Digest found = std::move(partial).Finish();
+  const Digest found = std::move(partial).Hash();
   if (found != model) {
-    fs::remove(part, ignored);
+    partial.Remove();
     return absl::DataLossError(StrCat("what the coordinator sent as model ", model.Short(),
                                       " has another hash (", found.Short(),
                                       "): it was changed on the way or on the coordinator's disk"));
   }
-  fs::rename(part, PathOf(model), ignored);
-  if (ignored) return absl::InternalError("a downloaded model cannot be renamed into place");
-  return absl::OkStatus();
+  return partial.RenameTo(PathOf(model));
 }
 
-void ModelStore::Prune(const ModelId& newest) {
+std::vector<fs::path> ModelStore::OldestFirst() const {
   std::error_code error;
   std::vector<std::pair<fs::file_time_type, fs::path>> files;
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    if (entry.path() != PathOf(newest)) {
-      files.emplace_back(fs::last_write_time(entry.path(), error), entry.path());
-    }
+    files.emplace_back(fs::last_write_time(entry.path(), error), entry.path());
   }
   std::sort(files.begin(), files.end());
-  while (files.size() + 1 > keep_ && !files.empty()) {
-    fs::remove(files.front().second, error);
-    if (const auto model = Digest::FromHex(files.front().second.stem().string()); model.ok()) {
-      checked_.erase(*model);
-    }
-    files.erase(files.begin());
+  std::vector<fs::path> paths;
+  for (auto& [time, path] : files) paths.push_back(std::move(path));
+  return paths;
+}
+
+void ModelStore::SpareTheOldest() {
+  const std::vector<fs::path> files = OldestFirst();
+  std::error_code ignored;
+  if (files.size() < keep_ || fs::exists(Spare(), ignored)) return;
+  Forget(files.front());
+  fs::rename(files.front(), Spare(), ignored);
+}
+
+void ModelStore::Forget(const fs::path& file) {
+  if (const auto model = Digest::FromHex(file.stem().string()); model.ok()) checked_.erase(*model);
+}
+
+void ModelStore::Prune(const ModelId& newest) {
+  std::vector<fs::path> files = OldestFirst();
+  std::erase(files, PathOf(newest));
+  std::error_code ignored;
+  for (std::size_t i = 0; i + keep_ < files.size() + 1; ++i) {
+    fs::remove(files[i], ignored);
+    Forget(files[i]);
   }
 }
 

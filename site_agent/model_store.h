@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <stop_token>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
@@ -47,6 +48,11 @@ class ModelStore {
   absl::Status Download(CoordinatorChannel& channel, const ModelId& model, ArrivingModel* arriving,
                         std::stop_token stop);
   void Prune(const ModelId& newest);
+  // Before another model comes: the oldest file makes room, as the one to be written over.
+  void SpareTheOldest();
+  fs::path Spare() const { return folder_ / "spare"; }
+  std::vector<fs::path> OldestFirst() const;
+  void Forget(const fs::path& file);
 
   const fs::path folder_;
   const std::size_t keep_;

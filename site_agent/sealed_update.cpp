@@ -73,6 +73,9 @@ wire::UploadHeader HeaderOf(const Contribution& contribution) {
   return header;
 }
 
+// Beside the outbox, which holds only what is still to go.
+fs::path SpareOf(fs::path outbox) { return outbox += ".spare"; }
+
 // Streams the contribution's plaintext through the sealer into `file`; returns the file's SHA-256.
 absl::StatusOr<Digest> WriteEnvelope(const Contribution& contribution,
                                      crypto::EnvelopeSealer sealer, File& file) {
@@ -135,16 +138,31 @@ absl::StatusOr<SealedUpdate> Seal(Contribution&& contribution, const SiteId& sit
   sealed.header_.envelope_header = sealer.header();
   sealed.path_ =
       outbox / StrCat(taken.key.run.value, "-", taken.key.round, "-", taken.key.attempt, ".sealed");
-  ASSIGN_OR_RETURN(sealed.file_, File::OpenForWriting(sealed.path_, /*truncate=*/true));
-  absl::StatusOr<Digest> sha256 = WriteEnvelope(taken, std::move(sealer), sealed.file_);
+  sealed.size_ = crypto::EnvelopeSize(sealed.header_.plaintext_size);
+  std::error_code ignored;
+  fs::rename(SpareOf(outbox), sealed.path_, ignored);
+  const auto write = [&]() -> absl::StatusOr<Digest> {
+    ASSIGN_OR_RETURN(sealed.file_, File::OpenForWriting(sealed.path_, /*truncate=*/false));
+    RETURN_IF_ERROR(sealed.file_.Truncate(sealed.size_));
+    return WriteEnvelope(taken, std::move(sealer), sealed.file_);
+  };
+  absl::StatusOr<Digest> sha256 = write();
   if (!sha256.ok()) {
-    std::error_code ignored;
     fs::remove(sealed.path_, ignored);
     return sha256.status();
   }
   sealed.sha256_ = *sha256;
-  sealed.size_ = crypto::EnvelopeSize(sealed.header_.plaintext_size);
   return sealed;
+}
+
+void Discard(const fs::path& sealed) {
+  std::error_code ignored;
+  fs::rename(sealed, SpareOf(sealed.parent_path()), ignored);
+}
+
+void RemoveSpare(const fs::path& outbox) {
+  std::error_code ignored;
+  fs::remove(SpareOf(outbox), ignored);
 }
 
 }  // namespace consilium::site_agent

@@ -62,4 +62,11 @@ class SealedUpdate {
 absl::StatusOr<SealedUpdate> Seal(Contribution&& contribution, const SiteId& site,
                                   const crypto::X25519PublicKey& recipient, const fs::path& outbox);
 
+// Takes an envelope that is no longer needed out of the outbox. One such file stays, beside the
+// outbox, for Seal to write over: blocks it has and pages in memory cost half of new ones.
+void Discard(const fs::path& sealed);
+
+// Removes the file that Discard left.
+void RemoveSpare(const fs::path& outbox);
+
 }  // namespace consilium::site_agent

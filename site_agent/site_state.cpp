@@ -211,6 +211,7 @@ absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
     std::error_code ignored;
     if (!task.file.empty()) fs::remove(task.file, ignored);
   }
+  RemoveSpare(folder_.Outbox());
   return absl::OkStatus();
 }
 
@@ -283,8 +284,7 @@ absl::Status SiteState::CloseTask(const AttemptKey& key, TaskState end, const st
                         " WHERE run = ? AND round = ? AND attempt = ?",
                         end, reason, Micros(now), key.run.value, key.round, key.attempt));
   for (const TaskRecord& task : tasks) {
-    std::error_code ignored;
-    if (!task.file.empty()) fs::remove(task.file, ignored);
+    if (!task.file.empty()) Discard(task.file);
   }
   return absl::OkStatus();
 }
