@@ -243,15 +243,19 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
 absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index,
                                   std::span<const float> values) {
   const std::uint64_t offset = std::uint64_t{index} * kSegmentValues;
-  if (const std::size_t i = ExactSum::FirstRefused(values, c.scaled_weight); i < values.size()) {
-    return absl::InvalidArgumentError(StrCat(
-        "the update of tensor \"", TensorAt(spec_.base->header.layout, offset + i), "\" holds ",
-        std::isfinite(values[i]) ? StrCat("the value ", values[i], ", which is too large")
-                                 : std::string("a value that is not a finite number"),
-        "; training has diverged, a lower learning rate may help"));
+  {
+    std::lock_guard lock(stripes_[index % stripes_.size()]);
+    if (const absl::Status added = sum_.Add(offset, values, c.scaled_weight);
+        !absl::IsInvalidArgument(added)) {
+      return added;
+    }
   }
-  std::lock_guard lock(stripes_[index % stripes_.size()]);
-  return sum_.Add(offset, values, c.scaled_weight);
+  const std::size_t i = ExactSum::FirstRefused(values, c.scaled_weight);
+  return absl::InvalidArgumentError(StrCat(
+      "the update of tensor \"", TensorAt(spec_.base->header.layout, offset + i), "\" holds ",
+      std::isfinite(values[i]) ? StrCat("the value ", values[i], ", which is too large")
+                               : std::string("a value that is not a finite number"),
+      "; training has diverged, a lower learning rate may help"));
 }
 
 absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index,

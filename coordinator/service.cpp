@@ -1,5 +1,6 @@
 #include "coordinator/service.h"
 
+#include <google/protobuf/descriptor.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -14,7 +15,9 @@
 #include "common/base/version.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
+#include "common/wire/raw_chunk.h"
 #include "coordinator/caller.h"
+#include "coordinator/recent_pieces.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -28,30 +31,65 @@ constexpr int kWindowBytes = 512 << 10;
 constexpr int kReadBytes = 256 << 10;
 constexpr int kMostThreads = 600;
 
+constexpr std::size_t kPiecesKept = 32;  // 8 MiB of the models being sent
+
+using ModelStream = grpc::ServerSplitStreamer<v1::DownloadRequest, grpc::ByteBuffer>;
+
+// What the calls work with.
+struct Desk {
+  const Service::Parts& parts;
+  CallerTable& callers;
+  RecentPieces& pieces;
+};
+
 // Sends a model from an offset on; the file is read piece by piece.
-absl::Status SendModel(const Service::Parts& parts, CallerTable& callers, const Member& member,
-                       const v1::DownloadRequest& request,
-                       grpc::ServerWriter<v1::ModelChunk>& writer) {
+absl::Status SendModel(const Desk& desk, const Member& member, const v1::DownloadRequest& request,
+                       ModelStream& stream) {
   ASSIGN_OR_RETURN(const ModelId model, wire::DigestFromProto(request.model(), "model"));
-  ASSIGN_OR_RETURN(const File file, parts.models.OpenForReading(model));
+  ASSIGN_OR_RETURN(const File file, desk.parts.models.OpenForReading(model));
   ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
   if (request.offset() > size) {
     return absl::OutOfRangeError(
         StrCat("the offset ", request.offset(), " is beyond the model's ", size, " bytes"));
   }
-  v1::ModelChunk chunk;
-  chunk.set_total_size(size);
+  v1::ModelChunk fields;
+  fields.set_total_size(size);
   int chunks = 0;
   for (std::uint64_t at = request.offset(); at < size;) {
-    if (++chunks % kChunksBetweenChecks == 0) RETURN_IF_ERROR(callers.StillMember(member));
-    std::string& data = *chunk.mutable_data();
-    data.resize(std::min<std::uint64_t>(kChunkBytes, size - at));
-    RETURN_IF_ERROR(file.ReadAt(at, {reinterpret_cast<std::uint8_t*>(data.data()), data.size()}));
-    at += data.size();
-    if (!writer.Write(chunk)) return absl::CancelledError("the receiver went away");
-    chunk.set_total_size(0);
+    if (++chunks % kChunksBetweenChecks == 0) RETURN_IF_ERROR(desk.callers.StillMember(member));
+    // To the next multiple, so that pieces are shared also with calls that go on from anywhere.
+    const std::size_t bytes = std::min<std::uint64_t>(kChunkBytes - at % kChunkBytes, size - at);
+    ASSIGN_OR_RETURN(const grpc::Slice piece, desk.pieces.Read(model, file, at, bytes));
+    at += bytes;
+    if (!stream.Write(wire::RawChunk(fields, piece), grpc::WriteOptions())) {
+      return absl::CancelledError("the receiver went away");
+    }
+    fields.clear_total_size();
   }
   return absl::OkStatus();
+}
+
+absl::Status SendModel(const Desk& desk, grpc::ServerContext& context, Role role,
+                       ModelStream& stream) {
+  ASSIGN_OR_RETURN(const Member member, desk.callers.Identify(context, role));
+  v1::DownloadRequest request;
+  if (!stream.Read(&request)) return absl::CancelledError("the receiver went away");
+  return SendModel(desk, member, request, stream);
+}
+
+// Serves a service's DownloadModel with messages that protobuf need not copy (wire/raw_chunk.h).
+grpc::internal::MethodHandler* ModelSender(const Desk& desk, Role role) {
+  return new grpc::internal::SplitServerStreamingHandler<v1::DownloadRequest, grpc::ByteBuffer>(
+      [desk, role](grpc::ServerContext* context, ModelStream* stream) {
+        return wire::ToGrpc(SendModel(desk, *context, role, *stream));
+      });
+}
+
+int IndexOfDownloadModel(const char* service) {
+  return google::protobuf::DescriptorPool::generated_pool()
+      ->FindServiceByName(service)
+      ->FindMethodByName("DownloadModel")
+      ->index();
 }
 
 absl::Status CheckProtocol(int theirs, std::string_view who) {
@@ -64,8 +102,10 @@ absl::Status CheckProtocol(int theirs, std::string_view who) {
 
 class SiteCalls final : public v1::SiteService::Service {
  public:
-  SiteCalls(const coordinator::Service::Parts& parts, CallerTable& callers)
-      : parts_(parts), callers_(callers) {}
+  explicit SiteCalls(const Desk& desk) : parts_(desk.parts), callers_(desk.callers) {
+    MarkMethodStreamed(IndexOfDownloadModel("consilium.v1.SiteService"),
+                       ModelSender(desk, Role::kSite));
+  }
 
   grpc::Status Enrol(grpc::ServerContext*, const v1::EnrolRequest* request,
                      v1::EnrolReply* reply) override {
@@ -75,13 +115,6 @@ class SiteCalls final : public v1::SiteService::Service {
   grpc::Status Attend(grpc::ServerContext* context,
                       grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>* stream) override {
     return wire::ToGrpc(TryAttend(*context, *stream));
-  }
-
-  grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadRequest* request,
-                             grpc::ServerWriter<v1::ModelChunk>* writer) override {
-    const auto member = callers_.Identify(*context, Role::kSite);
-    if (!member.ok()) return wire::ToGrpc(member.status());
-    return wire::ToGrpc(SendModel(parts_, callers_, *member, *request, *writer));
   }
 
   grpc::Status Upload(grpc::ServerContext* context, grpc::ServerReader<v1::UploadChunk>* reader,
@@ -178,8 +211,10 @@ class SiteCalls final : public v1::SiteService::Service {
 
 class ResearchCalls final : public v1::ResearchService::Service {
  public:
-  ResearchCalls(const coordinator::Service::Parts& parts, CallerTable& callers)
-      : parts_(parts), callers_(callers) {}
+  explicit ResearchCalls(const Desk& desk) : parts_(desk.parts), callers_(desk.callers) {
+    MarkMethodStreamed(IndexOfDownloadModel("consilium.v1.ResearchService"),
+                       ModelSender(desk, Role::kResearcher));
+  }
 
   grpc::Status SubmitPlan(grpc::ServerContext* context, const v1::SubmitPlanRequest* request,
                           v1::SubmitPlanReply* reply) override {
@@ -252,13 +287,6 @@ class ResearchCalls final : public v1::ResearchService::Service {
     });
   }
 
-  grpc::Status DownloadModel(grpc::ServerContext* context, const v1::DownloadRequest* request,
-                             grpc::ServerWriter<v1::ModelChunk>* writer) override {
-    return AsResearcher(*context, [&](const Member& member) {
-      return SendModel(parts_, callers_, member, *request, *writer);
-    });
-  }
-
  private:
   template <class Call>
   grpc::Status AsResearcher(grpc::ServerContext& context, const Call& call) {
@@ -313,9 +341,13 @@ void Configure(grpc::ServerBuilder& builder) {
 
 struct Service::Impl {
   explicit Impl(const Parts& p)
-      : parts(p), callers(p.ledger, p.clock), sites(parts, callers), research(parts, callers) {}
+      : parts(p),
+        callers(p.ledger, p.clock),
+        sites({parts, callers, pieces}),
+        research({parts, callers, pieces}) {}
   const Parts parts;
   CallerTable callers;
+  RecentPieces pieces{kPiecesKept};
   SiteCalls sites;
   ResearchCalls research;
   std::unique_ptr<grpc::Server> server;

@@ -13,6 +13,7 @@
 #include "common/crypto/envelope.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
+#include "common/wire/raw_chunk.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -77,6 +78,7 @@ std::optional<std::uint32_t> SegmentNamedIn(const std::string& message) {
   return static_cast<std::uint32_t>(value);
 }
 
+using RawWriter = grpc::ClientWriter<grpc::ByteBuffer>;
 using AttendStream = grpc::ClientReaderWriter<v1::FromSite, v1::ToSite>;
 
 class GrpcSession final : public Session {
@@ -137,8 +139,13 @@ class GrpcSession final : public Session {
 }  // namespace
 
 struct GrpcChannel::Link {
-  explicit Link(std::shared_ptr<grpc::Channel> made) : channel(std::move(made)), stub(channel) {}
+  explicit Link(std::shared_ptr<grpc::Channel> made)
+      : channel(std::move(made)),
+        upload("/consilium.v1.SiteService/Upload", grpc::internal::RpcMethod::CLIENT_STREAMING,
+               channel),
+        stub(channel) {}
   const std::shared_ptr<grpc::Channel> channel;
+  const grpc::internal::RpcMethod upload;  // called with messages that are not copied
   v1::SiteService::Stub stub;
 };
 
@@ -200,27 +207,27 @@ absl::StatusOr<UploadOutcome> GrpcChannel::Upload(const SealedUpdate& update,
   grpc::ClientContext context;
   const std::stop_callback on_stop(stop, [&context] { context.TryCancel(); });
   v1::UploadReceipt receipt;
-  const auto writer = link_->stub.Upload(&context, &receipt);
+  const std::unique_ptr<RawWriter> writer(
+      grpc::internal::ClientWriterFactory<grpc::ByteBuffer>::Create(
+          link_->channel.get(), link_->upload, &context, &receipt));
   wire::UploadHeader header = update.header();
   header.first_segment = first_segment;
-  v1::UploadChunk chunk;
-  wire::ToProto(header, chunk.mutable_header());
+  v1::UploadChunk beginning;
+  wire::ToProto(header, beginning.mutable_header());
   absl::Status read;
-  bool open = writer->Write(chunk);
-  chunk.clear_header();
+  bool open = writer->Write(wire::RawChunk(beginning, grpc::Slice()));
   for (std::uint32_t index = first_segment; open && index < segments; ++index) {
     const std::uint64_t begin = crypto::SegmentOffset(index);
     const std::uint64_t end =
         index + 1 == segments ? update.size() : crypto::SegmentOffset(index + 1);
-    std::string& bytes = *chunk.mutable_segment();
-    bytes.resize(end - begin);  // the message is used again: no memory is cleared or allocated
-    read =
-        update.file().ReadAt(begin, {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()});
+    const grpc::Slice segment(end - begin);
+    read = update.file().ReadAt(
+        begin, {const_cast<std::uint8_t*>(segment.begin()), segment.size()});  // nobody else's yet
     if (!read.ok()) {
       context.TryCancel();
       break;
     }
-    open = writer->Write(chunk);
+    open = writer->Write(wire::RawChunk(v1::UploadChunk(), segment));
   }
   if (open && read.ok()) writer->WritesDone();
   const grpc::Status finished = writer->Finish();
