@@ -2,8 +2,12 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 
 #include <array>
+
+#include "common/wire/consilium.pb.h"
 
 namespace consilium::wire {
 namespace {

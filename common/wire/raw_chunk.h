@@ -2,10 +2,14 @@
 
 // The messages that carry a model's or an envelope's bytes, made without protobuf's copies of them.
 
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/slice.h>
-
-#include "common/wire/consilium.pb.h"
+namespace grpc {
+class ByteBuffer;
+class Slice;
+}  // namespace grpc
+namespace consilium::v1 {
+class ModelChunk;
+class UploadChunk;
+}  // namespace consilium::v1
 
 namespace consilium::wire {
 
