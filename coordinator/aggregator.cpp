@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <utility>
 
 #include "common/base/status.h"
@@ -326,12 +327,16 @@ absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight
   RETURN_IF_ERROR(base.ReadAt(0, header));
   hash.Update(header);
   RETURN_IF_ERROR(out.WriteAt(0, header));
-  std::vector<float> values(kSegmentValues);
-  std::vector<double> mean(kSegmentValues);
-  for (std::uint64_t done = 0; done < sum_.size(); done += kSegmentValues) {
-    const std::size_t n = std::min<std::uint64_t>(kSegmentValues, sum_.size() - done);
+  // All sites wait for this: one piece is hashed while the next is made.
+  constexpr std::size_t kPieceValues = 4 * kSegmentValues;
+  std::array<std::vector<float>, 2> buffers = {std::vector<float>(kPieceValues),
+                                               std::vector<float>(kPieceValues)};
+  std::vector<double> mean(kPieceValues);
+  std::future<void> hashing;  // after the buffers: it ends before they go
+  for (std::uint64_t done = 0; done < sum_.size(); done += kPieceValues) {
+    const std::size_t n = std::min<std::uint64_t>(kPieceValues, sum_.size() - done);
     const std::uint64_t offset = header.size() + done * sizeof(float);
-    const std::span<float> piece(values.data(), n);
+    const std::span<float> piece(buffers[done / kPieceValues % 2].data(), n);
     RETURN_IF_ERROR(base.ReadAt(offset, AsWritableBytes(piece)));
     sum_.Mean(done, total_weight, std::span(mean.data(), n));
     bool finite = true;
@@ -347,9 +352,11 @@ absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight
                  "\" of the new model would hold a value that is not a finite number; a lower "
                  "aggregation.server_learning_rate may help"));
     }
-    hash.Update(AsBytes(piece));
+    if (hashing.valid()) hashing.get();
+    hashing = std::async(std::launch::async, [&hash, piece] { hash.Update(AsBytes(piece)); });
     RETURN_IF_ERROR(out.WriteAt(offset, AsBytes(piece)));
   }
+  if (hashing.valid()) hashing.get();
   return std::move(hash).Finish();
 }
 
