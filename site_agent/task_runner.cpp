@@ -124,17 +124,20 @@ absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
        {"round", RoundOf(task)},
        {"seconds", Seconds(context_.clock.Now() - began)},
        {"outcome", status.ok() ? std::string("done") : std::string(ToStd(status.message()))}});
-  // The protocol has no message for an evaluation that failed: the coordinator asks again after
-  // every connection, and does without this site at its deadline.
-  const std::optional<AttemptKey> attempt = AttemptOf(task);
-  if (status.ok() || absl::IsCancelled(status) || !attempt) return status;
-  const std::string reason(ToStd(status.message()));
-  if (const auto closed =
-          context_.state.CloseTask(*attempt, TaskState::kFailed, reason, context_.clock.Now());
-      !closed.ok()) {
-    Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
+  if (status.ok() || absl::IsCancelled(status) || std::holds_alternative<FetchPublished>(task)) {
+    return status;
   }
-  context_.tell(wire::TaskFailed{*attempt, reason});
+  const std::string reason(ToStd(status.message()));
+  const std::optional<AttemptKey> attempt = AttemptOf(task);
+  if (attempt) {
+    const auto closed =
+        context_.state.CloseTask(*attempt, TaskState::kFailed, reason, context_.clock.Now());
+    if (!closed.ok()) {
+      Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
+    }
+  }
+  context_.tell(
+      wire::TaskFailed{attempt.value_or(AttemptKey{RunOf(task), RoundOf(task), 0}), reason});
   return status;
 }
 

@@ -59,8 +59,8 @@ class TaskRunner {
  public:
   explicit TaskRunner(TaskContext context);
 
-  // kCancelled when asked to stop. Other failures of an attempt have been told to the coordinator
-  // as TaskFailed; all are logged.
+  // kCancelled when asked to stop. Other failures are logged and have been told to the coordinator
+  // as TaskFailed (but for a published model that could not be fetched).
   absl::Status Run(const Task& task, std::stop_token stop);
 
  private:
