@@ -385,6 +385,7 @@ absl::StatusOr<UploadHeader> FromProto(const v1::UploadHeader& proto) {
 }
 
 void ToProto(const RunEvent& event, v1::RunEvent* proto) {
+  proto->Clear();  // the caller may use one message for many events
   proto->set_sequence(event.sequence);
   proto->set_time_us(event.time.time_since_epoch().count());
   proto->set_kind(static_cast<int>(event.kind));

@@ -54,7 +54,8 @@ TEST_CASE("Every message of a site comes back as it was sent") {
   CHECK(RoundTrip(TaskFailed{key, "disk full"}).key == key);
   CHECK(RoundTrip(TaskProgress{key, "epoch 1", 4, 9, 0.5}).total == 9);
 
-  EvaluationReport report{RunId("chest-0001"), 3, SomeDigest(9), EvaluationSplit::kTest, SomeSums(), 1.5};
+  EvaluationReport report{RunId("chest-0001"),    3,          SomeDigest(9),
+                          EvaluationSplit::kTest, SomeSums(), 1.5};
   const auto back = RoundTrip(report);
   CHECK(back.sums == report.sums);
   CHECK(back.model == report.model);
@@ -71,9 +72,11 @@ TEST_CASE("Every message to a site comes back as it was sent") {
   const auto train = RoundTrip(TrainRequest{key, SomeDigest(3), ~0ull, 12.5});
   CHECK(train.seed == ~0ull);
   CHECK(train.base_model == SomeDigest(3));
-  CHECK(RoundTrip(EvaluateRequest{RunId("a"), 4, SomeDigest(1), EvaluationSplit::kValidation, 3}).round == 4);
+  CHECK(RoundTrip(EvaluateRequest{RunId("a"), 4, SomeDigest(1), EvaluationSplit::kValidation, 3})
+            .round == 4);
   CHECK(RoundTrip(AttemptClosed{key, false, "late"}).reason == "late");
-  CHECK(RoundTrip(RunEnded{RunId("a"), "published", SomeDigest(2)}).published_model == SomeDigest(2));
+  CHECK(RoundTrip(RunEnded{RunId("a"), "published", SomeDigest(2)}).published_model ==
+        SomeDigest(2));
   CHECK_FALSE(RoundTrip(RunEnded{RunId("a"), "failed", std::nullopt}).published_model.has_value());
 }
 
@@ -106,17 +109,21 @@ TEST_CASE("Malformed messages are refused with the field's name") {
   CHECK(FromProto(empty).status().code() == absl::StatusCode::kInvalidArgument);
 
   v1::FromSite report;
-  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest, SomeSums(), 0}), &report);
+  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest,
+                                    SomeSums(), 0}),
+          &report);
   SECTION("a histogram too short") {
     report.mutable_evaluation_report()->mutable_sums()->mutable_positives()->RemoveLast();
     CHECK_THAT(std::string(FromProto(report).status().message()), ContainsText("histogram"));
   }
   SECTION("a model id of the wrong length") {
     report.mutable_evaluation_report()->set_model("short");
-    CHECK_THAT(std::string(FromProto(report).status().message()), ContainsText("model has 5 bytes"));
+    CHECK_THAT(std::string(FromProto(report).status().message()),
+               ContainsText("model has 5 bytes"));
   }
   SECTION("a sum that is not a number") {
-    report.mutable_evaluation_report()->mutable_sums()->set_log_loss(std::numeric_limits<double>::quiet_NaN());
+    report.mutable_evaluation_report()->mutable_sums()->set_log_loss(
+        std::numeric_limits<double>::quiet_NaN());
     CHECK_FALSE(FromProto(report).ok());
   }
   SECTION("a run name with a path in it") {
@@ -137,7 +144,9 @@ TEST_CASE("Random bytes are never taken for a message, and never crash the reade
   INFO("seed " << seed);
   SeededRandom random(seed);
   v1::FromSite good;
-  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest, SomeSums(), 0}), &good);
+  ToProto(FromSite(EvaluationReport{RunId("a"), 1, SomeDigest(1), EvaluationSplit::kTest,
+                                    SomeSums(), 0}),
+          &good);
   const std::string bytes = good.SerializeAsString();
   for (int i = 0; i < 2000; ++i) {
     std::string changed = bytes;
@@ -148,6 +157,21 @@ TEST_CASE("Random bytes are never taken for a message, and never crash the reade
     v1::FromSite proto;
     if (proto.ParseFromString(changed)) (void)FromProto(proto).ok();
   }
+}
+
+TEST_CASE("A run event leaves nothing behind in a message that is used again") {
+  RunEvent event{
+      1, Time{}, RunEventKind::kSiteEvaluated, 2, 0, SiteId("north"), "small", {{"suppressed", 1}}};
+  v1::RunEvent proto;
+  ToProto(event, &proto);
+  event.text.clear();
+  event.values = {{"auroc", 0.9}};
+  ToProto(event, &proto);
+  const auto back = FromProto(proto);
+  REQUIRE(back.ok());
+  CHECK(back->values == event.values);
+  CHECK(back->text.empty());
+  CHECK(back->site == SiteId("north"));
 }
 
 TEST_CASE("A status keeps its code and its words over gRPC") {
