@@ -65,7 +65,7 @@ absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs
   RETURN_IF_ERROR(EnsureFolder(federation.logs()));
   RETURN_IF_ERROR(RunProgram({.program = programs / "consilium-coordinator",
                               .arguments = {"init", "--federation", "one-machine", "--state",
-                                            federation.CoordinatorState(), "--host", "localhost"},
+                                            federation.CoordinatorState(), "--host", "127.0.0.1"},
                               .logs = federation.logs(),
                               .name = "coordinator-init"})
                       .status());

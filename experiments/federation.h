@@ -70,7 +70,7 @@ class Federation {
   fs::path SiteState(const std::string& name) const { return folder_ / "sites" / name; }
   fs::path ResearcherState() const { return folder_ / "researcher"; }
   fs::path CoordinatorState() const { return folder_ / "coordinator"; }
-  std::string address() const { return StrCat("localhost:", port_); }
+  std::string address() const { return StrCat("127.0.0.1:", port_); }
   Process& coordinator() { return *coordinator_; }
   Process& site(const std::string& name) { return sites_.at(name); }
 
