@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Models that our code wrote load, strict, into plain PyTorch with torchvision's names and give the same scores.
 
-usage: torchvision_interop.py INTEROP_MODELS_PROGRAM FOLDER_OF_LOAD_MODEL
+usage: torchvision_interop.py INTEROP_MODELS_PROGRAM FOLDER_OF_LOAD_MODEL [MODEL ARCHITECTURE NORM]
+With MODEL (for 64 x 64 images) that file is checked instead, e.g. one that a federation published.
 Exits with 77 (skipped) where this Python has no torch.
 """
 
@@ -60,14 +61,18 @@ def check_refusals(load_model, folder):
 
 
 def main():
-    program, module_folder = sys.argv[1:]
+    program, module_folder, *given = sys.argv[1:]
     sys.dont_write_bytecode = True
     sys.path.insert(0, module_folder)
     import load_model
 
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([program, folder], check=True)
+        subprocess.run([program, folder, *given], check=True)
+        if given:
+            check_order(load_model, folder, *given[1:])
+            check_scores(load_model, folder, *given[1:])
+            return
         for architecture in ("small_cnn", "resnet18"):
             for norm in ("group", "batch"):
                 check_order(load_model, folder, architecture, norm)
