@@ -145,7 +145,8 @@ std::string RunTree::On(const RunEvent& event) {
       aggregated_ = event.time;
       work_.clear();
       return Line(event, "aggregated",
-                  absl::StrFormat("%.0f contributions in %s -> %s", Value(event, "contributions"),
+                  absl::StrFormat("%.0f contribution%s in %s -> %s", Value(event, "contributions"),
+                                  Value(event, "contributions") == 1 ? "" : "s",
                                   SecondsText(Value(event, "seconds")), event.text.substr(0, 12)));
     case RunEventKind::kSiteEvaluated:
       return Line(event, site, MetricText(event.values));
