@@ -88,7 +88,7 @@ class SmallServer {
     options.pem_key_cert_pairs.push_back(
         {std::string(AsText(identity.private_key.Reveal())), identity.certificate});
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(StrCat("localhost:", port), grpc::SslServerCredentials(options),
+    builder.AddListeningPort(StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options),
                              &port_);
     builder.RegisterService(&service);
     server_ = builder.BuildAndStart();
@@ -101,7 +101,7 @@ class SmallServer {
     auto request = *crypto::MakeRequest("north");
     identity::Identity site;
     site.name = "north";
-    site.coordinator = StrCat("localhost:", port_);
+    site.coordinator = StrCat("127.0.0.1:", port_);
     site.authority = authority.certificate;
     site.certificate = *crypto::SignRequest(authority, request.pem, "north", "site", Now(), 1);
     site.private_key = std::move(request.private_key);
@@ -111,7 +111,7 @@ class SmallServer {
   static Time Now() { return SystemClock().Now(); }
   const crypto::PemIdentity authority = *crypto::MakeAuthority("test", Now(), 1);
   const crypto::PemIdentity identity =
-      *crypto::MakeServerIdentity(authority, {"localhost"}, Now(), 1);
+      *crypto::MakeServerIdentity(authority, {"127.0.0.1"}, Now(), 1);
   SmallService service;
 
  private:

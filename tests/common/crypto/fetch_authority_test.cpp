@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -180,7 +181,18 @@ TEST_CASE("The authority is fetched by its fingerprint over TLS 1.3 and 1.2, and
   }
 }
 
+bool KnowsLocalhost() {
+  addrinfo* found = nullptr;
+  if (getaddrinfo("localhost", nullptr, nullptr, &found) != 0) return false;
+  freeaddrinfo(found);
+  return true;
+}
+
 TEST_CASE("A host name is resolved and sent as the server's name") {
+  if (!KnowsLocalhost()) {
+    WARN("skipped: this machine cannot resolve localhost (no /etc/hosts?)");
+    return;
+  }
   const Federation federation = MakeFederation();
   const Context context = ServerContext(federation.server, federation.authority.certificate);
   ServerSaw saw;
