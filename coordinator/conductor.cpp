@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/overloaded.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "coordinator/publication.h"
@@ -14,11 +15,6 @@ namespace {
 
 constexpr Duration kRevocationCheck = std::chrono::milliseconds(500);
 constexpr Duration kLedgerRetry = std::chrono::seconds(5);
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/overloaded.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
@@ -16,13 +17,6 @@ namespace {
 
 constexpr std::size_t kModelsKept = 3;
 constexpr std::size_t kPublishedKept = 5;
-
-template <class... Lambdas>
-struct Overloaded : Lambdas... {
-  using Lambdas::operator()...;
-};
-template <class... Lambdas>
-Overloaded(Lambdas...) -> Overloaded<Lambdas...>;
 
 double WeightOf(const learning::TrainResult& result, plan::WeightRule rule) {
   switch (rule) {

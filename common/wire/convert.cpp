@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/base/overloaded.h"
 #include "common/base/status.h"
 #include "common/wire/consilium.pb.h"
 
@@ -14,11 +15,6 @@ namespace {
 // What a peer may put into one field of text.
 constexpr std::size_t kLongestText = 2000;
 constexpr std::size_t kLongestPlan = 256 * 1024;
-
-template <class... Handlers>
-struct Overload : Handlers... {
-  using Handlers::operator()...;
-};
 
 absl::Status Malformed(std::string_view field, std::string_view why) {
   return absl::InvalidArgumentError(StrCat("malformed message: ", field, " ", why));
@@ -133,7 +129,7 @@ absl::StatusOr<Digest> DigestFromProto(const std::string& bytes, std::string_vie
 // ---- from a site
 
 void ToProto(const FromSite& message, v1::FromSite* proto) {
-  std::visit(Overload{
+  std::visit(Overloaded{
                  [&](const Hello& m) {
                    auto* p = proto->mutable_hello();
                    p->set_program_version(m.program_version);
@@ -229,7 +225,7 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
 // ---- to a site
 
 void ToProto(const ToSite& message, v1::ToSite* proto) {
-  std::visit(Overload{
+  std::visit(Overloaded{
                  [&](const Welcome& m) {
                    auto* p = proto->mutable_welcome();
                    p->set_program_version(m.program_version);
