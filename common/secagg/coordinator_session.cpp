@@ -1,0 +1,1 @@
+#include "common/secagg/coordinator_session.h"

@@ -1,0 +1,1 @@
+#include "common/secagg/site_session.h"
