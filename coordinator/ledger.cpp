@@ -91,8 +91,6 @@ absl::StatusOr<ModelEntry> ModelAt(const storage::Statement& row) {
 
 }  // namespace
 
-std::string_view Name(Role role) { return role == Role::kSite ? "site" : "researcher"; }
-
 std::string_view Name(ModelStage stage) {
   switch (stage) {
     case ModelStage::kInitial:

@@ -20,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/ids.h"
+#include "common/identity/roster.h"
 #include "common/metrics/binary_metrics.h"
 #include "common/plan/plan.h"
 #include "common/wire/protocol.h"
@@ -27,8 +28,8 @@
 
 namespace consilium::coordinator {
 
-enum class Role { kSite = 1, kResearcher = 2 };
-std::string_view Name(Role role);  // "site", "researcher"
+using identity::Name;
+using identity::Role;
 
 struct Member {
   std::string name;
