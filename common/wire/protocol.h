@@ -5,12 +5,17 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/crypto/keys.h"
 #include "common/metrics/binary_metrics.h"
+#include "common/secagg/messages.h"
 
 namespace consilium::wire {
 
@@ -52,9 +57,82 @@ struct EvaluationReport {
   double seconds = 0;
 };
 
-using FromSite = std::variant<Hello, InviteAnswer, TaskProgress, TaskFailed, EvaluationReport>;
+// ---- secure aggregation (common/secagg/messages.h)
+
+// The masked sums of an evaluation, with the site's signature over their hash.
+struct MaskedSums {
+  std::vector<std::uint64_t> sums;
+  crypto::Signature signature{};
+};
+
+// A site's answer to a step of a session. An update's upload (step 2 of a training session) is an
+// Upload call instead.
+struct SecureAnswer {
+  secagg::SessionKey session;
+  std::variant<secagg::Advertisement, std::vector<secagg::SealedShare>, MaskedSums,
+               crypto::Signature, secagg::UnmaskAnswer>
+      answer;
+};
+
+// What the coordinator tells the sites of a session when a step is closed. Sent again when a site
+// comes back.
+struct SecureNotice {
+  struct Members {  // U1, begins step 1
+    std::vector<secagg::Advertisement> members;
+  };
+  struct Shares {  // the others' shares for this site: its senders and the site are U2, begins step
+                   // 2
+    std::vector<secagg::SealedShare> shares;
+  };
+  struct Survivors {  // U3, begins step 3
+    std::set<SiteId> sites;
+  };
+  struct Signatures {  // over U3, begins step 4
+    std::map<SiteId, crypto::Signature> signatures;
+  };
+  secagg::SessionKey session;
+  std::variant<Members, Shares, Survivors, Signatures> notice;
+};
+
+// ---- the audit log: a chain of entries, each hashed with the head before it
+
+struct LogEntry {
+  std::uint64_t number = 0;  // from 1
+  Time time{};
+  std::string actor;    // a member's name, "operator" or "coordinator"
+  std::string action;   // "admit", "revoke", "submit", "aggregate", "publish" ...
+  std::string subject;  // a member, run or model
+  std::string details;  // compact JSON; may be empty
+  bool operator==(const LogEntry&) const = default;
+};
+// head' = SHA-256("consilium log entry v1", head, number, time in microseconds, actor, action,
+// subject, details), each field length-prefixed. The head before the first entry is 32 zero bytes.
+Digest ExtendedBy(const Digest& head, const LogEntry& entry);
+// What a site countersigns: the log of this federation up to entry `number` has this head.
+Bytes LogHeadText(std::string_view federation, std::uint64_t number, const Digest& head);
+
+struct LogSignature {  // from a site
+  std::uint64_t number = 0;
+  Digest head;
+  crypto::Signature signature{};
+};
+// To a site: what came after the head that it signed last (or, the first time, after `previous`).
+struct LogExtension {
+  Digest previous;
+  std::vector<LogEntry> entries;
+};
+
+using FromSite = std::variant<Hello, InviteAnswer, TaskProgress, TaskFailed, EvaluationReport,
+                              SecureAnswer, LogSignature>;
 
 // ---- from the coordinator to a site
+
+// Drawn by the researcher for each submission: one signature is good for one run.
+using PlanNonce = std::array<std::uint8_t, 16>;
+// What a researcher signs: "consilium plan v1", federation, researcher, nonce, SHA-256 of the TOML;
+// length-prefixed.
+Bytes PlanText(std::string_view federation, std::string_view researcher, const PlanNonce& nonce,
+               const PlanHash& plan);
 
 struct Welcome {
   std::string program_version;
@@ -67,6 +145,9 @@ struct Welcome {
 struct Invite {
   RunId run;
   std::string plan_toml;
+  std::string researcher;
+  PlanNonce nonce{};
+  crypto::Signature signature{};  // the researcher's, over PlanText
 };
 
 // Round 0: make the plan's first model from its seed and upload it.
@@ -77,8 +158,9 @@ struct MakeInitialModel {
 struct TrainRequest {
   AttemptKey key;
   ModelId base_model;
-  std::uint64_t seed = 0;   // of this round; the site mixes its own name in
-  double seconds_left = 0;  // until the round's deadline
+  std::uint64_t seed = 0;                       // of this round; the site mixes its own name in
+  double seconds_left = 0;                      // until the round's deadline
+  std::optional<secagg::SessionConfig> secure;  // absent: the update is sealed, as the plan says
 };
 
 struct EvaluateRequest {
@@ -87,6 +169,9 @@ struct EvaluateRequest {
   ModelId model;
   EvaluationSplit split = EvaluationSplit::kValidation;
   double seconds_left = 0;
+  std::optional<secagg::SessionConfig> secure;  // absent: a plain EvaluationReport is the answer
+  // With gate.maximum_site_drop: the site compares itself, see site_agent/evaluation_sums.h.
+  std::optional<ModelId> last_published;
 };
 
 // What became of the site's contribution. Until this arrives the site keeps its update.
@@ -102,17 +187,23 @@ struct RunEnded {
   std::optional<ModelId> published_model;
 };
 
+struct RosterFile {  // a newer roster, before anything that needs it
+  std::string file;
+};
+
 using ToSite = std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest,
-                            AttemptClosed, RunEnded>;
+                            AttemptClosed, RunEnded, RosterFile, SecureNotice, LogExtension>;
 
 // ---- uploads
 
-enum class ContributionKind { kUpdate = 1, kInitialModel = 2 };
+enum class ContributionKind { kUpdate = 1, kInitialModel = 2, kMaskedUpdate = 3 };
 
 // Binds an upload: crypto::Envelope's context is EnvelopeContext(site, header).
 // kUpdate: the plaintext is the delta, float32 little-endian, in the base model's layout.
 // kInitialModel: the plaintext is the values, in the layout of `layout_header`
 // (WriteSafetensorsHeader).
+// kMaskedUpdate: no envelope; plaintext_size is 4 bytes a masked value, sent in pieces of
+// crypto::kSegmentBytes.
 struct UploadHeader {
   AttemptKey key;
   ContributionKind kind = ContributionKind::kUpdate;
@@ -124,6 +215,9 @@ struct UploadHeader {
   double loss = 0;                  // mean of the last local epoch
   double train_seconds = 0;
   std::string layout_header;
+  // kMaskedUpdate: then loss and train_seconds stay 0 (they travel in the masked sums).
+  std::vector<std::uint64_t> masked_sums;
+  secagg::UploadProof proof;
 };
 
 // Length-prefixed fields: version, site, run, round, attempt, kind, base model, plaintext size,
@@ -159,6 +253,10 @@ enum class RunEventKind {
   kSiteConnected = 21,
   kSiteDisconnected = 22,
   kRestarted = 23,  // the coordinator came back and goes on
+  // A step of a secure session is closed. text: "advertise", "share", "upload", "agree" or
+  // "unmask"; values: sites (that did it), asked, threshold, seconds, evaluation 0/1, and with
+  // "unmask": survivors, recovered (lost sites whose masks were taken out)
+  kSecureStep = 24,
 };
 
 struct RunEvent {
