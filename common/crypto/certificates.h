@@ -39,6 +39,8 @@ struct CertificateRequest {
   Secret private_key;  // PKCS#8 PEM text
 };
 absl::StatusOr<CertificateRequest> MakeRequest(std::string_view name);
+// The same for a key that is there already (PKCS#8 PEM text), as for a renewal: the request's PEM.
+absl::StatusOr<std::string> MakeRequest(std::string_view name, const Secret& private_key);
 
 // Checks the request's signature and key (P-256), ignores all names in it, and signs a client
 // certificate with CN = name and OU = role, extendedKeyUsage clientAuth.
@@ -48,6 +50,15 @@ absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::strin
 
 // SHA-256 of the DER form of the first certificate in `pem`.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
+
+// SHA-256 of the SubjectPublicKeyInfo (DER, RFC 5280 section 4.1.2.7) of the first certificate, or
+// the request, in `pem`: names the key, whatever certificate it has.
+absl::StatusOr<Digest> KeyFingerprint(std::string_view certificate_pem);
+absl::StatusOr<Digest> RequestKeyFingerprint(std::string_view request_pem);
+
+// OK when the first certificate in `pem` was signed by `authority_pem`, is no authority itself, and
+// is valid at `now`. kUnauthenticated otherwise.
+absl::Status VerifyIssuedBy(std::string_view pem, std::string_view authority_pem, Time now);
 
 // Of the first certificate in `pem`.
 struct CertificateSubject {

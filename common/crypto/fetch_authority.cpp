@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/host_port.h"
 #include "common/base/status.h"
 #include "common/crypto/certificates.h"
 #include "common/crypto/pem.h"
@@ -36,30 +37,6 @@ struct Socket {
     if (descriptor >= 0) close(descriptor);
   }
 };
-
-struct HostPort {
-  std::string host, port;
-};
-
-absl::StatusOr<HostPort> SplitAddress(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  HostPort parts;
-  if (colon != std::string::npos) {
-    parts = {address.substr(0, colon), address.substr(colon + 1)};
-    if (parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']') {
-      parts.host = parts.host.substr(1, parts.host.size() - 2);
-    } else if (parts.host.find_first_of(":[]") != std::string::npos) {
-      parts.host.clear();  // without both brackets, where an IPv6 port begins is a guess
-    }
-  }
-  const bool digits = !parts.port.empty() && parts.port.size() <= 5 &&
-                      parts.port.find_first_not_of("0123456789") == std::string::npos;
-  if (parts.host.empty() || !digits || std::stoi(parts.port) < 1 || std::stoi(parts.port) > 65535) {
-    return absl::InvalidArgumentError(
-        StrCat("\"", address, "\" is not HOST:PORT (an IPv6 address stands in brackets)"));
-  }
-  return parts;
-}
 
 absl::Status TimedOut(const std::string& address) {
   return absl::UnavailableError(
@@ -263,7 +240,7 @@ absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Dig
     return absl::InvalidArgumentError(
         StrCat("a timeout is above 0 and at most 3600 seconds, not ", timeout_s));
   }
-  ASSIGN_OR_RETURN(const HostPort parts, SplitAddress(address));
+  ASSIGN_OR_RETURN(const HostPort parts, ParseHostPort(address));
   ASSIGN_OR_RETURN(const OwnedSslContext context, UntrustingContext());
   ASSIGN_OR_RETURN(Handshake handshake, Handshake::Begin(context.get(), parts.host));
   ASSIGN_OR_RETURN(const OwnedAddresses targets, Resolve(parts, address));

@@ -2,11 +2,7 @@
 
 // The signed record of a published model: what it is, what it was made of, and what it showed.
 //
-//   file := JSON {"record": {...}, "signature": "<128 hexadecimal digits>"} newline
-//
-// in canonical form: keys sorted, indented by two spaces, so that one record has one file. The
-// signature is Ed25519 over "consilium model record v1\n" and the record as compact JSON with
-// sorted keys.
+// A signed document (signed_document.h) under "record", with the label "model record".
 //
 // Claim: a file that VerifyModelRecord takes was signed by the holder of `key` and no byte of it
 // was changed since. That a model file is the recorded one (its SHA-256 is `model`) is

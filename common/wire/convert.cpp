@@ -8,20 +8,16 @@
 #include "common/base/overloaded.h"
 #include "common/base/status.h"
 #include "common/wire/consilium.pb.h"
+#include "common/wire/convert_fields.h"
 
 namespace consilium::wire {
-namespace {
-
-// What a peer may put into one field of text.
-constexpr std::size_t kLongestText = 2000;
-constexpr std::size_t kLongestPlan = 256 * 1024;
 
 absl::Status Malformed(std::string_view field, std::string_view why) {
   return absl::InvalidArgumentError(StrCat("malformed message: ", field, " ", why));
 }
 
 absl::StatusOr<std::string> Text(const std::string& text, std::string_view field,
-                                 std::size_t limit = kLongestText) {
+                                 std::size_t limit) {
   if (text.size() > limit) return Malformed(field, StrCat("has more than ", limit, " characters"));
   return text;
 }
@@ -37,16 +33,10 @@ absl::StatusOr<RunId> RunFromProto(const std::string& run) {
   return RunId(run);
 }
 
-template <std::size_t N>
-absl::StatusOr<std::array<std::uint8_t, N>> ArrayFromProto(const std::string& bytes,
-                                                           std::string_view field) {
-  if (bytes.size() != N) return Malformed(field, StrCat("has ", bytes.size(), " bytes, not ", N));
-  std::array<std::uint8_t, N> array;
-  std::memcpy(array.data(), bytes.data(), N);
-  return array;
+absl::StatusOr<SiteId> SiteFromProto(const std::string& site) {
+  RETURN_IF_ERROR(CheckName("site", site));
+  return SiteId(site);
 }
-
-std::string ToProtoBytes(ByteView bytes) { return std::string(AsText(bytes)); }
 
 void ToProto(const AttemptKey& key, v1::AttemptKey* proto) {
   proto->set_run(key.run.value);
@@ -54,7 +44,6 @@ void ToProto(const AttemptKey& key, v1::AttemptKey* proto) {
   proto->set_attempt(key.attempt);
 }
 
-// Attempt 0 stands for the evaluation of a round, which has no attempts.
 absl::StatusOr<AttemptKey> TaskKeyFromProto(const v1::AttemptKey& proto) {
   AttemptKey key;
   ASSIGN_OR_RETURN(key.run, RunFromProto(proto.run()));
@@ -68,6 +57,8 @@ absl::StatusOr<AttemptKey> FromProto(const v1::AttemptKey& proto) {
   if (key.attempt == 0) return Malformed("attempt", "is 0; attempts count from 1");
   return key;
 }
+
+namespace {
 
 void ToProto(const metrics::BinarySums& sums, v1::BinarySums* proto) {
   proto->mutable_positives()->Assign(sums.positives.begin(), sums.positives.end());
@@ -166,6 +157,13 @@ void ToProto(const FromSite& message, v1::FromSite* proto) {
                    ToProto(m.sums, p->mutable_sums());
                    p->set_seconds(m.seconds);
                  },
+                 [&](const SecureAnswer& m) { ToProto(m, proto->mutable_secure_answer()); },
+                 [&](const LogSignature& m) {
+                   auto* p = proto->mutable_log_signature();
+                   p->set_number(m.number);
+                   p->set_head(ToProtoBytes(m.head));
+                   p->set_signature(ToProtoBytes(ByteView(m.signature)));
+                 },
              },
              message);
 }
@@ -216,6 +214,16 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
       ASSIGN_OR_RETURN(m.seconds, Finite(p.seconds(), "seconds"));
       return m;
     }
+    case v1::FromSite::kSecureAnswer:
+      return SecureAnswerFromProto(proto.secure_answer());
+    case v1::FromSite::kLogSignature: {
+      const auto& p = proto.log_signature();
+      LogSignature m;
+      m.number = p.number();
+      ASSIGN_OR_RETURN(m.head, DigestFromProto(p.head(), "head"));
+      ASSIGN_OR_RETURN(m.signature, ArrayFromProto<64>(p.signature(), "signature"));
+      return m;
+    }
     case v1::FromSite::MESSAGE_NOT_SET:
       break;
   }
@@ -238,6 +246,9 @@ void ToProto(const ToSite& message, v1::ToSite* proto) {
                    auto* p = proto->mutable_invite();
                    p->set_run(m.run.value);
                    p->set_plan_toml(m.plan_toml);
+                   p->set_researcher(m.researcher);
+                   p->set_nonce(ToProtoBytes(ByteView(m.nonce)));
+                   p->set_signature(ToProtoBytes(ByteView(m.signature)));
                  },
                  [&](const MakeInitialModel& m) {
                    ToProto(m.key, proto->mutable_make_initial_model()->mutable_key());
@@ -248,6 +259,7 @@ void ToProto(const ToSite& message, v1::ToSite* proto) {
                    p->set_base_model(ToProtoBytes(m.base_model));
                    p->set_seed(m.seed);
                    p->set_seconds_left(m.seconds_left);
+                   if (m.secure) ToProto(*m.secure, p->mutable_secure());
                  },
                  [&](const EvaluateRequest& m) {
                    auto* p = proto->mutable_evaluate();
@@ -256,6 +268,8 @@ void ToProto(const ToSite& message, v1::ToSite* proto) {
                    p->set_model(ToProtoBytes(m.model));
                    p->set_split(ToProto(m.split));
                    p->set_seconds_left(m.seconds_left);
+                   if (m.secure) ToProto(*m.secure, p->mutable_secure());
+                   if (m.last_published) p->set_last_published(ToProtoBytes(*m.last_published));
                  },
                  [&](const AttemptClosed& m) {
                    auto* p = proto->mutable_attempt_closed();
@@ -269,6 +283,9 @@ void ToProto(const ToSite& message, v1::ToSite* proto) {
                    p->set_outcome(m.outcome);
                    if (m.published_model) p->set_published_model(ToProtoBytes(*m.published_model));
                  },
+                 [&](const RosterFile& m) { proto->mutable_roster()->set_file(m.file); },
+                 [&](const SecureNotice& m) { ToProto(m, proto->mutable_secure_notice()); },
+                 [&](const LogExtension& m) { ToProto(m, proto->mutable_log_extension()); },
              },
              message);
 }
@@ -290,6 +307,9 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       Invite m;
       ASSIGN_OR_RETURN(m.run, RunFromProto(proto.invite().run()));
       ASSIGN_OR_RETURN(m.plan_toml, Text(proto.invite().plan_toml(), "plan_toml", kLongestPlan));
+      ASSIGN_OR_RETURN(m.researcher, Text(proto.invite().researcher(), "researcher"));
+      ASSIGN_OR_RETURN(m.nonce, ArrayFromProto<16>(proto.invite().nonce(), "nonce"));
+      ASSIGN_OR_RETURN(m.signature, ArrayFromProto<64>(proto.invite().signature(), "signature"));
       return m;
     }
     case v1::ToSite::kMakeInitialModel: {
@@ -304,6 +324,9 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       ASSIGN_OR_RETURN(m.base_model, DigestFromProto(p.base_model(), "base_model"));
       m.seed = p.seed();
       ASSIGN_OR_RETURN(m.seconds_left, Finite(p.seconds_left(), "seconds_left"));
+      if (p.has_secure()) {
+        ASSIGN_OR_RETURN(m.secure, SessionConfigFromProto(p.secure()));
+      }
       return m;
     }
     case v1::ToSite::kEvaluate: {
@@ -314,6 +337,12 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       ASSIGN_OR_RETURN(m.model, DigestFromProto(p.model(), "model"));
       ASSIGN_OR_RETURN(m.split, FromProto(p.split()));
       ASSIGN_OR_RETURN(m.seconds_left, Finite(p.seconds_left(), "seconds_left"));
+      if (p.has_secure()) {
+        ASSIGN_OR_RETURN(m.secure, SessionConfigFromProto(p.secure()));
+      }
+      if (!p.last_published().empty()) {
+        ASSIGN_OR_RETURN(m.last_published, DigestFromProto(p.last_published(), "last_published"));
+      }
       return m;
     }
     case v1::ToSite::kAttemptClosed: {
@@ -335,6 +364,14 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       }
       return m;
     }
+    case v1::ToSite::kRoster: {
+      ASSIGN_OR_RETURN(std::string file, Text(proto.roster().file(), "roster", kLongestRoster));
+      return RosterFile{std::move(file)};
+    }
+    case v1::ToSite::kSecureNotice:
+      return SecureNoticeFromProto(proto.secure_notice());
+    case v1::ToSite::kLogExtension:
+      return LogExtensionFromProto(proto.log_extension());
     case v1::ToSite::MESSAGE_NOT_SET:
       break;
   }
@@ -355,12 +392,16 @@ void ToProto(const UploadHeader& header, v1::UploadHeader* proto) {
   proto->set_loss(header.loss);
   proto->set_train_seconds(header.train_seconds);
   proto->set_layout_header(header.layout_header);
+  if (header.kind != ContributionKind::kMaskedUpdate) return;
+  proto->set_masked_sums(SumsToProto(header.masked_sums));
+  proto->set_sha256(ToProtoBytes(header.proof.sha256));
+  proto->set_signature(ToProtoBytes(ByteView(header.proof.signature)));
 }
 
 absl::StatusOr<UploadHeader> FromProto(const v1::UploadHeader& proto) {
   UploadHeader header;
   ASSIGN_OR_RETURN(header.key, FromProto(proto.key()));
-  if (proto.kind() != v1::CONTRIBUTION_UPDATE && proto.kind() != v1::CONTRIBUTION_INITIAL_MODEL) {
+  if (proto.kind() < v1::CONTRIBUTION_UPDATE || proto.kind() > v1::CONTRIBUTION_MASKED_UPDATE) {
     return Malformed("kind of contribution", "is not known");
   }
   header.kind = static_cast<ContributionKind>(proto.kind());
@@ -377,6 +418,11 @@ absl::StatusOr<UploadHeader> FromProto(const v1::UploadHeader& proto) {
   header.loss = std::isfinite(proto.loss()) ? proto.loss() : 0;
   ASSIGN_OR_RETURN(header.train_seconds, Finite(proto.train_seconds(), "train_seconds"));
   ASSIGN_OR_RETURN(header.layout_header, Text(proto.layout_header(), "layout_header", 16 << 20));
+  if (header.kind == ContributionKind::kMaskedUpdate) {
+    ASSIGN_OR_RETURN(header.masked_sums, SumsFromProto(proto.masked_sums()));
+    ASSIGN_OR_RETURN(header.proof.sha256, DigestFromProto(proto.sha256(), "sha256"));
+    ASSIGN_OR_RETURN(header.proof.signature, ArrayFromProto<64>(proto.signature(), "signature"));
+  }
   return header;
 }
 
@@ -394,7 +440,7 @@ void ToProto(const RunEvent& event, v1::RunEvent* proto) {
 
 absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
   if (proto.kind() < static_cast<int>(RunEventKind::kSubmitted) ||
-      proto.kind() > static_cast<int>(RunEventKind::kRestarted)) {
+      proto.kind() > static_cast<int>(RunEventKind::kSecureStep)) {
     return Malformed("event kind", "is not known; upgrade this program");
   }
   RunEvent event;

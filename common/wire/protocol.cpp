@@ -2,6 +2,9 @@
 
 #include <bit>
 
+#include "common/base/field_writer.h"
+#include "common/crypto/sha256.h"
+
 namespace consilium::wire {
 namespace {
 
@@ -33,6 +36,37 @@ Bytes EnvelopeContext(const SiteId& site, const UploadHeader& header) {
   AppendNumber(&context, std::bit_cast<std::uint64_t>(header.weight));
   AppendField(&context, AsBytes(header.layout_header));
   return context;
+}
+
+Bytes PlanText(std::string_view federation, std::string_view researcher, const PlanNonce& nonce,
+               const PlanHash& plan) {
+  return FieldWriter("consilium plan v1")
+      .Text(federation)
+      .Text(researcher)
+      .Field(nonce)
+      .Field(plan.bytes)
+      .bytes();
+}
+
+Digest ExtendedBy(const Digest& head, const LogEntry& entry) {
+  return crypto::Sha256(
+      FieldWriter("consilium log entry v1")
+          .Field(head.bytes)
+          .Number(entry.number)
+          .Number(static_cast<std::uint64_t>(entry.time.time_since_epoch().count()))
+          .Text(entry.actor)
+          .Text(entry.action)
+          .Text(entry.subject)
+          .Text(entry.details)
+          .bytes());
+}
+
+Bytes LogHeadText(std::string_view federation, std::uint64_t number, const Digest& head) {
+  return FieldWriter("consilium log head v1")
+      .Text(federation)
+      .Number(number)
+      .Field(head.bytes)
+      .bytes();
 }
 
 }  // namespace consilium::wire

@@ -39,7 +39,10 @@ const std::vector<FolderRule> kFolderRules = {
     {"common/storage/", {"common/base/"}},
     {"common/privacy/", {"common/base/", "common/model/"}},
     {"common/secagg/", {"common/base/", "common/model/", "common/crypto/"}},
-    {"common/wire/", {"common/base/", "common/model/", "common/plan/", "common/metrics/"}},
+    // The steps of secure aggregation travel as the plain structs of secagg/messages.h.
+    {"common/wire/",
+     {"common/base/", "common/model/", "common/plan/", "common/metrics/", "common/crypto/",
+      "common/secagg/"}},
     // Who a program is: keys, enrolment, and the mutually authenticated channel made from them.
     {"common/identity/", {"common/base/", "common/crypto/", "common/wire/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
