@@ -57,6 +57,36 @@ const storage::Migrations kLedgerMigrations = {R"(
   CREATE TABLE audit (
     entry INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL);
+)",
+                                               // Members have keys of their own and are admitted
+                                               // by a roster; the log is a chain. Members of
+                                               // before enrol again.
+                                               R"(
+  ALTER TABLE federation ADD COLUMN certificate_life INTEGER NOT NULL DEFAULT 7776000000000;
+  DROP INDEX members_active;
+  DROP TABLE members;
+  CREATE TABLE members (
+    tls_key TEXT PRIMARY KEY, name TEXT NOT NULL, role INTEGER NOT NULL, signing_key TEXT NOT NULL,
+    enrolled INTEGER NOT NULL, admitted INTEGER, revoked INTEGER);
+  CREATE UNIQUE INDEX members_active ON members (name) WHERE revoked IS NULL;
+  CREATE TABLE rosters (
+    version INTEGER PRIMARY KEY, hash TEXT NOT NULL, file TEXT NOT NULL, accepted INTEGER NOT NULL);
+  ALTER TABLE runs ADD COLUMN nonce TEXT;
+  ALTER TABLE runs ADD COLUMN signature TEXT NOT NULL DEFAULT '';
+  ALTER TABLE runs ADD COLUMN evaluation_attempt INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE runs ADD COLUMN opening INTEGER NOT NULL DEFAULT 0;
+  CREATE UNIQUE INDEX runs_nonce ON runs (nonce);
+  CREATE TABLE pooled_evaluations (
+    run TEXT NOT NULL REFERENCES runs (run), round INTEGER NOT NULL, model TEXT NOT NULL, split INTEGER NOT NULL,
+    sites TEXT NOT NULL, sums TEXT NOT NULL, compared INTEGER NOT NULL, worse INTEGER NOT NULL,
+    PRIMARY KEY (run, round, model, split));
+  ALTER TABLE audit RENAME TO audit_unchained;
+  CREATE TABLE log (
+    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+    subject TEXT NOT NULL, details TEXT NOT NULL, head TEXT NOT NULL);
+  CREATE TABLE log_signatures (
+    site TEXT NOT NULL, number INTEGER NOT NULL, head TEXT NOT NULL, signature TEXT NOT NULL,
+    PRIMARY KEY (site, number)) WITHOUT ROWID;
 )"};
 
 namespace {

@@ -20,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/ids.h"
+#include "common/crypto/keys.h"
 #include "common/identity/roster.h"
 #include "common/metrics/binary_metrics.h"
 #include "common/plan/plan.h"
@@ -34,8 +35,10 @@ using identity::Role;
 struct Member {
   std::string name;
   Role role = Role::kSite;
-  Digest certificate;  // SHA-256 of the certificate (DER)
+  Digest tls_key;  // SHA-256 of its TLS key (SubjectPublicKeyInfo): a renewed certificate keeps it
+  crypto::Ed25519PublicKey signing_key{};
   Time enrolled{};
+  std::optional<Time> admitted;  // since when the roster lists it; none: it waits
   std::optional<Time> revoked;
 };
 
@@ -64,6 +67,9 @@ struct SubmittedPlan {
   std::string name;
   PlanHash hash;
   std::string toml;
+  std::string researcher;
+  wire::PlanNonce nonce{};
+  crypto::Signature signature{};  // over wire::PlanText
 };
 
 struct Evaluation {
@@ -77,11 +83,10 @@ struct Publication {
   std::string record_json;
 };
 
-struct AuditEntry {
-  Time time{};
-  std::string actor;    // a member's name, or "operator"
-  std::string action;   // "enrol", "revoke", "submit", "stop", "fetch" ...
-  std::string subject;  // a member, run or model
+// A site's word on the head of the log.
+struct Countersignature {
+  SiteId site;
+  wire::LogSignature signature;
 };
 
 class Ledger {
@@ -103,34 +108,47 @@ class Ledger {
   // Spends the invitation: of any number of callers exactly one gets it. kPermissionDenied when it
   // is unknown, used or expired (says which).
   absl::StatusOr<Invitation> TakeInvitation(const Digest& token_hash, Time now);
-  // A member that enrols again under its name gets the new certificate; the old one is revoked in
-  // the same step. kFailedPrecondition when the name is held in another role.
+  // A member that enrols again under its name with another key replaces the one that waits or is
+  // admitted; the old key is revoked in the same step. kFailedPrecondition when the name is held in
+  // another role.
   absl::Status AddMember(const Member& member);
-  // kPermissionDenied when no member holds this certificate, or it is revoked (says which). One
-  // index look-up.
-  absl::StatusOr<Member> FindMember(const Digest& certificate);
-  // kNotFound when no such member is active.
+  // kPermissionDenied when no member holds this key, or it is revoked (says which). A member that
+  // waits to be admitted is found: see `admitted`. One index look-up.
+  absl::StatusOr<Member> FindMember(const Digest& tls_key);
+  // In force at once, whatever the roster says. kNotFound when no such member is there.
   absl::Status RevokeMember(std::string_view name, Time now);
-  absl::StatusOr<std::vector<Member>> Members();     // by name, revoked ones too
-  absl::StatusOr<std::set<SiteId>> EnrolledSites();  // active ones
+  absl::StatusOr<std::vector<Member>> Members();  // by name, those that wait and revoked ones too
+
+  // How long the certificates of members last; 90 days unless it was set.
+  absl::Status SetCertificateLife(Duration life);
+  absl::StatusOr<Duration> CertificateLife();
+
+  // ---- the roster. The caller has verified it (identity/roster.h).
+
+  // Takes a newer one into force and marks its members as admitted. kFailedPrecondition when it is
+  // not newer.
+  absl::Status SetRoster(const identity::SignedRoster& roster, Time now);
+  absl::StatusOr<std::string> RosterFile();       // kNotFound before the first
+  absl::StatusOr<std::uint64_t> RosterVersion();  // 0 before the first; cheap
 
   // ---- runs
 
   // Names the run "<plan name>-<counter>" ("chest-opacity-0003") and records kSubmitted as its
   // first event.
-  absl::StatusOr<RunId> SubmitRun(const plan::Plan& plan, const PlanHash& hash,
-                                  std::string_view toml, std::string_view researcher, Time now);
+  // kAlreadyExists when a run was submitted with this nonce before.
+  absl::StatusOr<RunId> SubmitRun(const plan::Plan& plan, const SubmittedPlan& submitted, Time now);
   absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
   absl::StatusOr<std::vector<RunId>> ActiveRuns();         // started and not ended, oldest first
   absl::StatusOr<SubmittedPlan> PlanOf(const RunId& run);  // kNotFound
   // All that RoundEngine needs to begin or to go on. kNotFound.
   absl::StatusOr<RunState> LoadRunState(const RunId& run);
 
-  // Keeps one step of the engine in one transaction (one fsync): the state, every Record and
-  // StoreEvaluation of `actions`, what the events say about attempts and contributions, and the
-  // stage and record of a model that `actions` Publish (then `publication` is needed). Call it
-  // before anything of `actions` is carried out. Returns the Records' events, numbered: sequences
-  // rise by one in each run. kNotFound when there is no such run.
+  // Keeps one step of the engine in one transaction (one fsync): the state, every Record,
+  // StoreEvaluation, StorePooledEvaluation and Audit of `actions` (the latter as entries of the
+  // log, by "coordinator"), what the events say about attempts and contributions, and the stage and
+  // record of a model that `actions` Publish (then `publication` is needed). Call it before
+  // anything of `actions` is carried out. Returns the Records' events, numbered: sequences rise by
+  // one in each run. kNotFound when there is no such run.
   absl::StatusOr<std::vector<wire::RunEvent>> Commit(
       const RunState& state, std::span<const Action> actions,
       const std::optional<Publication>& publication = std::nullopt);
@@ -138,9 +156,10 @@ class Ledger {
   absl::StatusOr<std::vector<wire::RunEvent>> Events(const RunId& run, std::uint64_t after,
                                                      std::size_t limit = 1000);
   absl::StatusOr<std::vector<Evaluation>> Evaluations(const RunId& run);
-  // AUROC by site on the test sets of the model that was published last from a plan of this name:
-  // what Decide compares with. Empty when there is none. Sites too small to show are left out.
-  absl::StatusOr<PublishedAurocs> LastPublishedAurocs(std::string_view plan_name);
+  absl::StatusOr<std::vector<PooledEvaluation>> PooledEvaluations(const RunId& run);
+  // The model that was published last from a plan of this name, and its AUROC by site on the test
+  // sets, if the sites' own were seen. Sites too small to show are left out.
+  absl::StatusOr<LastPublished> LastPublishedOf(std::string_view plan_name);
 
   // ---- models. The file is in place (fsynced, renamed, folder fsynced) before the row that names
   // it.
@@ -164,10 +183,29 @@ class Ledger {
   absl::StatusOr<std::string> RunsJson();    // a list, newest first
   absl::StatusOr<std::string> ModelsJson();  // a list, newest first
 
-  // ---- audit
+  // ---- the audit log: a chain (wire::ExtendedBy). Entries are never changed or removed.
 
-  absl::Status AddAudit(const AuditEntry& entry);
-  absl::StatusOr<std::vector<AuditEntry>> Audit();  // in order
+  struct LogHead {
+    std::uint64_t number = 0;  // of the last entry
+    Digest head;
+  };
+  // Its number is given here.
+  absl::Status AddLogEntry(Time time, std::string_view actor, std::string_view action,
+                           std::string_view subject, std::string_view details = {});
+  absl::StatusOr<LogHead> Head();
+  // Entries from `from` on, in order, at most `limit`.
+  absl::StatusOr<std::vector<wire::LogEntry>> LogEntries(std::uint64_t from,
+                                                         std::size_t limit = 1000);
+  // The head after entry `number` (0: 32 zero bytes). kNotFound.
+  absl::StatusOr<Digest> HeadAfter(std::uint64_t number);
+  // The caller has verified it. kFailedPrecondition: not the head that this log had after that
+  // entry.
+  absl::Status AddCountersignature(const Countersignature& signature);
+  // Of each site the latest up to entry `up_to`.
+  absl::StatusOr<std::vector<Countersignature>> Countersignatures(
+      std::uint64_t up_to = ~std::uint64_t{0} >> 1);
+  // Recomputes the whole chain. kDataLoss naming the first entry that does not fit.
+  absl::Status VerifyLog();
 
  private:
   struct Impl;

@@ -14,13 +14,14 @@ namespace consilium::coordinator {
 
 using wire::RunEventKind;
 
-RoundEngine::RoundEngine(plan::Plan plan, RunState state, PublishedAurocs last_published)
+RoundEngine::RoundEngine(plan::Plan plan, RunState state, LastPublished last_published)
     : plan_(std::move(plan)),
       state_(std::move(state)),
       last_published_(std::move(last_published)) {}
 
-std::vector<Action> RoundEngine::Start(const std::set<SiteId>& enrolled,
-                                       const std::set<SiteId>& connected, Time now) {
+std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>& connected,
+                                       Time now) {
+  roster_ = std::move(roster);
   now_ = now;
   if (ended()) return {};
   const bool restarted = state_.started != Time{};
@@ -29,7 +30,7 @@ std::vector<Action> RoundEngine::Start(const std::set<SiteId>& enrolled,
   } else {
     state_.started = now;
   }
-  for (const SiteId& site : enrolled) {
+  for (const auto& [site, key] : roster_.sites) {
     if (InCohort(site)) state_.participants.try_emplace(site);
   }
   for (const SiteId& site : plan_.cohort.sites) state_.participants.try_emplace(site);
@@ -194,6 +195,10 @@ void RoundEngine::Handle(const InviteAnswered& event) {
 void RoundEngine::Handle(const SiteTaskFailed& event) {
   if (Task* task = OpenTask(event.site, event.key)) Lose(event.site, *task, event.reason);
 }
+
+void RoundEngine::Handle(const SecureAnswered&) {}
+
+void RoundEngine::Handle(const RosterChanged& event) { roster_ = event.roster; }
 
 void RoundEngine::Handle(const StopRequested& event) {
   stop_was_requested_ = true;

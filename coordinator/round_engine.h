@@ -27,9 +27,20 @@
 // - A stop (a condition of the plan, or a request) cuts training short, lets an evaluation finish,
 // then
 //   the best candidate is evaluated on the test sets and goes through the gate.
+// - With masked updates (the default) an attempt, and each evaluation, is a session of secure
+// aggregation
+//   (common/secagg): advertise, share, upload, agree, unmask. A step is closed when every site that
+//   is still in has answered, those that are away have had their grace, or the deadline is there;
+//   agree and unmask as soon as enough answered. At least max(threshold, cohort.minimum_sites)
+//   sites must be left, else the attempt has failed. Every attempt has fresh keys. Once shares have
+//   been asked for in "unmask" a site may never open the same updates with another set of sites:
+//   when that attempt fails, or a restart cuts it off, the next ROUND begins from the same base.
+//   The coordinator sees neither one site's update nor one site's evaluation.
+// - Weights are capped as the roster says.
 // - Events that are repeated, late, foreign or of unknown sites change nothing.
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,9 +49,13 @@
 
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/crypto/keys.h"
 #include "common/metrics/binary_metrics.h"
+#include "common/metrics/evaluation_sums.h"
 #include "common/plan/plan.h"
+#include "common/secagg/coordinator_session.h"
 #include "common/wire/protocol.h"
+#include "coordinator/unmasking.h"
 
 namespace consilium::coordinator {
 
@@ -66,6 +81,9 @@ struct ContributionComplete {  // all of it added
   AttemptKey key;
   double weight = 0, loss = 0, train_seconds = 0, upload_seconds = 0;
   std::uint64_t bytes = 0;
+  // Of a masked update, whose hash the aggregator has found to be proof.sha256.
+  std::vector<std::uint64_t> masked_sums;
+  secagg::UploadProof proof;
 };
 struct ContributionRefused {
   SiteId site;
@@ -76,6 +94,7 @@ struct InitialModelReady {
   AttemptKey key;
   ModelId model;
   std::uint64_t parameters = 0;
+  Digest layout;  // SHA-256 of its safetensors header
 };
 struct SiteTaskFailed {
   SiteId site;
@@ -95,21 +114,37 @@ struct EvaluationArrived {
   SiteId site;
   wire::EvaluationReport report;
 };
+struct SecureAnswered {
+  SiteId site;
+  wire::SecureAnswer answer;
+};
+// Who belongs to the federation, by the roster in force.
+struct RosterView {
+  std::string federation;
+  Digest hash;
+  std::map<SiteId, crypto::Ed25519PublicKey> sites;  // admitted and not revoked
+  std::map<SiteId, double> weight_caps;              // absent: none
+};
+// A new roster. A site that is no longer in it is lost; sessions under way go on under the one they
+// began with.
+struct RosterChanged {
+  RosterView roster;
+};
 struct StopRequested {
   std::string by;
 };
 struct TimeCame {};  // a WakeAt is due
 
-using Event =
-    std::variant<SiteConnected, SiteDisconnected, InviteAnswered, ContributionStarted,
-                 ContributionComplete, ContributionRefused, InitialModelReady, SiteTaskFailed,
-                 AggregateReady, AggregateFailed, EvaluationArrived, StopRequested, TimeCame>;
+using Event = std::variant<SiteConnected, SiteDisconnected, InviteAnswered, ContributionStarted,
+                           ContributionComplete, ContributionRefused, InitialModelReady,
+                           SiteTaskFailed, AggregateReady, AggregateFailed, EvaluationArrived,
+                           SecureAnswered, RosterChanged, StopRequested, TimeCame>;
 
 // ---- actions, to be carried out in their order
 
-// To connected sites only. An Invite's plan_toml is left empty: the conductor, which has the text,
-// puts it in. The same message may come again after a reconnection: a site that has it already goes
-// on.
+// To connected sites only. Of an Invite only `run` is set: the conductor, which has the signed
+// plan, puts the rest in. The same message may come again after a reconnection: a site that has it
+// already goes on.
 struct Send {
   SiteId site;
   wire::ToSite message;
@@ -122,6 +157,7 @@ struct OpenAttempt {
   std::set<SiteId> sites;
   double weight_unit = 1;
   bool initial_model = false;
+  bool masked = false;  // takes kMaskedUpdate of `sites`; their weights are the engine's business
 };
 struct DropContribution {
   SiteId site;
@@ -130,7 +166,9 @@ struct DropContribution {
 struct Aggregate {
   AttemptKey key;
   std::set<SiteId> counted;
-};  // close the attempt and make the candidate
+  std::shared_ptr<const Unmasking>
+      unmasking;  // shared: an Action can be copied. Null: sealed updates
+};                // close the attempt and make the candidate
 struct AbandonAttempt {
   AttemptKey key;
 };
@@ -141,6 +179,22 @@ struct StoreEvaluation {
   SiteId site;
   wire::EvaluationReport report;
 };  // into the ledger (Ledger::Commit takes it from here)
+// Of a secure evaluation: what all its sites' results are together.
+struct PooledEvaluation {
+  std::uint32_t round = 0;
+  ModelId model;
+  wire::EvaluationSplit split = wire::EvaluationSplit::kValidation;
+  std::set<SiteId> sites;
+  metrics::EvaluationSums sums;
+};
+struct StorePooledEvaluation {
+  RunId run;
+  PooledEvaluation evaluation;
+};  // into the ledger, as StoreEvaluation
+// Into the audit log, in the same transaction; `details` is compact JSON.
+struct Audit {
+  std::string action, subject, details;
+};
 struct Publish {
   ModelId model;
   std::uint32_t round = 0;
@@ -154,7 +208,7 @@ struct EndRun {
 };
 
 using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
-                            StoreEvaluation, Publish, WakeAt, EndRun>;
+                            StoreEvaluation, StorePooledEvaluation, Audit, Publish, WakeAt, EndRun>;
 
 // ---- state: what must survive a restart is in the ledger's tables and comes back through Resume
 
@@ -183,29 +237,36 @@ struct RunState {
   std::uint32_t round = 0, attempt = 0;  // the current ones
   std::uint32_t failed_attempts =
       0;  // of this round, below the minimum (not those that a restart cut off)
-  std::uint64_t parameters = 0;      // of the model; 0: not known yet
+  // Attempts at evaluations of this run, masked ones only: every session has a number of its own.
+  std::uint32_t evaluation_attempt = 0;
+  // The shares that open this attempt's sum have been asked for.
+  bool opening = false;
+  std::uint64_t parameters = 0;  // of the model; 0: not known yet
+  Digest layout;  // SHA-256 of its safetensors header. Not in the ledger: the conductor takes it
+                  // from the base's file
   std::optional<ModelId> base;       // what the current round trains from
   std::optional<ModelId> candidate;  // what is being evaluated
   std::map<SiteId, Participant> participants;
-  std::map<SiteId, metrics::BinarySums> evaluations;  // of `candidate`, in this phase
+  std::map<SiteId, metrics::BinarySums> evaluations;  // of `candidate`, in this phase; sealed only
   std::optional<ModelId> best;
   std::uint32_t best_round = 0;
   double best_auroc = 0;    // pooled, validation
   std::string stop_reason;  // set once the run is on its way to the final evaluation
 };
 
-// The release gate's inputs from the last published model of the same plan name, if there is one:
-// AUROC by site (test).
-using PublishedAurocs = std::map<SiteId, double>;
+// The release gate's inputs from the last published model of the same plan name, if there is one.
+struct LastPublished {
+  std::optional<ModelId> model;          // sites compare themselves with it (masked)
+  std::map<SiteId, double> site_aurocs;  // test; of runs with sealed updates only
+};
 
 class RoundEngine {
  public:
   // A new run, or one that goes on after a restart with the state that the ledger holds.
-  RoundEngine(plan::Plan plan, RunState state, PublishedAurocs last_published);
+  RoundEngine(plan::Plan plan, RunState state, LastPublished last_published);
 
   // Call once before any event: the actions with which the run begins, or goes on.
-  std::vector<Action> Start(const std::set<SiteId>& enrolled, const std::set<SiteId>& connected,
-                            Time now);
+  std::vector<Action> Start(RosterView roster, const std::set<SiteId>& connected, Time now);
   // Carry the actions out only when the ledger has committed them with state(). After the end only
   // a site that connects is still answered (RunEnded).
   std::vector<Action> On(const Event& event, Time now);
@@ -241,6 +302,8 @@ class RoundEngine {
   void Handle(const AggregateReady& event);
   void Handle(const AggregateFailed& event);
   void Handle(const EvaluationArrived& event);
+  void Handle(const SecureAnswered& event);
+  void Handle(const RosterChanged& event);
   void Handle(const StopRequested& event);
   void Handle(const TimeCame& event);
   std::vector<Action> Finish();  // what every step ends with
@@ -304,7 +367,8 @@ class RoundEngine {
 
   plan::Plan plan_;
   RunState state_;
-  PublishedAurocs last_published_;
+  LastPublished last_published_;
+  RosterView roster_;
   Time now_{};
   std::vector<Action> actions_;  // of the step that is being made
   std::set<SiteId> connected_;

@@ -188,8 +188,8 @@ void RoundEngine::JudgeBest() {
   PooledValues(&pooled_text, &pooled_values);
   pooled_values["test"] = 1;
   Note(RunEventKind::kRoundEvaluated, pooled_text, std::move(pooled_values));
-  const GateDecision decision =
-      Decide(plan_.gate, plan_.evaluation.at_specificity, state_.evaluations, last_published_);
+  const GateDecision decision = Decide(plan_.gate, plan_.evaluation.at_specificity,
+                                       state_.evaluations, last_published_.site_aurocs);
   std::string text, unmet;
   for (const GateCondition& condition : decision.conditions) {
     StrAppend(&text, text.empty() ? "" : "; ", condition.text);

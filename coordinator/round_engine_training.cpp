@@ -143,12 +143,12 @@ void RoundEngine::SendTask(const SiteId& site, Task& task) {
     SendTo(site, wire::MakeInitialModel{work_->key});
   } else if (state_.phase == Phase::kTraining) {
     SendTo(site, wire::TrainRequest{work_->key, *state_.base, RoundSeed(plan_.seed, state_.round),
-                                    seconds_left});
+                                    seconds_left, std::nullopt});
   } else {
     const auto split = state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
                                                           : wire::EvaluationSplit::kTest;
     SendTo(site, wire::EvaluateRequest{state_.run, work_->key.round, *state_.candidate, split,
-                                       seconds_left});
+                                       seconds_left, std::nullopt, std::nullopt});
   }
 }
 
@@ -191,7 +191,7 @@ void RoundEngine::CloseAttempt() {
   }
   CONSILIUM_CHECK(counted.size() >= plan_.cohort.minimum_sites);
   state_.phase = Phase::kAggregating;
-  actions_.push_back(Aggregate{work_->key, std::move(counted)});
+  actions_.push_back(Aggregate{work_->key, std::move(counted), nullptr});
 }
 
 void RoundEngine::FailAttempt(const std::string& reason) {

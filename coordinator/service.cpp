@@ -109,11 +109,6 @@ class SiteCalls final : public v1::SiteService::Service {
                        ModelSender(desk, Role::kSite));
   }
 
-  grpc::Status Enrol(grpc::ServerContext*, const v1::EnrolRequest* request,
-                     v1::EnrolReply* reply) override {
-    return wire::ToGrpc(TryEnrol(*request, reply));
-  }
-
   grpc::Status Attend(grpc::ServerContext* context,
                       grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>* stream) override {
     return wire::ToGrpc(TryAttend(*context, *stream));
@@ -125,19 +120,6 @@ class SiteCalls final : public v1::SiteService::Service {
   }
 
  private:
-  absl::Status TryEnrol(const v1::EnrolRequest& request, v1::EnrolReply* reply) {
-    RETURN_IF_ERROR(CheckProtocol(request.protocol_version(), "your program"));
-    ASSIGN_OR_RETURN(const Enrolment enrolment,
-                     parts_.authority.Enrol(parts_.ledger, request.token(), request.role(),
-                                            request.certificate_request_pem(), parts_.clock.Now()));
-    reply->set_certificate_pem(enrolment.certificate_pem);
-    reply->set_name(enrolment.name);
-    reply->set_role(std::string(Name(enrolment.role)));
-    reply->set_signing_key(std::string(AsText(parts_.authority.signing_key().public_key)));
-    Log(LogLevel::kInfo, "enrolled", {{"name", enrolment.name}, {"role", Name(enrolment.role)}});
-    return absl::OkStatus();
-  }
-
   absl::Status TryAttend(grpc::ServerContext& context,
                          grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>& stream) {
     ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, Role::kSite));

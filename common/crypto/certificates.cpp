@@ -10,6 +10,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/pem.h"
+#include "common/crypto/sha256.h"
 
 namespace consilium::crypto {
 
@@ -277,6 +278,15 @@ absl::StatusOr<std::string> SubjectText(const X509_NAME* subject, int nid, bool 
   return value;
 }
 
+absl::StatusOr<Digest> HashOfKey(const X509_PUBKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_PUBKEY(key, &der);
+  if (size <= 0 || der == nullptr) return OpenSslError("write a public key");
+  const Digest digest = Sha256(ByteView(der, static_cast<std::size_t>(size)));
+  OPENSSL_free(der);
+  return digest;
+}
+
 }  // namespace
 
 absl::StatusOr<PemIdentity> MakeAuthority(std::string_view name, Time now, int days) {
@@ -316,8 +326,16 @@ absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority,
 }
 
 absl::StatusOr<CertificateRequest> MakeRequest(std::string_view name) {
-  RETURN_IF_ERROR(CheckSubjectText("name", name));
   ASSIGN_OR_RETURN(const OwnedPkey key, MakeP256Key());
+  CertificateRequest made;
+  ASSIGN_OR_RETURN(made.private_key, PrivateKeyToPem(key.get()));
+  ASSIGN_OR_RETURN(made.pem, MakeRequest(name, made.private_key));
+  return made;
+}
+
+absl::StatusOr<std::string> MakeRequest(std::string_view name, const Secret& private_key) {
+  RETURN_IF_ERROR(CheckSubjectText("name", name));
+  ASSIGN_OR_RETURN(const OwnedPkey key, ParsePrivateKey(private_key));
   const OwnedRequest request(X509_REQ_new());
   if (request == nullptr || X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 ||
       X509_REQ_set_pubkey(request.get(), key.get()) != 1) {
@@ -327,10 +345,7 @@ absl::StatusOr<CertificateRequest> MakeRequest(std::string_view name) {
   if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) == 0) {
     return OpenSslError("sign a certificate request");
   }
-  CertificateRequest made;
-  ASSIGN_OR_RETURN(made.pem, ToPem(request.get()));
-  ASSIGN_OR_RETURN(made.private_key, PrivateKeyToPem(key.get()));
-  return made;
+  return ToPem(request.get());
 }
 
 absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
@@ -361,6 +376,37 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem) {
     return OpenSslError("hash a certificate");
   }
   return digest;
+}
+
+absl::StatusOr<Digest> KeyFingerprint(std::string_view certificate_pem) {
+  ASSIGN_OR_RETURN(const OwnedCertificate certificate, ParseCertificate(certificate_pem));
+  return HashOfKey(X509_get_X509_PUBKEY(certificate.get()));
+}
+
+absl::StatusOr<Digest> RequestKeyFingerprint(std::string_view request_pem) {
+  ASSIGN_OR_RETURN(const OwnedRequest request, ParseRequest(request_pem));
+  return HashOfKey(X509_REQ_get_X509_PUBKEY(request.get()));
+}
+
+absl::Status VerifyIssuedBy(std::string_view pem, std::string_view authority_pem, Time now) {
+  ASSIGN_OR_RETURN(const OwnedCertificate certificate, ParseCertificate(pem));
+  ASSIGN_OR_RETURN(const OwnedCertificate authority, ParseCertificate(authority_pem));
+  const bool issued = X509_check_ca(authority.get()) == 1 &&
+                      X509_check_issued(authority.get(), certificate.get()) == X509_V_OK &&
+                      X509_verify(certificate.get(), X509_get0_pubkey(authority.get())) == 1;
+  if (!issued || X509_check_ca(certificate.get()) != 0) {
+    ERR_clear_error();
+    return absl::UnauthenticatedError(
+        "the certificate was not issued to a member by the authority that we were enrolled with");
+  }
+  ASSIGN_OR_RETURN(const Time not_before, FromAsn1(X509_get0_notBefore(certificate.get())));
+  ASSIGN_OR_RETURN(const Time not_after, FromAsn1(X509_get0_notAfter(certificate.get())));
+  if (now < not_before || now >= not_after) {
+    return absl::UnauthenticatedError(
+        StrCat("the certificate is valid from ", ToRfc3339(not_before), " to ",
+               ToRfc3339(not_after), ", and now is ", ToRfc3339(now), ": check the clock"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<CertificateSubject> ReadSubject(std::string_view pem) {

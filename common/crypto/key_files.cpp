@@ -1,9 +1,8 @@
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
+#include "common/crypto/secret_file.h"
 
 namespace consilium::crypto {
 
@@ -47,18 +46,6 @@ absl::StatusOr<Secret> ParseHex(std::string_view hex, const std::string& name) {
   return key;
 }
 
-absl::Status CheckOthersCannotRead(const File& file, const std::string& name) {
-  struct stat about {};
-  if (fstat(file.descriptor(), &about) != 0 || !S_ISREG(about.st_mode)) {
-    return absl::InvalidArgumentError(StrCat(name, " is not a regular file"));
-  }
-  if ((about.st_mode & 077) != 0) {
-    return absl::PermissionDeniedError(StrCat(
-        name, " holds a private key, and other users may read or change it: run chmod 600 ", name));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status SavePrivateKey(const fs::path& path, std::string_view kind, const Secret& key) {
@@ -77,16 +64,8 @@ absl::Status SavePrivateKey(const fs::path& path, std::string_view kind, const S
 
 absl::StatusOr<Secret> LoadPrivateKey(const fs::path& path, std::string_view kind) {
   const std::string name = path.filename().string();
-  ASSIGN_OR_RETURN(const File file, File::OpenForReading(path));
-  RETURN_IF_ERROR(CheckOthersCannotRead(file, name));
-  ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
-  if (size > kFileLimitBytes) {
-    return absl::InvalidArgumentError(
-        StrCat(name, " is not a private key file: it has ", size, " bytes"));
-  }
-  Secret content(size);
-  RETURN_IF_ERROR(file.ReadAt(0, content.RevealForWriting()));
-
+  ASSIGN_OR_RETURN(const Secret content,
+                   ReadSecretFile(path, kFileLimitBytes, "a private key"));
   std::string_view text = AsText(content.Reveal());
   const std::string wanted = FirstLine(kind);
   if (!text.starts_with(wanted + "\n")) {

@@ -6,14 +6,14 @@
 
 namespace consilium::crypto {
 
-namespace {
-
-void Cleanse(Bytes& bytes) {
+void Cleanse(std::span<std::uint8_t> bytes) {
   if (!bytes.empty()) OPENSSL_cleanse(bytes.data(), bytes.size());
-  bytes.clear();
 }
 
-}  // namespace
+void Cleanse(std::string& text) {
+  if (!text.empty()) OPENSSL_cleanse(text.data(), text.size());
+  text.clear();
+}
 
 Secret Secret::CopyOf(ByteView bytes) {
   Secret secret;

@@ -3,11 +3,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/base/bytes.h"
 
 namespace consilium::crypto {
+
+// For the copies that others' interfaces need: overwrites the text and empties it.
+void Cleanse(std::string& text);
 
 // Bytes that must not leak: move-only, cleansed (OPENSSL_cleanse) when they go, never printed,
 // compared in constant time.
@@ -31,5 +35,9 @@ class Secret {
  private:
   Bytes bytes_;
 };
+
+// Overwrites bytes that held a secret, so that the compiler does not leave it out. For what cannot
+// be a Secret.
+void Cleanse(std::span<std::uint8_t> bytes);
 
 }  // namespace consilium::crypto

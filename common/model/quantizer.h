@@ -48,9 +48,4 @@ class Quantizer {
 void Dequantize(std::span<const std::uint32_t> sum, double scale, double survivors_share,
                 std::span<double> mean);
 
-// Sums of the 64-bit ring: counts as they are, reals as multiples of 2^-24, two's complement.
-// The error of a real is at most 2^-25 a site. |value| must stay below 2^38.
-std::uint64_t SumFromReal(double value);
-double RealFromSum(std::uint64_t sum);
-
 }  // namespace consilium

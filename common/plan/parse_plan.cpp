@@ -378,6 +378,20 @@ void ReadAggregation(Section s, Aggregation& a) {
   Set(a.weight,
       s.Choice("weight", {WeightRule::kExamples, WeightRule::kPatients, WeightRule::kEqual}));
   Set(a.server_learning_rate, s.Real("server_learning_rate", 0, 10, Ends::kLowExcluded));
+  Set(a.updates, s.Choice("updates", {Updates::kMasked, Updates::kSealed}));
+  s.Finish();
+}
+
+void ReadSecureAggregation(Section s, const Aggregation& aggregation, SecureAggregation& secure) {
+  Set(secure.clip_norm, s.Real("clip_norm", 0, 1e9, Ends::kLowExcluded));
+  Set(secure.threshold, s.Whole("threshold", 3, 255));
+  if (aggregation.updates == Updates::kSealed) {
+    for (const char* key : {"clip_norm", "threshold"}) {
+      if (s.Has(key)) {
+        s.Refuse(key, "has no effect: aggregation.updates is \"sealed\"");
+      }
+    }
+  }
   s.Finish();
 }
 
@@ -408,8 +422,14 @@ void CheckEnoughSites(Section& s, std::uint32_t minimum, std::size_t sites) {
   }
 }
 
-void ReadCohort(Section s, Cohort& cohort) {
-  Set(cohort.minimum_sites, s.Whole("minimum_sites", 2, 10'000));
+void ReadCohort(Section s, const Aggregation& aggregation, Cohort& cohort) {
+  Set(cohort.minimum_sites, s.Whole("minimum_sites", 2, 255));
+  if (cohort.minimum_sites < 3 && aggregation.updates == Updates::kMasked) {
+    s.Refuse("minimum_sites",
+             "is too few for secure aggregation, where a sum of two shows each to the other: 3 or "
+             "more, or say aggregation.updates = \"sealed\" so that the coordinator sees each "
+             "site's update");
+  }
   ReadSites(s, cohort);
   CheckEnoughSites(s, cohort.minimum_sites, cohort.sites.size());
   const auto deadline = s.Real("round_deadline_s", 1, kWeekInSeconds);
@@ -432,11 +452,12 @@ void ReadEvaluation(Section s, Evaluation& evaluation) {
   s.Finish();
 }
 
-void ReadGate(Section s, std::size_t sites, Gate& gate) {
+void ReadGate(Section s, const Cohort& cohort, Gate& gate) {
   Set(gate.minimum_auroc, s.Real("minimum_auroc", 0, 1));
   if (const auto drop = s.Real("maximum_site_drop", 0, 1)) gate.maximum_site_drop = drop;
-  Set(gate.minimum_sites, s.Whole("minimum_sites", 2, 10'000));
-  CheckEnoughSites(s, gate.minimum_sites, sites);
+  gate.minimum_sites = cohort.minimum_sites;
+  Set(gate.minimum_sites, s.Whole("minimum_sites", 2, 255));
+  CheckEnoughSites(s, gate.minimum_sites, cohort.sites.size());
   s.Finish();
 }
 
@@ -458,8 +479,9 @@ void ReadStop(Section s, Stop& stop) {
 
 void RefuseUnknownTables(const toml::table& root, Faults& faults) {
   static const std::vector<std::string> kTables = {
-      "plan",        "model",  "target",     "data", "preprocessing", "training",
-      "aggregation", "cohort", "evaluation", "gate", "stop"};
+      "plan",          "model",      "target",      "data",
+      "preprocessing", "training",   "aggregation", "secure_aggregation",
+      "cohort",        "evaluation", "gate",        "stop"};
   for (const auto& [key, node] : root) {
     const std::string_view name = key.str();
     if (std::find(kTables.begin(), kTables.end(), name) != kTables.end()) continue;
@@ -498,9 +520,10 @@ absl::StatusOr<Plan> ParsePlan(std::string_view toml) {
   ReadPreprocessing(section("preprocessing"), plan.model, plan.preprocessing);
   ReadTraining(section("training"), plan.training);
   ReadAggregation(section("aggregation"), plan.aggregation);
-  ReadCohort(section("cohort"), plan.cohort);
+  ReadSecureAggregation(section("secure_aggregation"), plan.aggregation, plan.secure_aggregation);
+  ReadCohort(section("cohort"), plan.aggregation, plan.cohort);
   ReadEvaluation(section("evaluation"), plan.evaluation);
-  ReadGate(section("gate"), plan.cohort.sites.size(), plan.gate);
+  ReadGate(section("gate"), plan.cohort, plan.gate);
   ReadStop(section("stop"), plan.stop);
   RETURN_IF_ERROR(faults.ToStatus());
   return plan;

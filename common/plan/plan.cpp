@@ -52,6 +52,21 @@ std::string Combination(const Aggregation& a) {
   return text;
 }
 
+std::string Protection(const Plan& plan) {
+  if (plan.aggregation.updates == Updates::kSealed) {
+    return "sealed to the coordinator: it SEES each site's update and results; every site must "
+           "consent";
+  }
+  std::string text = "secure aggregation: only sums over the cohort can be seen; ";
+  if (plan.secure_aggregation.threshold > 0) {
+    StrAppend(&text, plan.secure_aggregation.threshold, " sites or two thirds");
+  } else {
+    text += "two thirds of the sites";
+  }
+  return StrCat(text, " must stay to the end, updates longer than ",
+                plan.secure_aggregation.clip_norm, " are clipped");
+}
+
 std::string Sites(const Cohort& cohort) {
   std::string who = "every enrolled site";
   if (!cohort.sites.empty()) {
@@ -94,6 +109,7 @@ std::string Describe(const Plan& plan) {
   line("input", Input(plan.preprocessing));
   line("training", Steps(plan.training));
   line("aggregation", Combination(plan.aggregation));
+  line("protection", Protection(plan));
   line("sites", Sites(plan.cohort));
   line("published", Release(plan.gate));
   line("ends after", End(plan.stop));
@@ -125,6 +141,8 @@ std::string_view Name(Augmentation v) { return v == Augmentation::kNone ? "none"
 std::string_view Name(AggregationMethod v) {
   return v == AggregationMethod::kFedAvg ? "fedavg" : "fedprox";
 }
+
+std::string_view Name(Updates v) { return v == Updates::kMasked ? "masked" : "sealed"; }
 
 std::string_view Name(WeightRule v) {
   switch (v) {

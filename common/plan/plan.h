@@ -70,16 +70,30 @@ struct Training {  // [training]
 
 enum class AggregationMethod { kFedAvg, kFedProx };      // "fedavg", "fedprox"
 enum class WeightRule { kExamples, kPatients, kEqual };  // "examples", "patients", "equal"
+// "masked": secure aggregation, nobody sees one site's update or sums; needs cohorts of 3 or more.
+// "sealed": encrypted to the coordinator, which sees each. Every site must consent to it by its
+// policy.
+enum class Updates { kMasked, kSealed };
 
 struct Aggregation {                                      // [aggregation]
   AggregationMethod method = AggregationMethod::kFedAvg;  // McMahan et al. 2017; Li et al. 2020
   double proximal_mu = 0.0;  // fedprox: mu/2 |w - w_base|^2 added to each site's loss
   WeightRule weight = WeightRule::kExamples;
   double server_learning_rate = 1.0;  // new = base + rate * mean update
+  Updates updates = Updates::kMasked;
+};
+
+struct SecureAggregation {  // [secure_aggregation], for masked updates
+  // A site's update is scaled down to this L2 norm when it is longer (model/quantizer.h): the
+  // smaller, the finer the steps it is sent in. The default only stops what has diverged.
+  double clip_norm = 1000;
+  // Sites of a cohort that must stay to the end; 0: floor(2n/3) + 1 of n. A plan may ask for more,
+  // never for less.
+  std::uint32_t threshold = 0;
 };
 
 struct Cohort {                     // [cohort]
-  std::uint32_t minimum_sites = 2;  // a round never counts on fewer
+  std::uint32_t minimum_sites = 3;  // a round never counts on fewer; 2 only with sealed updates
   std::vector<SiteId> sites;        // only these are invited; empty: every enrolled site
   double round_deadline_s =
       3600;  // one deadline a round: who has not delivered by then is not counted
@@ -94,7 +108,7 @@ struct Gate {  // [gate]: what a candidate must show on the sites' test sets to 
   double minimum_auroc = 0.5;  // pooled
   std::optional<double>
       maximum_site_drop;  // no site's AUROC may fall this far below the last published model
-  std::uint32_t minimum_sites = 2;  // that evaluated it
+  std::uint32_t minimum_sites = 3;  // that evaluated it; default: cohort.minimum_sites
 };
 
 struct Stop {  // [stop]: whichever comes first
@@ -114,6 +128,7 @@ struct Plan {
   Preprocessing preprocessing;
   Training training;
   Aggregation aggregation;
+  SecureAggregation secure_aggregation;
   Cohort cohort;
   Evaluation evaluation;
   Gate gate;
@@ -137,5 +152,6 @@ std::string_view Name(Optimizer v);
 std::string_view Name(Augmentation v);
 std::string_view Name(AggregationMethod v);
 std::string_view Name(WeightRule v);
+std::string_view Name(Updates v);
 
 }  // namespace consilium::plan

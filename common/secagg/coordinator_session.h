@@ -42,9 +42,11 @@ class CoordinatorSession {
   // Whether this site has answered the present step.
   bool Answered(const SiteId& site) const;
 
-  // Takes a site out of the steps to come (its connection is lost, it failed, it is too late). In
-  // kUploading it becomes one whose masks are reconstructed. In kAgreeing and kUnmasking its
-  // contribution stays, only its answer is not waited for.
+  // Takes a site out of the steps to come (it failed, it is revoked, it is too late). In
+  // kAdvertising and kSharing it is left out of U1 or U2, in kUploading it becomes one whose masks
+  // are reconstructed, all of them also when it had answered: one that has delivered and whose
+  // connection is gone is better not lost before kAgreeing. In kAgreeing and kUnmasking its
+  // contribution stays and its answer, if it gave one, counts; it is only not waited for.
   void Lose(const SiteId& site);
 
   // ---- what arrives. A site's very same message again is OK, at any later step too.
@@ -57,9 +59,10 @@ class CoordinatorSession {
 
   // Ends the present step, without those that have not answered, and begins the next.
   // kFailedPrecondition with the numbers when fewer than the threshold are left: the session has
-  // failed.
+  // failed. kUnmasking is ended by Open(), not here. Whoever has not signed in kAgreeing is not
+  // asked in kUnmasking: closed with the threshold's number of signatures, no site may fail there.
   absl::Status CloseStep();
-  // In kAgreeing and kUnmasking: enough answers to go on at once.
+  // In kAgreeing and kUnmasking: the threshold's number of answers, enough to go on at once.
   bool EnoughAnswers() const;
 
   // ---- what is sent, from its step on

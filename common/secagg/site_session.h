@@ -2,7 +2,9 @@
 
 // A site's part in one session. It believes nothing but its pinned roster: every check of the
 // protocol is made here, and a refusal (kPermissionDenied, kInvalidArgument, kFailedPrecondition)
-// says which one failed. After a refusal of steps 1 to 4 the session answers nothing more.
+// says which one failed. After a refusal of steps 1 to 4 the session is over: its secrets are wiped
+// and it answers nothing more. A call before its step has come is kFailedPrecondition too, but
+// changes nothing. Not thread-safe.
 
 #include <functional>
 #include <memory>
@@ -37,7 +39,8 @@ class SiteSession {
  public:
   // Step 0: makes fresh keys. Refuses a config that the site cannot take part in: threshold below
   // Threshold(cohort_size), cohort under 3 or under the site's own minimum or over 255, another
-  // roster than the pinned one, itself not in it. `signing_key` must outlive the session.
+  // roster than the pinned one, itself not in it with this very signing key. All randomness of the
+  // session is drawn here. `signing_key` must outlive the session.
   static absl::StatusOr<SiteSession> Open(SessionConfig config, SiteView view,
                                           const crypto::Ed25519KeyPair& signing_key,
                                           RandomSource& random);
@@ -49,38 +52,40 @@ class SiteSession {
   const Advertisement& advertisement() const;
 
   // Step 1. Checks each member: in the roster, once, its signature over this very context, no key
-  // used twice, its own entry unchanged, at most cohort_size and at least max(t, minimum_cohort) of
-  // them. One sealed share for every other member, in the order of their names. The same list again
-  // gives the same bytes; another list is refused.
+  // or seed used twice, its own entry unchanged, at most cohort_size and at least
+  // max(t, minimum_cohort) of them. One sealed share for every other member, in the order of their
+  // names. The same list again, in any order, gives the same bytes; another list is refused.
   absl::StatusOr<std::vector<SealedShare>> ShareWith(const std::vector<Advertisement>& members);
 
   // After step 1: the shares of the others for this site. U2 = the senders and itself. Opens each;
-  // refuses one that does not open, is for somebody else, or comes twice, and fewer than t. The
-  // same again is no error; others are refused.
+  // refuses one that does not open, is for somebody else, is from no member, or comes twice, and
+  // fewer than t. The same again, in any order, is no error; others are refused.
   absl::Status TakeShares(const std::vector<SealedShare>& shares);
 
   // Step 2: the site's own mask and one for every other of U2. kFailedPrecondition before
   // TakeShares.
   absl::StatusOr<std::vector<Mask>> Masks() const;
-  // Signs the masked vector's hash. One vector a session: another hash is refused.
+  // Signs the masked vector's hash. One vector a session: another hash is refused, and so is a
+  // first one after SignSurvivors.
   absl::StatusOr<UploadProof> SignUpload(const Digest& sha256);
 
   // Step 3. Refuses survivors that are not all of U2, are fewer than max(t, minimum_cohort), leave
-  // out this site although it signed its upload, or are another set than it signed before; and
-  // `released`: sets with which the same quantity was opened before (it may be opened again only
-  // with the very same).
+  // out this site although it signed its upload or name it although it did not, or are another set
+  // than it signed before; and `released`: the set with which the same quantity was opened before
+  // (it may be opened again only with the very same).
   absl::StatusOr<crypto::Signature> SignSurvivors(const std::set<SiteId>& survivors,
                                                   const std::optional<std::set<SiteId>>& released);
 
-  // Step 4. Needs t valid signatures of survivors on the very (T, U2, U3) that this site signed.
-  // Calls `commit` before it gives anything; an error of it is returned and nothing is given. After
-  // that all secrets are gone, and every further call is refused.
+  // Step 4. Needs t valid signatures of survivors on the very (T, U2, U3) that this site signed;
+  // others among them do not count. Calls `commit` before it gives anything; an error of it is
+  // returned and nothing is given. In every case all secrets are gone then, and every further call
+  // is refused: what has to be sent again, the caller keeps.
   absl::StatusOr<UnmaskAnswer> Unmask(
       const std::map<SiteId, crypto::Signature>& signatures,
       const std::function<absl::Status(const UnmaskRecord&)>& commit);
 
-  // To go on after a restart of the site: everything, secrets too. Keep it sealed. kDataLoss:
-  // damaged.
+  // To go on after a restart of the site: everything, secrets too. Keep it sealed. Restoring refuses
+  // what Open refuses (a new roster, a new minimum). kDataLoss: damaged.
   crypto::Secret Save() const;
   static absl::StatusOr<SiteSession> Restore(ByteView saved, SiteView view,
                                              const crypto::Ed25519KeyPair& signing_key);

@@ -48,7 +48,7 @@ inline plan::Plan ShortPlan() {
 
 class Scene {
  public:
-  explicit Scene(plan::Plan plan = ShortPlan(), PublishedAurocs published = {})
+  explicit Scene(plan::Plan plan = ShortPlan(), LastPublished published = {})
       : plan_(std::move(plan)), published_(std::move(published)) {
     RunState state;
     state.run = RunId("chest-0001");
@@ -168,7 +168,7 @@ class Scene {
   }
 
   plan::Plan plan_;
-  PublishedAurocs published_;
+  LastPublished published_;
   std::optional<RoundEngine> engine_;
   Time now_{std::chrono::seconds(1'800'000'000)};
   std::vector<Action> last_, all_;

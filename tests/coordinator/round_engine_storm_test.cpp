@@ -39,7 +39,7 @@ class Storm {
       sites_.emplace_back(std::string(1, static_cast<char>('a' + i)));
     RunState state;
     state.run = RunId("storm-0001");
-    engine_.emplace(plan_, state, PublishedAurocs{});
+    engine_.emplace(plan_, state, LastPublished{});
   }
 
   void Run() {
@@ -129,7 +129,7 @@ class Storm {
   }
   void Restart() {
     RunState state = engine_->state();
-    engine_.emplace(plan_, std::move(state), PublishedAurocs{});
+    engine_.emplace(plan_, std::move(state), LastPublished{});
     ours_.clear();
     Begin();
   }

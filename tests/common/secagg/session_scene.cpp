@@ -281,6 +281,7 @@ absl::Status Host::Take(const SiteId& site, const Answer& answer) {
 }
 
 absl::Status Host::TakePiece(const SiteId& site, std::size_t offset, ByteView piece) {
+  if (session_.step() != Step::kUploading || session_.Answered(site)) return absl::OkStatus();
   Incoming& incoming = incoming_[site];
   incoming.bytes.resize(upload_bytes_);
   incoming.have.resize(upload_bytes_);
