@@ -47,8 +47,8 @@ bool Run(EVP_CIPHER_CTX* cipher, ByteView in, std::uint8_t* out) {
   int written = 0, rest = 0;
   const int size = static_cast<int>(in.size());
   std::uint8_t nothing[kAeadTagBytes];
-  return (in.empty() || (EVP_CipherUpdate(cipher, out, &written, in.data(), size) == 1 &&
-                         written == size)) &&
+  return (in.empty() ||
+          (EVP_CipherUpdate(cipher, out, &written, in.data(), size) == 1 && written == size)) &&
          EVP_CipherFinal_ex(cipher, in.empty() ? nothing : out + size, &rest) == 1 && rest == 0;
 }
 

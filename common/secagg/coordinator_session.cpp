@@ -63,9 +63,9 @@ struct CoordinatorSession::Impl {
   Bytes survivors_text;
 
   // Takes `message` of `site` for `of_step` into `taken` after `check`; a repeated one is OK.
-  template <class Message, class Check>
+  template <class Message, class Checker>
   absl::Status Take(Step of_step, const SiteId& site, std::map<SiteId, Message>& taken,
-                    Message message, std::string_view what, Check check);
+                    Message message, std::string_view what, Checker check);
   absl::Status CheckMayAnswer(Step of_step, const SiteId& site, std::string_view what) const;
   absl::Status Check(const Advertisement& advertisement) const;
   absl::Status Check(const SiteId& site, const std::vector<SealedShare>& shares) const;
@@ -96,9 +96,7 @@ CoordinatorSession::~CoordinatorSession() = default;
 const SessionConfig& CoordinatorSession::config() const { return impl_->config; }
 CoordinatorSession::Step CoordinatorSession::step() const { return impl_->step; }
 
-std::set<SiteId> CoordinatorSession::Members() const {
-  return Without(impl_->begun, impl_->lost);
-}
+std::set<SiteId> CoordinatorSession::Members() const { return Without(impl_->begun, impl_->lost); }
 
 std::set<SiteId> CoordinatorSession::Awaited() const {
   return Without(Members(), impl_->AnsweredSites());
@@ -150,10 +148,10 @@ absl::Status CoordinatorSession::Impl::CheckMayAnswer(Step of_step, const SiteId
   return absl::OkStatus();
 }
 
-template <class Message, class Check>
+template <class Message, class Checker>
 absl::Status CoordinatorSession::Impl::Take(Step of_step, const SiteId& site,
                                             std::map<SiteId, Message>& taken, Message message,
-                                            std::string_view what, Check check) {
+                                            std::string_view what, Checker check) {
   if (const auto before = taken.find(site); before != taken.end()) {
     if (before->second == message) return absl::OkStatus();
     return absl::InvalidArgumentError(
@@ -209,10 +207,9 @@ absl::Status CoordinatorSession::Impl::Check(const Advertisement& advertisement)
 absl::Status CoordinatorSession::Take(const SiteId& site, std::vector<SealedShare> shares) {
   std::sort(shares.begin(), shares.end(),
             [](const SealedShare& a, const SealedShare& b) { return a.to < b.to; });
-  return impl_->Take(Step::kSharing, site, impl_->shares, std::move(shares), "list of shares",
-                     [&](const std::vector<SealedShare>& message) {
-                       return impl_->Check(site, message);
-                     });
+  return impl_->Take(
+      Step::kSharing, site, impl_->shares, std::move(shares), "list of shares",
+      [&](const std::vector<SealedShare>& message) { return impl_->Check(site, message); });
 }
 
 absl::Status CoordinatorSession::Impl::Check(const SiteId& site,
@@ -230,8 +227,8 @@ absl::Status CoordinatorSession::Impl::Check(const SiteId& site,
           StrCat("site \"", site.value, "\" sent no share for \"", member.site.value, "\""));
     }
     if (share->from != site) {
-      return absl::InvalidArgumentError(StrCat("site \"", site.value, "\" sent a share of \"",
-                                               share->from.value, "\""));
+      return absl::InvalidArgumentError(
+          StrCat("site \"", site.value, "\" sent a share of \"", share->from.value, "\""));
     }
     if (share->sealed.size() != kSealedShareBytes) {
       return absl::InvalidArgumentError(StrCat("a share of site \"", site.value, "\" has ",
@@ -244,12 +241,11 @@ absl::Status CoordinatorSession::Impl::Check(const SiteId& site,
 }
 
 absl::Status CoordinatorSession::Take(const SiteId& site, const UploadProof& proof) {
-  return impl_->Take(Step::kUploading, site, impl_->uploads, proof, "upload",
-                     [&](const UploadProof& message) {
-                       return impl_->CheckSignature(
-                           site, UploadText(impl_->transcript, site, message.sha256),
-                           message.signature, "upload");
-                     });
+  return impl_->Take(
+      Step::kUploading, site, impl_->uploads, proof, "upload", [&](const UploadProof& message) {
+        return impl_->CheckSignature(site, UploadText(impl_->transcript, site, message.sha256),
+                                     message.signature, "upload");
+      });
 }
 
 absl::Status CoordinatorSession::Take(const SiteId& site,
@@ -309,10 +305,9 @@ bool CoordinatorSession::EnoughAnswers() const {
 absl::Status CoordinatorSession::Impl::Begin(Step next, std::set<SiteId> with) {
   const std::size_t fewest = std::max<std::size_t>(config.threshold, kFewestSites);
   if (with.size() < fewest) {
-    return absl::FailedPreconditionError(
-        StrCat("secure aggregation of ", config.key.ToString(), " failed: after ", Name(step), " ",
-               with.size(), " of ", config.cohort_size, " sites are left, ", fewest,
-               " are needed"));
+    return absl::FailedPreconditionError(StrCat(
+        "secure aggregation of ", config.key.ToString(), " failed: after ", Name(step), " ",
+        with.size(), " of ", config.cohort_size, " sites are left, ", fewest, " are needed"));
   }
   step = next;
   begun = std::move(with);
@@ -340,9 +335,9 @@ absl::Status CoordinatorSession::CloseStep() {
     case Step::kAgreeing:
       return impl.Begin(Step::kUnmasking, std::move(left));
     case Step::kUnmasking:
-      return absl::FailedPreconditionError(
-          StrCat("unmasking is ended by opening the sum; ", impl.answers.size(),
-                 " sites have answered, ", impl.config.threshold, " are needed"));
+      return absl::FailedPreconditionError(StrCat("unmasking is ended by opening the sum; ",
+                                                  impl.answers.size(), " sites have answered, ",
+                                                  impl.config.threshold, " are needed"));
     case Step::kOpened:
       break;
   }
@@ -373,8 +368,8 @@ absl::StatusOr<std::vector<Mask>> CoordinatorSession::Impl::OpenMasks() const {
   for (const SiteId& gone : Without(sharers, survivors)) {
     ASSIGN_OR_RETURN(const crypto::Secret mask_key, reconstruction.MaskKey(Member(gone)));
     for (const SiteId& site : survivors) {
-      ASSIGN_OR_RETURN(crypto::Secret key, PairMaskKey(mask_key, Member(site).mask_key, transcript,
-                                                       gone, site));
+      ASSIGN_OR_RETURN(crypto::Secret key,
+                       PairMaskKey(mask_key, Member(site).mask_key, transcript, gone, site));
       masks.push_back({std::move(key), !Subtracts(site, gone)});
     }
   }

@@ -8,11 +8,11 @@
 // graph. One session adds up one vector of every site of a cohort and shows the coordinator nothing
 // but the sum over those that delivered:
 //
-//   0 advertise   each site: fresh X25519 keys (shares, masks) and a fresh 32-byte seed, signed
-//   1 share       each site: its mask key and seed, split t-of-n, one sealed pair of shares for
-//   every other site 2 upload      each site: its vector plus masks that cancel in the sum, and its
-//   signature over them 3 agree       each site signs who delivered 4 unmask      each site: for a
-//   site that delivered its share of the seed, for one that did not of the mask key
+//   0. Advertise. Each site: fresh X25519 keys (shares, masks) and a fresh 32-byte seed, signed.
+//   1. Share. Each site: its mask key and seed, split t-of-n, a sealed pair of shares a site.
+//   2. Upload. Each site: its vector plus masks that cancel in the sum, and its signature.
+//   3. Agree. Each site signs who delivered.
+//   4. Unmask. Each site: for one that delivered its share of the seed, else of the mask key.
 //
 // A session is a training attempt's updates (32-bit ring) with a few sums beside them (64-bit
 // ring), or the sums of an evaluation. No I/O, no threads, no clock: SiteSession and

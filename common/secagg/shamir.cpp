@@ -55,8 +55,7 @@ std::vector<Share> Split(const crypto::Secret& secret, std::uint32_t threshold, 
     const auto x = static_cast<std::uint8_t>(k + 1);
     Share& y = shares[k];
     for (std::uint32_t power = threshold - 1; power > 0; --power) {  // Horner
-      const std::uint8_t* coefficient =
-          coefficients.Reveal().data() + (power - 1) * kShareBytes;
+      const std::uint8_t* coefficient = coefficients.Reveal().data() + (power - 1) * kShareBytes;
       for (std::size_t i = 0; i < kShareBytes; ++i) y[i] = Multiply(y[i] ^ coefficient[i], x);
     }
     for (std::size_t i = 0; i < kShareBytes; ++i) y[i] ^= secret.Reveal()[i];

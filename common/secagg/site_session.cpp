@@ -40,9 +40,9 @@ Secret Draw(std::size_t size, RandomSource& random) {
 absl::Status CheckCohort(const SessionConfig& config, const SiteView& view) {
   const std::uint32_t cohort = config.cohort_size;
   if (cohort < kFewestSites) {
-    return absl::InvalidArgumentError(
-        StrCat("a cohort of ", cohort, " sites: secure aggregation needs ", kFewestSites,
-               " or more, the sum of fewer shows single sites"));
+    return absl::InvalidArgumentError(StrCat("a cohort of ", cohort,
+                                             " sites: secure aggregation needs ", kFewestSites,
+                                             " or more, the sum of fewer shows single sites"));
   }
   if (cohort > kMostSites) {
     return absl::InvalidArgumentError(
@@ -73,9 +73,8 @@ absl::Status CheckRoster(const SessionConfig& config, const SiteView& view,
         StrCat("this site, \"", view.self.value, "\", is not in the roster it has pinned"));
   }
   if (self->second != signing_key.public_key) {
-    return absl::PermissionDeniedError(
-        StrCat("the roster has another signing key of this site, \"", view.self.value,
-               "\", than the one it signs with"));
+    return absl::PermissionDeniedError(StrCat("the roster has another signing key of this site, \"",
+                                              view.self.value, "\", than the one it signs with"));
   }
   return absl::OkStatus();
 }
@@ -88,8 +87,7 @@ absl::Status CheckConfig(const SessionConfig& config, const SiteView& view,
 
 template <class T, class Name>
 std::vector<T> SortedBy(std::vector<T> items, Name name) {
-  std::sort(items.begin(), items.end(),
-            [&](const T& a, const T& b) { return a.*name < b.*name; });
+  std::sort(items.begin(), items.end(), [&](const T& a, const T& b) { return a.*name < b.*name; });
   return items;
 }
 
@@ -171,8 +169,9 @@ struct SiteSession::Impl {
     return crypto::Sign(*signing_key, text);
   }
   absl::Status CheckSignatures(const std::map<SiteId, crypto::Signature>& signatures) const;
-  absl::StatusOr<UnmaskAnswer> Answer(const std::map<SiteId, crypto::Signature>& signatures,
-                                      const std::function<absl::Status(const UnmaskRecord&)>& commit);
+  absl::StatusOr<UnmaskAnswer> Answer(
+      const std::map<SiteId, crypto::Signature>& signatures,
+      const std::function<absl::Status(const UnmaskRecord&)>& commit);
 };
 
 SiteSession::SiteSession(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -237,10 +236,9 @@ absl::Status SiteSession::Impl::CheckMembers(const std::vector<Advertisement>& m
                                              state.config.cohort_size, " were asked to"));
   }
   if (members.size() < fewest()) {
-    return absl::FailedPreconditionError(StrCat("only ", members.size(), " sites advertised, ",
-                                                fewest(), " are needed (threshold ",
-                                                state.config.threshold, ", this site's minimum ",
-                                                view.minimum_cohort, ")"));
+    return absl::FailedPreconditionError(
+        StrCat("only ", members.size(), " sites advertised, ", fewest(), " are needed (threshold ",
+               state.config.threshold, ", this site's minimum ", view.minimum_cohort, ")"));
   }
   const auto by_name = [](const Advertisement& a, const Advertisement& b) {
     return a.site == b.site;
@@ -338,13 +336,14 @@ absl::Status SiteSession::Impl::DeriveMasks() {
 absl::Status SiteSession::Impl::SealFor(const Advertisement& member, const Secret& pair) {
   const absl::StatusOr<Secret> agreement = crypto::X25519(state.share_key, member.share_key);
   if (!agreement.ok()) {
-    return WithContext(agreement.status(), StrCat("the share key of site \"", member.site.value, "\""));
+    return WithContext(agreement.status(),
+                       StrCat("the share key of site \"", member.site.value, "\""));
   }
   ASSIGN_OR_RETURN(const Secret key, ShareKey(*agreement, transcript, view.self, member.site));
-  ASSIGN_OR_RETURN(Bytes sealed, crypto::SealOnce(
-                                     key, kZeroNonce,
-                                     ShareAssociatedData(transcript, view.self, member.site),
-                                     pair.Reveal()));
+  ASSIGN_OR_RETURN(
+      Bytes sealed,
+      crypto::SealOnce(key, kZeroNonce, ShareAssociatedData(transcript, view.self, member.site),
+                       pair.Reveal()));
   state.sent.push_back({view.self, member.site, std::move(sealed)});
   ASSIGN_OR_RETURN(state.opening_keys[member.site],
                    ShareKey(*agreement, transcript, member.site, view.self));
@@ -401,9 +400,8 @@ absl::StatusOr<Secret> SiteSession::Impl::OpenShare(const SealedShare& share) co
                                              share.sealed.size(), " bytes, not ",
                                              kSealedShareBytes));
   }
-  absl::StatusOr<Secret> pair =
-      crypto::OpenOnce(key->second, kZeroNonce,
-                       ShareAssociatedData(transcript, share.from, share.to), share.sealed);
+  absl::StatusOr<Secret> pair = crypto::OpenOnce(
+      key->second, kZeroNonce, ShareAssociatedData(transcript, share.from, share.to), share.sealed);
   if (!pair.ok()) {
     return absl::PermissionDeniedError(StrCat(
         "the share of site \"", from,
@@ -476,10 +474,9 @@ absl::Status SiteSession::Impl::CheckSurvivors(
     }
   }
   if (survivors.size() < fewest()) {
-    return absl::FailedPreconditionError(StrCat("only ", survivors.size(), " sites delivered, ",
-                                                fewest(), " are needed (threshold ",
-                                                state.config.threshold, ", this site's minimum ",
-                                                view.minimum_cohort, ")"));
+    return absl::FailedPreconditionError(
+        StrCat("only ", survivors.size(), " sites delivered, ", fewest(), " are needed (threshold ",
+               state.config.threshold, ", this site's minimum ", view.minimum_cohort, ")"));
   }
   if (state.upload && !survivors.contains(view.self)) {
     return absl::PermissionDeniedError(
@@ -531,13 +528,13 @@ absl::StatusOr<UnmaskAnswer> SiteSession::Impl::Answer(
     const std::map<SiteId, crypto::Signature>& signatures,
     const std::function<absl::Status(const UnmaskRecord&)>& commit) {
   RETURN_IF_ERROR(CheckSignatures(signatures));
-  RETURN_IF_ERROR(commit(
-      {state.config.key, state.config.model, transcript, sharers, *state.survivors}));
+  RETURN_IF_ERROR(
+      commit({state.config.key, state.config.model, transcript, sharers, *state.survivors}));
   UnmaskAnswer answer;
   for (const auto& [site, pair] : state.held) {
     const bool delivered = state.survivors->contains(site);
-    const ByteView share = delivered ? pair.Reveal().first(kShareBytes)
-                                     : pair.Reveal().last(kShareBytes);
+    const ByteView share =
+        delivered ? pair.Reveal().first(kShareBytes) : pair.Reveal().last(kShareBytes);
     auto& shares = delivered ? answer.seed_shares : answer.mask_key_shares;
     std::copy(share.begin(), share.end(), shares[site].begin());
   }

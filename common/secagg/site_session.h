@@ -84,8 +84,8 @@ class SiteSession {
       const std::map<SiteId, crypto::Signature>& signatures,
       const std::function<absl::Status(const UnmaskRecord&)>& commit);
 
-  // To go on after a restart of the site: everything, secrets too. Keep it sealed. Restoring refuses
-  // what Open refuses (a new roster, a new minimum). kDataLoss: damaged.
+  // To go on after a restart of the site: everything, secrets too. Keep it sealed. Restoring
+  // refuses what Open refuses (a new roster, a new minimum). kDataLoss: damaged.
   crypto::Secret Save() const;
   static absl::StatusOr<SiteSession> Restore(ByteView saved, SiteView view,
                                              const crypto::Ed25519KeyPair& signing_key);
