@@ -198,6 +198,10 @@ using ToSite = std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, Eva
 
 enum class ContributionKind { kUpdate = 1, kInitialModel = 2, kMaskedUpdate = 3 };
 
+// Of an update's session: loss of the last local epoch and training seconds, each times the site's
+// share of the cohort's weight, in fixed point (base/fixed_point.h).
+inline constexpr std::uint32_t kUpdateSums = 2;
+
 // Binds an upload: crypto::Envelope's context is EnvelopeContext(site, header).
 // kUpdate: the plaintext is the delta, float32 little-endian, in the base model's layout.
 // kInitialModel: the plaintext is the values, in the layout of `layout_header`
