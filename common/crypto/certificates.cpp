@@ -402,9 +402,9 @@ absl::Status VerifyIssuedBy(std::string_view pem, std::string_view authority_pem
   ASSIGN_OR_RETURN(const Time not_before, FromAsn1(X509_get0_notBefore(certificate.get())));
   ASSIGN_OR_RETURN(const Time not_after, FromAsn1(X509_get0_notAfter(certificate.get())));
   if (now < not_before || now >= not_after) {
-    return absl::UnauthenticatedError(
-        StrCat("the certificate is valid from ", ToRfc3339(not_before), " to ",
-               ToRfc3339(not_after), ", and now is ", ToRfc3339(now), ": check the clock"));
+    return absl::UnauthenticatedError(StrCat("the certificate is valid from ",
+                                             ToRfc3339(not_before), " to ", ToRfc3339(not_after),
+                                             ", and now is ", ToRfc3339(now), ": check the clock"));
   }
   return absl::OkStatus();
 }

@@ -64,8 +64,7 @@ absl::Status SavePrivateKey(const fs::path& path, std::string_view kind, const S
 
 absl::StatusOr<Secret> LoadPrivateKey(const fs::path& path, std::string_view kind) {
   const std::string name = path.filename().string();
-  ASSIGN_OR_RETURN(const Secret content,
-                   ReadSecretFile(path, kFileLimitBytes, "a private key"));
+  ASSIGN_OR_RETURN(const Secret content, ReadSecretFile(path, kFileLimitBytes, "a private key"));
   std::string_view text = AsText(content.Reveal());
   const std::string wanted = FirstLine(kind);
   if (!text.starts_with(wanted + "\n")) {

@@ -54,12 +54,9 @@ struct Wrapping {
 };
 
 std::string Write(const Wrapping& wrapping) {
-  const nlohmann::json json = {{"kdf", "scrypt"},
-                               {"n", wrapping.cost.n},
-                               {"r", wrapping.cost.r},
-                               {"p", wrapping.cost.p},
-                               {"salt", ToHex(wrapping.salt)},
-                               {"check", ToHex(wrapping.check)}};
+  const nlohmann::json json = {
+      {"kdf", "scrypt"},      {"n", wrapping.cost.n},         {"r", wrapping.cost.r},
+      {"p", wrapping.cost.p}, {"salt", ToHex(wrapping.salt)}, {"check", ToHex(wrapping.check)}};
   return json.dump() + "\n";
 }
 
@@ -75,9 +72,8 @@ absl::StatusOr<Wrapping> ParseWrapping(std::string_view text) {
   };
   const auto hex = [&json](const char* key) {
     const auto found = json.find(key);
-    return FromHex(found != json.end() && found->is_string()
-                       ? found->get_ref<const std::string&>()
-                       : std::string("?"));
+    return FromHex(found != json.end() && found->is_string() ? found->get_ref<const std::string&>()
+                                                             : std::string("?"));
   };
   wrapping.cost.n = number("n");
   const auto salt = hex("salt"), check = hex("check");
@@ -90,8 +86,8 @@ absl::StatusOr<Wrapping> ParseWrapping(std::string_view text) {
 }
 
 absl::StatusOr<Secret> Unlock(const Wrapping& wrapping, const Passphrase& passphrase) {
-  ASSIGN_OR_RETURN(Secret key, Scrypt(passphrase.text().Reveal(), wrapping.salt, wrapping.cost,
-                                      kKeyBytes));
+  ASSIGN_OR_RETURN(Secret key,
+                   Scrypt(passphrase.text().Reveal(), wrapping.salt, wrapping.cost, kKeyBytes));
   if (!OpenWithNonce(key, CheckText(), wrapping.check).ok()) {
     return absl::UnauthenticatedError(
         "wrong passphrase: the private keys of this folder are wrapped with another");
@@ -103,8 +99,8 @@ absl::StatusOr<Secret> MakeWrapping(const fs::path& folder, const Passphrase& pa
   Wrapping wrapping;
   wrapping.salt.resize(kSaltBytes);
   SystemRandom().Fill(wrapping.salt);
-  ASSIGN_OR_RETURN(Secret key, Scrypt(passphrase.text().Reveal(), wrapping.salt, wrapping.cost,
-                                      kKeyBytes));
+  ASSIGN_OR_RETURN(Secret key,
+                   Scrypt(passphrase.text().Reveal(), wrapping.salt, wrapping.cost, kKeyBytes));
   ASSIGN_OR_RETURN(wrapping.check, SealWithNonce(key, CheckText(), {}));
   RETURN_IF_ERROR(WriteFileDurably(folder / kWrapping, Write(wrapping)));
   return key;
@@ -112,9 +108,9 @@ absl::StatusOr<Secret> MakeWrapping(const fs::path& folder, const Passphrase& pa
 
 absl::Status SaveWrapped(const fs::path& path, std::string_view kind, const Secret& wrapping_key,
                          const Secret& key) {
-  ASSIGN_OR_RETURN(const Bytes sealed,
-                   SealWithNonce(wrapping_key, KeyText(path.filename().string(), kind),
-                                 key.Reveal()));
+  ASSIGN_OR_RETURN(
+      const Bytes sealed,
+      SealWithNonce(wrapping_key, KeyText(path.filename().string(), kind), key.Reveal()));
   return WriteFileDurably(path, StrCat(FirstLine(kind), ToHex(sealed), "\n"));
 }
 
@@ -128,8 +124,9 @@ absl::StatusOr<Secret> Unwrap(const std::string& name, std::string_view kind,
   }
   if (!wrapping_key.has_value()) {
     return absl::FailedPreconditionError(
-        StrCat(name, " is wrapped with a passphrase, and wrapping.json beside it is missing; "
-                     "restore it from a backup"));
+        StrCat(name,
+               " is wrapped with a passphrase, and wrapping.json beside it is missing; "
+               "restore it from a backup"));
   }
   text.remove_prefix(head.size());
   const auto damaged = absl::DataLossError(

@@ -17,9 +17,8 @@ absl::StatusOr<Secret> Scrypt(ByteView passphrase, ByteView salt, const ScryptCo
                     cost.n <= kMostMemory && cost.r <= 1024 && cost.p <= 1024 &&
                     128 * cost.n * cost.r <= kMostMemory && size > 0;
   if (!good) {
-    return absl::InvalidArgumentError(StrCat("scrypt does not run with n = ", cost.n,
-                                             ", r = ", cost.r, ", p = ", cost.p, " for ", size,
-                                             " bytes"));
+    return absl::InvalidArgumentError(StrCat("scrypt does not run with n = ", cost.n, ", r = ",
+                                             cost.r, ", p = ", cost.p, " for ", size, " bytes"));
   }
   std::uint64_t n = cost.n, most_memory = 2 * kMostMemory;
   std::uint32_t r = cost.r, p = cost.p;

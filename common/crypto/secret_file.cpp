@@ -15,9 +15,8 @@ absl::StatusOr<Secret> ReadSecretFile(const fs::path& path, std::uint64_t limit_
     return absl::InvalidArgumentError(StrCat(name, " is not a regular file"));
   }
   if (guard == GuardedBy::kFileMode && (about.st_mode & 077) != 0) {
-    return absl::PermissionDeniedError(
-        StrCat(name, " holds ", holds,
-               ", and other users may read or change it: run chmod 600 ", name));
+    return absl::PermissionDeniedError(StrCat(
+        name, " holds ", holds, ", and other users may read or change it: run chmod 600 ", name));
   }
   const auto size = static_cast<std::uint64_t>(about.st_size);
   if (size > limit_bytes) {

@@ -107,8 +107,8 @@ std::shared_ptr<grpc::Channel> OpenChannel(const Identity& identity) {
   options.pem_root_certs = identity.authority;
   options.pem_cert_chain = identity.certificate;
   options.pem_private_key = std::string(AsText(identity.private_key.Reveal()));
-  auto channel = grpc::CreateCustomChannel(
-      identity.coordinator, grpc::SslCredentials(options), ChannelArguments());
+  auto channel = grpc::CreateCustomChannel(identity.coordinator, grpc::SslCredentials(options),
+                                           ChannelArguments());
   crypto::Cleanse(options.pem_private_key);
   return channel;
 }

@@ -78,8 +78,9 @@ struct PingResult {
   int protocol_version = 0;
   std::string federation;
   std::uint64_t roster_version = 0;
-  std::string caller;    // who the coordinator takes us for; empty: it sees no certificate
-  std::string standing;  // "member", "waiting to be admitted", "revoked", "unknown", "no certificate"
+  std::string caller;  // who the coordinator takes us for; empty: it sees no certificate
+  std::string
+      standing;  // "member", "waiting to be admitted", "revoked", "unknown", "no certificate"
 };
 // For preflight checks.
 absl::StatusOr<PingResult> Ping(const Identity& identity);

@@ -75,10 +75,9 @@ absl::Status SaveKeys(const fs::path& keys, const crypto::Passphrase& passphrase
 
 absl::StatusOr<v1::EnrolReply> AskForMembership(const Identity& identity, std::string_view token,
                                                 const std::string& request_pem) {
-  ASSIGN_OR_RETURN(
-      const crypto::Signature proof,
-      crypto::Sign(identity.signing,
-                   EnrolmentText(token, request_pem, identity.role, identity.signing.public_key)));
+  ASSIGN_OR_RETURN(const crypto::Signature proof,
+                   crypto::Sign(identity.signing, EnrolmentText(token, request_pem, identity.role,
+                                                                identity.signing.public_key)));
   v1::EnrolRequest request;
   request.set_protocol_version(kProtocolVersion);
   request.set_token(std::string(token));
@@ -108,9 +107,9 @@ absl::StatusOr<SignedRoster> TakeReply(const v1::EnrolReply& reply, Identity& id
   ASSIGN_OR_RETURN(SignedRoster roster, VerifyRoster(identity.root, reply.roster()));
   identity.federation = roster.roster.federation;
   if (reply.federation() != identity.federation) {
-    return absl::UnauthenticatedError(
-        StrCat("the coordinator speaks for the federation \"", reply.federation(),
-               "\", its roster is of \"", identity.federation, "\""));
+    return absl::UnauthenticatedError(StrCat("the coordinator speaks for the federation \"",
+                                             reply.federation(), "\", its roster is of \"",
+                                             identity.federation, "\""));
   }
   return roster;
 }
@@ -131,9 +130,8 @@ absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs:
   identity.role = role;
   identity.root = token.root;
   identity.coordinator = coordinator.empty() ? token.address : coordinator;
-  ASSIGN_OR_RETURN(
-      identity.authority,
-      crypto::FetchAuthority(identity.coordinator, token.authority, kAnswerWithin_s));
+  ASSIGN_OR_RETURN(identity.authority,
+                   crypto::FetchAuthority(identity.coordinator, token.authority, kAnswerWithin_s));
 
   // All is written beside, the keys before the token is spent, and appears at once at the end.
   const fs::path beside = state / "enrolling";
@@ -142,8 +140,7 @@ absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs:
   RETURN_IF_ERROR(EnsureFolder(beside));
   ASSIGN_OR_RETURN(const std::string request_pem, MakeKeys(identity));
   RETURN_IF_ERROR(SaveKeys(beside / "keys", passphrase, identity));
-  ASSIGN_OR_RETURN(const v1::EnrolReply reply,
-                   AskForMembership(identity, token_text, request_pem));
+  ASSIGN_OR_RETURN(const v1::EnrolReply reply, AskForMembership(identity, token_text, request_pem));
   ASSIGN_OR_RETURN(const SignedRoster roster, TakeReply(reply, identity));
   RETURN_IF_ERROR(WriteFileDurably(beside / "keys" / "tls.crt", identity.certificate));
   RETURN_IF_ERROR(PinRoster(beside, roster));
@@ -192,8 +189,8 @@ absl::StatusOr<PingResult> Ping(const Identity& identity) {
 
 absl::StatusOr<std::string> FetchRoster(const Identity& identity) {
   v1::FetchRosterReply reply;
-  RETURN_IF_ERROR(Ask(identity, "asking for the roster", &Stub::FetchRoster,
-                      v1::FetchRosterRequest{}, reply));
+  RETURN_IF_ERROR(
+      Ask(identity, "asking for the roster", &Stub::FetchRoster, v1::FetchRosterRequest{}, reply));
   return std::move(*reply.mutable_roster());
 }
 
