@@ -1,4 +1,5 @@
-// Members, models and audit. Runs are in ledger_runs.cpp, JSON in ledger_json.cpp.
+// The tables, the federation and models. Members are in ledger_members.cpp, runs in
+// ledger_runs.cpp, the audit log in ledger_log.cpp, JSON in ledger_json.cpp.
 
 #include "coordinator/ledger.h"
 
@@ -91,19 +92,8 @@ const storage::Migrations kLedgerMigrations = {R"(
 
 namespace {
 
-constexpr char kMemberColumns[] = "name, role, certificate, enrolled, revoked";
 constexpr char kModelColumns[] =
     "model, stage, run, round, parent, file_size, parameters, created, record";
-
-absl::StatusOr<Member> MemberAt(const storage::Statement& row) {
-  Member member;
-  member.name = row.Text(0);
-  member.role = static_cast<Role>(row.Int(1));
-  ASSIGN_OR_RETURN(member.certificate, DigestAt(row, 2));
-  member.enrolled = FromMicros(row.Int(3));
-  if (!row.IsNull(4)) member.revoked = FromMicros(row.Int(4));
-  return member;
-}
 
 absl::StatusOr<ModelEntry> ModelAt(const storage::Statement& row) {
   ModelEntry model;
@@ -157,7 +147,7 @@ absl::StatusOr<Ledger> Ledger::Open(const fs::path& file) {
   return Ledger(std::make_unique<Impl>(std::move(database)));
 }
 
-// ---- federation and members
+// ---- federation
 
 absl::Status Ledger::SetFederation(std::string_view name, Time now) {
   const auto held = FederationName();
@@ -177,106 +167,6 @@ absl::StatusOr<std::string> Ledger::FederationName() {
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return absl::NotFoundError("this ledger has no federation yet: create one first");
   return row.Text(0);
-}
-
-absl::Status Ledger::AddInvitation(const Invitation& invitation, Time now) {
-  return impl_->db.Execute(
-      "INSERT INTO invitations (token_hash, name, role, made, expires) VALUES (?, ?, ?, ?, ?)",
-      invitation.token_hash.Hex(), invitation.name, invitation.role, ToMicros(now),
-      ToMicros(invitation.expires));
-}
-
-absl::StatusOr<Invitation> Ledger::TakeInvitation(const Digest& token_hash, Time now) {
-  Invitation taken;
-  taken.token_hash = token_hash;
-  RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(auto row,
-                     impl_->db.Prepare("SELECT name, role, expires, used FROM invitations "
-                                       "WHERE token_hash = ?"));
-    row.Bind(token_hash.Hex());
-    ASSIGN_OR_RETURN(const bool found, row.Step());
-    const std::string_view next = ": ask the federation's operator for a new one";
-    if (!found) return absl::PermissionDeniedError(StrCat("the token is not known", next));
-    taken.name = row.Text(0);
-    taken.role = static_cast<Role>(row.Int(1));
-    taken.expires = FromMicros(row.Int(2));
-    if (!row.IsNull(3))
-      return absl::PermissionDeniedError(StrCat("the token was used before", next));
-    if (now >= taken.expires) {
-      return absl::PermissionDeniedError(
-          StrCat("the token expired at ", ToRfc3339(taken.expires), next));
-    }
-    return impl_->db.Execute("UPDATE invitations SET used = ? WHERE token_hash = ?", ToMicros(now),
-                             token_hash.Hex());
-  }));
-  return taken;
-}
-
-absl::Status Ledger::AddMember(const Member& member) {
-  return impl_->db.Transact([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT role FROM members WHERE name = ?"));
-    row.Bind(member.name);
-    ASSIGN_OR_RETURN(const bool known, row.Step());
-    if (known && static_cast<Role>(row.Int(0)) != member.role) {
-      return absl::FailedPreconditionError(StrCat("the name \"", member.name, "\" belongs to a ",
-                                                  Name(static_cast<Role>(row.Int(0))),
-                                                  ": choose another"));
-    }
-    RETURN_IF_ERROR(
-        impl_->db.Execute("UPDATE members SET revoked = ? WHERE name = ? AND revoked IS NULL",
-                          ToMicros(member.enrolled), member.name));
-    return impl_->db.Execute(
-        "INSERT INTO members (certificate, name, role, enrolled) VALUES (?, ?, ?, ?)",
-        member.certificate.Hex(), member.name, member.role, ToMicros(member.enrolled));
-  });
-}
-
-absl::StatusOr<Member> Ledger::FindMember(const Digest& certificate) {
-  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare(StrCat("SELECT ", kMemberColumns,
-                                                      " FROM members WHERE certificate = ?")));
-  row.Bind(certificate.Hex());
-  ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) {
-    return absl::PermissionDeniedError(
-        "no member of the federation holds this certificate: enrol with a token first");
-  }
-  ASSIGN_OR_RETURN(Member member, MemberAt(row));
-  if (member.revoked) {
-    return absl::PermissionDeniedError(StrCat("the certificate of \"", member.name,
-                                              "\" was revoked at ", ToRfc3339(*member.revoked),
-                                              ": enrol again with a new token"));
-  }
-  return member;
-}
-
-absl::Status Ledger::RevokeMember(std::string_view name, Time now) {
-  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("UPDATE members SET revoked = ? WHERE name = ? AND "
-                                               "revoked IS NULL RETURNING name"));
-  row.Bind(ToMicros(now), name);
-  ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) return absl::NotFoundError(StrCat("no active member has the name \"", name, "\""));
-  return row.Run();
-}
-
-absl::StatusOr<std::vector<Member>> Ledger::Members() {
-  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare(StrCat("SELECT ", kMemberColumns,
-                                                      " FROM members ORDER BY name, enrolled")));
-  std::vector<Member> members;
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return members;
-    ASSIGN_OR_RETURN(Member member, MemberAt(row));
-    members.push_back(std::move(member));
-  }
-}
-
-absl::StatusOr<std::set<SiteId>> Ledger::EnrolledSites() {
-  ASSIGN_OR_RETURN(const std::vector<Member> members, Members());
-  std::set<SiteId> sites;
-  for (const Member& member : members) {
-    if (member.role == Role::kSite && !member.revoked) sites.insert(SiteId(member.name));
-  }
-  return sites;
 }
 
 // ---- models
@@ -346,24 +236,6 @@ absl::StatusOr<std::vector<ModelEntry>> Ledger::ListModels() {
     if (!more) return models;
     ASSIGN_OR_RETURN(ModelEntry model, ModelAt(row));
     models.push_back(std::move(model));
-  }
-}
-
-// ---- audit
-
-absl::Status Ledger::AddAudit(const AuditEntry& entry) {
-  return impl_->db.Execute("INSERT INTO audit (time, actor, action, subject) VALUES (?, ?, ?, ?)",
-                           ToMicros(entry.time), entry.actor, entry.action, entry.subject);
-}
-
-absl::StatusOr<std::vector<AuditEntry>> Ledger::Audit() {
-  ASSIGN_OR_RETURN(
-      auto row, impl_->db.Prepare("SELECT time, actor, action, subject FROM audit ORDER BY entry"));
-  std::vector<AuditEntry> entries;
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return entries;
-    entries.push_back({FromMicros(row.Int(0)), row.Text(1), row.Text(2), row.Text(3)});
   }
 }
 

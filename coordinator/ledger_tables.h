@@ -3,9 +3,12 @@
 // The ledger's tables, and how values stand in them: times as microseconds since 1970, digests as
 // hexadecimal text. Only for ledger*.cpp.
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 
+#include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/storage/database.h"
 #include "coordinator/ledger.h"
@@ -20,6 +23,12 @@ enum class ContributionState { kAsked = 1, kReceived = 2, kCounted = 3, kLost = 
 struct Ledger::Impl {
   explicit Impl(storage::Database database) : db(std::move(database)) {}
 
+  // The last entry of the log; number 0 and zeros when it is empty.
+  absl::StatusOr<LogHead> Head();
+  // Inside a transaction (Transact is not reentrant).
+  absl::Status AppendLog(Time time, std::string_view actor, std::string_view action,
+                         std::string_view subject, std::string_view details = {});
+
   absl::StatusOr<std::uint64_t> NextSequence(const RunId& run);
   absl::Status SaveState(const RunState& state);
   absl::Status SaveParticipants(const RunState& state);
@@ -27,6 +36,7 @@ struct Ledger::Impl {
   absl::Status FollowEvent(const RunId& run, const wire::RunEvent& event);
   absl::Status LoseOpenContributions(const AttemptKey& key, std::string_view reason);
   absl::Status SaveEvaluation(const Evaluation& evaluation);
+  absl::Status SavePooledEvaluation(const RunId& run, const PooledEvaluation& evaluation);
   absl::Status EndRun(const RunId& run, const wire::RunEvent& ended);
   absl::Status ChangeStage(const ModelId& model, ModelStage stage, std::string_view record_json);
 
@@ -40,5 +50,17 @@ inline std::optional<std::string> HexOrNull(const std::optional<ModelId>& id) {
 }
 absl::StatusOr<Digest> DigestAt(const storage::Statement& row, int column);
 absl::StatusOr<std::optional<ModelId>> OptionalDigestAt(const storage::Statement& row, int column);
+
+// A key or signature of `N` bytes in hexadecimal.
+template <std::size_t N>
+absl::StatusOr<std::array<std::uint8_t, N>> ArrayAt(const storage::Statement& row, int column) {
+  const absl::StatusOr<Bytes> bytes = FromHex(row.Text(column));
+  if (!bytes.ok() || bytes->size() != N) {
+    return absl::DataLossError("the ledger holds a key or signature that is not one");
+  }
+  std::array<std::uint8_t, N> array;
+  std::copy(bytes->begin(), bytes->end(), array.begin());
+  return array;
+}
 
 }  // namespace consilium::coordinator
