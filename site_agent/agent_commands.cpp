@@ -23,8 +23,6 @@
 namespace consilium::site_agent {
 namespace {
 
-constexpr char kRole[] = "site";
-
 // Requests the stop at the first interrupt.
 class StopAtInterrupt {
  public:
@@ -50,9 +48,9 @@ std::uint64_t SystemSeed() {
 
 absl::StatusOr<identity::Identity> LoadSiteIdentity(const fs::path& state) {
   ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(state));
-  if (identity.role != kRole) {
+  if (identity.role != identity::Role::kSite) {
     return absl::InvalidArgumentError(StrCat("the identity in this state folder is \"",
-                                             identity.name, "\", a ", identity.role,
+                                             identity.name, "\", a ", Name(identity.role),
                                              " and not a site; give --state the site's folder"));
   }
   return identity;
@@ -62,8 +60,11 @@ absl::StatusOr<identity::Identity> LoadSiteIdentity(const fs::path& state) {
 
 absl::Status Run(const EnrolCommand& command) {
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(command.state));
+  ASSIGN_OR_RETURN(const crypto::Passphrase passphrase,
+                   crypto::FindPassphrase({}, crypto::PassphraseFor::kNewKeys));
   ASSIGN_OR_RETURN(const identity::Identity identity,
-                   identity::Enrol(command.coordinator, command.token, kRole, command.state));
+                   identity::Enrol(command.token, identity::Role::kSite, command.state, passphrase,
+                                   command.coordinator));
   std::printf("enrolled as site \"%s\" at %s\nnext: consilium-site run --state %s --data DIR\n",
               identity.name.c_str(), identity.coordinator.c_str(), command.state.c_str());
   return absl::OkStatus();

@@ -25,6 +25,17 @@ fs::path RecordBeside(const fs::path& model) {
   return path.replace_extension(".record.json");
 }
 
+// The coordinator's key, as the pinned roster has it.
+absl::StatusOr<crypto::Ed25519PublicKey> CoordinatorKey(const CommandOptions& options,
+                                                        const identity::Identity& identity) {
+  ASSIGN_OR_RETURN(const auto pinned, identity::PinnedRoster::Load(options.state, identity.root));
+  const identity::RosterEntry* coordinator = pinned.current().roster.Coordinator();
+  if (coordinator == nullptr) {
+    return absl::FailedPreconditionError("the pinned roster names no coordinator");
+  }
+  return coordinator->signing_key;
+}
+
 absl::StatusOr<crypto::Ed25519PublicKey> SigningKey(const CommandOptions& options,
                                                     const std::string& hex) {
   if (hex.empty()) {
@@ -34,7 +45,7 @@ absl::StatusOr<crypto::Ed25519PublicKey> SigningKey(const CommandOptions& option
           "no key to verify with: give --key (the coordinator's operator reads it with "
           "`consilium-coordinator status`), or --state with the folder you enrolled in");
     }
-    return identity->signing_key;
+    return CoordinatorKey(options, *identity);
   }
   ASSIGN_OR_RETURN(Bytes bytes, FromHex(hex));
   crypto::Ed25519PublicKey key;
@@ -110,8 +121,8 @@ absl::Status FetchCommand(const CommandOptions& options, const std::string& mode
   ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
   ResearchChannel channel(identity);
   ASSIGN_OR_RETURN(FetchedRecord record, channel.Record(model));
-  RETURN_IF_ERROR(
-      VerifiedRecordOf(record.record_json, identity.signing_key, record.model).status());
+  ASSIGN_OR_RETURN(const auto key, CoordinatorKey(options, identity));
+  RETURN_IF_ERROR(VerifiedRecordOf(record.record_json, key, record.model).status());
   TerminalProgress progress;
   RETURN_IF_ERROR(channel.Download(record.model, out, progress));
   const fs::path record_path = RecordBeside(out);

@@ -160,11 +160,15 @@ std::string TextOf(const json& object, const char* key) {
 
 absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
                           const std::string& token) {
-  ASSIGN_OR_RETURN(identity::Identity identity,
-                   identity::Enrol(coordinator, token, "researcher", options.state));
+  ASSIGN_OR_RETURN(const crypto::Passphrase passphrase,
+                   crypto::FindPassphrase({}, crypto::PassphraseFor::kNewKeys));
+  ASSIGN_OR_RETURN(
+      identity::Identity identity,
+      identity::Enrol(token, identity::Role::kResearcher, options.state, passphrase, coordinator));
   if (options.json) {
-    PrintJson(
-        {{"name", identity.name}, {"role", identity.role}, {"coordinator", identity.coordinator}});
+    PrintJson({{"name", identity.name},
+               {"role", std::string(Name(identity.role))},
+               {"coordinator", identity.coordinator}});
   } else {
     Print(StrCat("enrolled as researcher ", identity.name, " at ", identity.coordinator,
                  "\nnext: consilium plan check PLAN.toml\n"));
