@@ -133,8 +133,8 @@ class Ledger {
 
   // ---- runs
 
-  // Names the run "<plan name>-<counter>" ("chest-opacity-0003") and records kSubmitted as its
-  // first event.
+  // Names the run "<plan name>-<counter>" ("chest-opacity-0003"), records kSubmitted as its first
+  // event and the submission in the log. The caller has verified the signature.
   // kAlreadyExists when a run was submitted with this nonce before.
   absl::StatusOr<RunId> SubmitRun(const plan::Plan& plan, const SubmittedPlan& submitted, Time now);
   absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
@@ -178,7 +178,10 @@ class Ledger {
   // ---- for people and other programs, as JSON text
 
   // Everything about a run: {run, plan, state, submitted, started, ended, outcome, participants[],
-  // rounds[], final, events[]}. Metrics of sites too small to show are {"suppressed": true}.
+  // rounds[], final, events[]}. Metrics of sites too small to show are {"suppressed": true}. With
+  // masked updates an attempt and its round have "secure": {cohort, threshold, survivors,
+  // recovered, transcript, steps[]} (null otherwise), and an evaluation {pooled, sites: {}, secure:
+  // true, evaluated_by[], compared, worse}.
   absl::StatusOr<std::string> RunJson(const RunId& run);
   absl::StatusOr<std::string> RunsJson();    // a list, newest first
   absl::StatusOr<std::string> ModelsJson();  // a list, newest first

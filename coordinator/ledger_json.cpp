@@ -87,7 +87,8 @@ std::string_view EventName(wire::RunEventKind kind) {
                                                 "ended",
                                                 "site connected",
                                                 "site disconnected",
-                                                "restarted"};
+                                                "restarted",
+                                                "secure step"};
   const auto index = static_cast<std::size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : "";
 }
@@ -104,6 +105,18 @@ std::string_view StateName(ContributionState state) {
       return "lost";
   }
   return "";
+}
+
+// Of a secure evaluation nobody saw one site's part.
+json PooledEvaluationJson(const PooledEvaluation& pooled, double at_specificity) {
+  json by = json::array();
+  for (const SiteId& site : pooled.sites) by.push_back(site.value);
+  return {{"pooled", json::parse(metrics::SiteJson(pooled.sums.sums, at_specificity))},
+          {"sites", json::object()},
+          {"secure", true},
+          {"evaluated_by", std::move(by)},
+          {"compared", pooled.sums.compared},
+          {"worse", pooled.sums.worse}};
 }
 
 json EvaluationJson(const Sites& evaluations, double at_specificity) {
@@ -170,52 +183,128 @@ absl::StatusOr<std::map<AttemptNumber, json>> ContributionsJson(storage::Databas
   return out;
 }
 
-absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run, double at_specificity,
-                                const std::vector<Evaluation>& evaluations) {
+// What the log says about the run's secure sessions: each entry's details with a transcript.
+absl::StatusOr<std::map<AttemptNumber, json>> TranscriptsJson(storage::Database& db,
+                                                              const RunId& run) {
+  std::map<AttemptNumber, json> out;
+  RETURN_IF_ERROR(ForRows(
+      db, "SELECT details FROM log WHERE subject = ? ORDER BY number", run,
+      [&](const Statement& row) {
+        const json details = json::parse(row.Text(0), nullptr, false);
+        if (!details.is_object() || !details.contains("transcript") ||
+            details.value("purpose", "training") != "training") {
+          return;
+        }
+        out[{details.value("round", 0), details.value("attempt", 0)}] = details["transcript"];
+      }));
+  return out;
+}
+
+// Of each training attempt with masked updates: {cohort, threshold, survivors, recovered,
+// transcript, steps[]}, as far as it came.
+std::map<AttemptNumber, json> SecureJson(const std::vector<wire::RunEvent>& events,
+                                         const std::map<AttemptNumber, json>& transcripts) {
+  std::map<AttemptNumber, json> out;
+  for (const wire::RunEvent& event : events) {
+    if (event.kind != wire::RunEventKind::kSecureStep) continue;
+    const auto value = [&](const std::string& name) {
+      const auto found = event.values.find(name);
+      return found == event.values.end() ? json() : json(found->second);
+    };
+    if (value("evaluation") == 1) continue;
+    json& secure = out[{event.round, event.attempt}];
+    if (secure.is_null()) {
+      const auto transcript = transcripts.find({event.round, event.attempt});
+      secure = {{"cohort", value("asked")},
+                {"threshold", value("threshold")},
+                {"survivors", nullptr},
+                {"recovered", nullptr},
+                {"transcript", transcript == transcripts.end() ? json() : transcript->second},
+                {"steps", json::array()}};
+    }
+    if (event.text == "unmask") {
+      secure["survivors"] = value("survivors");
+      secure["recovered"] = value("recovered");
+    }
+    secure["steps"].push_back(
+        {{"step", event.text}, {"sites", value("sites")}, {"seconds", value("seconds")}});
+  }
+  return out;
+}
+
+struct RunEvaluations {
+  std::vector<Evaluation> by_site;
+  std::vector<PooledEvaluation> pooled;
+  double at_specificity = 0;
+};
+
+absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run,
+                                const RunEvaluations& evaluations,
+                                const std::map<AttemptNumber, json>& secure) {
   ASSIGN_OR_RETURN(auto contributions, ContributionsJson(db, run));
   std::map<std::int64_t, json> attempts;
   RETURN_IF_ERROR(ForRows(db,
                           "SELECT round, attempt, opened, closed, failure FROM attempts "
                           "WHERE run = ? ORDER BY round, attempt",
                           run, [&](const Statement& row) {
-                            json who = contributions[{row.Int(0), row.Int(1)}];
+                            const AttemptNumber number{row.Int(0), row.Int(1)};
+                            json who = contributions[number];
+                            const auto how = secure.find(number);
                             attempts[row.Int(0)].push_back(
                                 {{"attempt", row.Int(1)},
                                  {"seconds", SecondsBetween(row, 2, 3)},
                                  {"failure", TextOrNull(row, 4)},
+                                 {"secure", how == secure.end() ? json() : how->second},
                                  {"contributions", who.is_null() ? json::array() : who}});
                           }));
   std::map<std::int64_t, Sites> validation;
-  for (const auto& [site, report] : evaluations) {
+  for (const auto& [site, report] : evaluations.by_site) {
     if (report.split == wire::EvaluationSplit::kValidation)
       validation[report.round][site] = report.sums;
   }
+  std::map<std::int64_t, json> shown;
+  for (const auto& [round, sites] : validation) {
+    shown[round] = EvaluationJson(sites, evaluations.at_specificity);
+  }
+  for (const PooledEvaluation& pooled : evaluations.pooled) {
+    if (pooled.split == wire::EvaluationSplit::kValidation)
+      shown[pooled.round] = PooledEvaluationJson(pooled, evaluations.at_specificity);
+  }
   json out = json::array();
-  RETURN_IF_ERROR(ForRows(
-      db,
-      "SELECT round, opened, closed, candidate FROM rounds WHERE run = ? "
-      "ORDER BY round",
-      run, [&](const Statement& row) {
-        out.push_back({{"round", row.Int(0)},
-                       {"attempts", attempts[row.Int(0)]},
-                       {"candidate", TextOrNull(row, 3)},
-                       {"seconds", SecondsBetween(row, 1, 2)},
-                       {"evaluation", EvaluationJson(validation[row.Int(0)], at_specificity)}});
-      }));
+  RETURN_IF_ERROR(ForRows(db,
+                          "SELECT round, opened, closed, candidate FROM rounds WHERE run = ? "
+                          "ORDER BY round",
+                          run, [&](const Statement& row) {
+                            const json& tried = attempts[row.Int(0)];
+                            out.push_back(
+                                {{"round", row.Int(0)},
+                                 {"attempts", tried},
+                                 {"secure", tried.empty() ? json() : tried.back()["secure"]},
+                                 {"candidate", TextOrNull(row, 3)},
+                                 {"seconds", SecondsBetween(row, 1, 2)},
+                                 {"evaluation", shown[row.Int(0)]}});
+                          }));
   return out;
 }
 
-json FinalJson(const std::vector<Evaluation>& evaluations, double at_specificity) {
+json FinalJson(const RunEvaluations& evaluations) {
   Sites test;
   ModelId model;
   std::uint32_t round = 0;
-  for (const auto& [site, report] : evaluations) {
+  json out;
+  for (const auto& [site, report] : evaluations.by_site) {
     if (report.split != wire::EvaluationSplit::kTest) continue;
     model = report.model;
     round = report.round;
     test[site] = report.sums;
   }
-  json out = EvaluationJson(test, at_specificity);
+  if (!test.empty()) out = EvaluationJson(test, evaluations.at_specificity);
+  for (const PooledEvaluation& pooled : evaluations.pooled) {
+    if (pooled.split != wire::EvaluationSplit::kTest) continue;
+    model = pooled.model;
+    round = pooled.round;
+    out = PooledEvaluationJson(pooled, evaluations.at_specificity);
+  }
   if (out.is_null()) return out;
   out["model"] = model.Hex();
   out["round"] = round;
@@ -280,12 +369,16 @@ absl::StatusOr<std::string> Ledger::RunJson(const RunId& run) {
     return absl::NotFoundError(StrCat("there is no run \"", run.value.substr(0, 80), "\""));
   json out = RunHeadJson(row);
   out["plan"] = {{"name", row.Text(1)}, {"hash", row.Text(2)}, {"toml", row.Text(15)}};
-  const double at_specificity = row.Real(16);
-  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(run));
-  ASSIGN_OR_RETURN(out["participants"], ParticipantsJson(db, run));
-  ASSIGN_OR_RETURN(out["rounds"], RoundsJson(db, run, at_specificity, evaluations));
-  out["final"] = FinalJson(evaluations, at_specificity);
+  RunEvaluations evaluations;
+  evaluations.at_specificity = row.Real(16);
+  ASSIGN_OR_RETURN(evaluations.by_site, Evaluations(run));
+  ASSIGN_OR_RETURN(evaluations.pooled, PooledEvaluations(run));
   ASSIGN_OR_RETURN(const auto events, Events(run, 0, std::numeric_limits<std::size_t>::max()));
+  ASSIGN_OR_RETURN(const auto transcripts, TranscriptsJson(db, run));
+  ASSIGN_OR_RETURN(out["participants"], ParticipantsJson(db, run));
+  ASSIGN_OR_RETURN(out["rounds"],
+                   RoundsJson(db, run, evaluations, SecureJson(events, transcripts)));
+  out["final"] = FinalJson(evaluations);
   out["events"] = EventsJson(events);
   return Dump(out);
 }

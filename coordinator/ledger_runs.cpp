@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
-#include "common/metrics/json.h"
 #include "coordinator/ledger.h"
 #include "coordinator/ledger_tables.h"
 
@@ -35,15 +34,24 @@ absl::StatusOr<std::vector<RunId>> RunsWhere(storage::Database& db, std::string_
 
 }  // namespace
 
-absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const PlanHash& hash,
-                                        std::string_view toml, std::string_view researcher,
+absl::Status Ledger::Impl::CheckNonceIsNew(const wire::PlanNonce& nonce) {
+  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT run FROM runs WHERE nonce = ?"));
+  row.Bind(ToHex(nonce));
+  ASSIGN_OR_RETURN(const bool used, row.Step());
+  if (!used) return absl::OkStatus();
+  return absl::AlreadyExistsError(StrCat("this signed plan was submitted before, as run ",
+                                         row.Text(0), ": sign it again to run it again"));
+}
+
+absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const SubmittedPlan& submitted,
                                         Time now) {
   RunId run;
   RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
+    RETURN_IF_ERROR(impl_->CheckNonceIsNew(submitted.nonce));
     RETURN_IF_ERROR(impl_->db.Execute(
         "INSERT INTO plans (hash, name, toml, at_specificity) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (hash) DO NOTHING",
-        hash.Hex(), plan.name, toml, plan.evaluation.at_specificity));
+        submitted.hash.Hex(), plan.name, submitted.toml, plan.evaluation.at_specificity));
     ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT coalesce(max(number), 0) + 1 FROM runs "
                                                  "WHERE plan_name = ?"));
     row.Bind(plan.name);
@@ -52,9 +60,14 @@ absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const PlanHash& 
     const std::int64_t number = row.Int(0);
     run = RunId(plan.name + absl::StrFormat("-%04d", number));
     RETURN_IF_ERROR(impl_->db.Execute(
-        "INSERT INTO runs (run, number, plan_name, plan, researcher, submitted, last_sequence) "
-        "VALUES (?, ?, ?, ?, ?, ?, 1)",
-        run.value, number, plan.name, hash.Hex(), researcher, ToMicros(now)));
+        "INSERT INTO runs (run, number, plan_name, plan, researcher, nonce, signature, submitted, "
+        "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        run.value, number, plan.name, submitted.hash.Hex(), submitted.researcher,
+        ToHex(submitted.nonce), ToHex(submitted.signature), ToMicros(now)));
+    RETURN_IF_ERROR(impl_->AppendLog(
+        now, submitted.researcher, "submit", run.value,
+        nlohmann::json{{"plan_sha256", submitted.hash.Hex()}, {"nonce", ToHex(submitted.nonce)}}
+            .dump()));
     wire::RunEvent event;
     event.sequence = 1;
     event.time = now;
@@ -74,8 +87,9 @@ absl::StatusOr<std::vector<RunId>> Ledger::ActiveRuns() {
 }
 
 absl::StatusOr<SubmittedPlan> Ledger::PlanOf(const RunId& run) {
-  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT p.name, p.hash, p.toml FROM runs r "
-                                               "JOIN plans p ON p.hash = r.plan WHERE r.run = ?"));
+  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT p.name, p.hash, p.toml, r.researcher, "
+                                               "r.nonce, r.signature FROM runs r JOIN plans p ON "
+                                               "p.hash = r.plan WHERE r.run = ?"));
   row.Bind(run.value);
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return NoSuchRun(run);
@@ -83,14 +97,19 @@ absl::StatusOr<SubmittedPlan> Ledger::PlanOf(const RunId& run) {
   plan.name = row.Text(0);
   ASSIGN_OR_RETURN(plan.hash, DigestAt(row, 1));
   plan.toml = row.Text(2);
+  plan.researcher = row.Text(3);
+  if (row.IsNull(4)) return plan;  // of a time when plans were not signed
+  ASSIGN_OR_RETURN(plan.nonce, ArrayAt<16>(row, 4));
+  ASSIGN_OR_RETURN(plan.signature, ArrayAt<64>(row, 5));
   return plan;
 }
 
 absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
-  ASSIGN_OR_RETURN(auto row,
-                   impl_->db.Prepare("SELECT phase, started, round, attempt, failed_attempts, "
-                                     "parameters, base, candidate, best, best_round, best_auroc, "
-                                     "stop_reason FROM runs WHERE run = ?"));
+  ASSIGN_OR_RETURN(
+      auto row,
+      impl_->db.Prepare("SELECT phase, started, round, attempt, failed_attempts, "
+                        "parameters, base, candidate, best, best_round, best_auroc, "
+                        "stop_reason, evaluation_attempt, opening FROM runs WHERE run = ?"));
   row.Bind(run.value);
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return NoSuchRun(run);
@@ -108,6 +127,8 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
   state.best_round = static_cast<std::uint32_t>(row.Int(9));
   state.best_auroc = row.Real(10);
   state.stop_reason = row.Text(11);
+  state.evaluation_attempt = static_cast<std::uint32_t>(row.Int(12));
+  state.opening = row.Int(13) != 0;
 
   ASSIGN_OR_RETURN(auto site, impl_->db.Prepare("SELECT site, invite, reason, train_patients, "
                                                 "train_examples, refused_files FROM participation "
@@ -143,6 +164,7 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
   RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
     events.clear();
     ASSIGN_OR_RETURN(std::uint64_t sequence, impl_->NextSequence(state.run));
+    ASSIGN_OR_RETURN(const Time time, impl_->TimeOf(state.run, actions));
     RETURN_IF_ERROR(impl_->SaveState(state));
     for (const Action& action : actions) {
       if (const auto* record = std::get_if<Record>(&action)) {
@@ -152,20 +174,45 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
         RETURN_IF_ERROR(impl_->SaveEvent(state.run, event));
         RETURN_IF_ERROR(impl_->FollowEvent(state.run, event));
         events.push_back(std::move(event));
-      } else if (const auto* store = std::get_if<StoreEvaluation>(&action)) {
-        RETURN_IF_ERROR(impl_->SaveEvaluation({store->site, store->report}));
-      } else if (const auto* abandon = std::get_if<AbandonAttempt>(&action)) {
-        RETURN_IF_ERROR(impl_->LoseOpenContributions(abandon->key, "the attempt was given up"));
       } else if (const auto* publish = std::get_if<Publish>(&action)) {
         CONSILIUM_CHECK(publication && publication->model == publish->model);
         RETURN_IF_ERROR(
             impl_->ChangeStage(publish->model, ModelStage::kPublished, publication->record_json));
+      } else {
+        RETURN_IF_ERROR(impl_->Keep(state.run, action, time));
       }
     }
     return impl_->db.Execute("UPDATE runs SET last_sequence = ? WHERE run = ?", sequence - 1,
                              state.run.value);
   }));
   return events;
+}
+
+// Of what `actions` say: their newest event's, or that of the run's last one.
+absl::StatusOr<Time> Ledger::Impl::TimeOf(const RunId& run, std::span<const Action> actions) {
+  for (auto action = actions.rbegin(); action != actions.rend(); ++action) {
+    if (const auto* record = std::get_if<Record>(&*action)) return record->event.time;
+  }
+  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT max(time) FROM events WHERE run = ?"));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  return found ? FromMicros(row.Int(0)) : Time{};
+}
+
+absl::Status Ledger::Impl::Keep(const RunId& run, const Action& action, Time time) {
+  if (const auto* store = std::get_if<StoreEvaluation>(&action)) {
+    return SaveEvaluation({store->site, store->report});
+  }
+  if (const auto* pooled = std::get_if<StorePooledEvaluation>(&action)) {
+    return SavePooledEvaluation(run, pooled->evaluation);
+  }
+  if (const auto* audit = std::get_if<Audit>(&action)) {
+    return AppendLog(time, "coordinator", audit->action, audit->subject, audit->details);
+  }
+  if (const auto* abandon = std::get_if<AbandonAttempt>(&action)) {
+    return LoseOpenContributions(abandon->key, "the attempt was given up");
+  }
+  return absl::OkStatus();  // the conductor's
 }
 
 absl::StatusOr<std::uint64_t> Ledger::Impl::NextSequence(const RunId& run) {
@@ -180,10 +227,10 @@ absl::Status Ledger::Impl::SaveState(const RunState& s) {
   RETURN_IF_ERROR(db.Execute(
       "UPDATE runs SET phase = ?, started = ?, round = ?, attempt = ?, failed_attempts = ?, "
       "parameters = ?, base = ?, candidate = ?, best = ?, best_round = ?, best_auroc = ?, "
-      "stop_reason = ? WHERE run = ?",
+      "stop_reason = ?, evaluation_attempt = ?, opening = ? WHERE run = ?",
       s.phase, ToMicros(s.started), s.round, s.attempt, s.failed_attempts, s.parameters,
       HexOrNull(s.base), HexOrNull(s.candidate), HexOrNull(s.best), s.best_round, s.best_auroc,
-      s.stop_reason, s.run.value));
+      s.stop_reason, s.evaluation_attempt, s.opening, s.run.value));
   return SaveParticipants(s);
 }
 
@@ -294,15 +341,6 @@ absl::Status Ledger::Impl::LoseOpenContributions(const AttemptKey& key, std::str
       ContributionState::kAsked, ContributionState::kReceived);
 }
 
-absl::Status Ledger::Impl::SaveEvaluation(const Evaluation& evaluation) {
-  const wire::EvaluationReport& report = evaluation.report;
-  return db.Execute(
-      "INSERT OR REPLACE INTO evaluations (run, round, model, split, site, sums, "
-      "seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      report.run.value, report.round, report.model.Hex(), report.split, evaluation.site.value,
-      metrics::ToJson(report.sums), report.seconds);
-}
-
 absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Events(const RunId& run, std::uint64_t after,
                                                            std::size_t limit) {
   ASSIGN_OR_RETURN(auto row,
@@ -331,47 +369,6 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Events(const RunId& run, std
     }
     events.push_back(std::move(event));
   }
-}
-
-absl::StatusOr<std::vector<Evaluation>> Ledger::Evaluations(const RunId& run) {
-  ASSIGN_OR_RETURN(auto row,
-                   impl_->db.Prepare("SELECT site, round, model, split, sums, seconds FROM "
-                                     "evaluations WHERE run = ? ORDER BY rowid"));
-  row.Bind(run.value);
-  std::vector<Evaluation> evaluations;
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return evaluations;
-    Evaluation evaluation;
-    evaluation.site = SiteId(row.Text(0));
-    evaluation.report.run = run;
-    evaluation.report.round = static_cast<std::uint32_t>(row.Int(1));
-    ASSIGN_OR_RETURN(evaluation.report.model, DigestAt(row, 2));
-    evaluation.report.split = static_cast<wire::EvaluationSplit>(row.Int(3));
-    ASSIGN_OR_RETURN(evaluation.report.sums, metrics::SumsFromJson(row.Text(4)));
-    evaluation.report.seconds = row.Real(5);
-    evaluations.push_back(std::move(evaluation));
-  }
-}
-
-absl::StatusOr<PublishedAurocs> Ledger::LastPublishedAurocs(std::string_view plan_name) {
-  PublishedAurocs aurocs;
-  ASSIGN_OR_RETURN(auto row,
-                   impl_->db.Prepare("SELECT r.run, r.published FROM runs r JOIN models m ON "
-                                     "m.model = r.published WHERE r.plan_name = ? AND m.stage = ? "
-                                     "ORDER BY r.ended DESC, r.number DESC LIMIT 1"));
-  row.Bind(plan_name, ModelStage::kPublished);
-  ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) return aurocs;
-  ASSIGN_OR_RETURN(const ModelId model, DigestAt(row, 1));
-  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(RunId(row.Text(0))));
-  for (const auto& [site, report] : evaluations) {
-    if (report.split != wire::EvaluationSplit::kTest || report.model != model) continue;
-    constexpr double kAnySpecificity = 0.9;  // AUROC does not depend on it
-    const auto metrics = metrics::Compute(report.sums, kAnySpecificity);
-    if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) aurocs[site] = metrics->auroc;
-  }
-  return aurocs;
 }
 
 }  // namespace consilium::coordinator

@@ -29,6 +29,9 @@ struct Ledger::Impl {
   absl::Status AppendLog(Time time, std::string_view actor, std::string_view action,
                          std::string_view subject, std::string_view details = {});
 
+  absl::Status CheckNonceIsNew(const wire::PlanNonce& nonce);
+  absl::StatusOr<Time> TimeOf(const RunId& run, std::span<const Action> actions);
+  absl::Status Keep(const RunId& run, const Action& action, Time time);
   absl::StatusOr<std::uint64_t> NextSequence(const RunId& run);
   absl::Status SaveState(const RunState& state);
   absl::Status SaveParticipants(const RunState& state);

@@ -52,6 +52,8 @@ std::string_view NameOf(wire::RunEventKind kind) {
       return "site_connected";
     case kSiteDisconnected:
       return "site_disconnected";
+    case kSecureStep:
+      return "secure_step";
     case kRestarted:
       return "run_goes_on";
   }

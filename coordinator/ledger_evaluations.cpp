@@ -1,0 +1,113 @@
+// What models scored: by site where the sites' own sums were seen, pooled where they were not.
+
+#include <nlohmann/json.hpp>
+
+#include "common/metrics/json.h"
+#include "coordinator/ledger.h"
+#include "coordinator/ledger_tables.h"
+
+namespace consilium::coordinator {
+namespace {
+
+using nlohmann::json;
+
+absl::StatusOr<std::set<SiteId>> SitesFromJson(std::string_view text) {
+  const json in = json::parse(text, nullptr, false);
+  if (!in.is_array()) return absl::DataLossError("the ledger holds an evaluation that is damaged");
+  std::set<SiteId> sites;
+  for (const json& site : in) {
+    if (site.is_string()) sites.emplace(site.get<std::string>());
+  }
+  return sites;
+}
+
+std::string SitesJson(const std::set<SiteId>& sites) {
+  json out = json::array();
+  for (const SiteId& site : sites) out.push_back(site.value);
+  return out.dump();
+}
+
+}  // namespace
+
+absl::Status Ledger::Impl::SaveEvaluation(const Evaluation& evaluation) {
+  const wire::EvaluationReport& report = evaluation.report;
+  return db.Execute(
+      "INSERT OR REPLACE INTO evaluations (run, round, model, split, site, sums, "
+      "seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      report.run.value, report.round, report.model.Hex(), report.split, evaluation.site.value,
+      metrics::ToJson(report.sums), report.seconds);
+}
+
+absl::Status Ledger::Impl::SavePooledEvaluation(const RunId& run, const PooledEvaluation& pooled) {
+  return db.Execute(
+      "INSERT OR REPLACE INTO pooled_evaluations (run, round, model, split, sites, sums, compared, "
+      "worse) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      run.value, pooled.round, pooled.model.Hex(), pooled.split, SitesJson(pooled.sites),
+      metrics::ToJson(pooled.sums.sums), pooled.sums.compared, pooled.sums.worse);
+}
+
+absl::StatusOr<std::vector<Evaluation>> Ledger::Evaluations(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT site, round, model, split, sums, seconds FROM "
+                                     "evaluations WHERE run = ? ORDER BY rowid"));
+  row.Bind(run.value);
+  std::vector<Evaluation> evaluations;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return evaluations;
+    Evaluation evaluation;
+    evaluation.site = SiteId(row.Text(0));
+    evaluation.report.run = run;
+    evaluation.report.round = static_cast<std::uint32_t>(row.Int(1));
+    ASSIGN_OR_RETURN(evaluation.report.model, DigestAt(row, 2));
+    evaluation.report.split = static_cast<wire::EvaluationSplit>(row.Int(3));
+    ASSIGN_OR_RETURN(evaluation.report.sums, metrics::SumsFromJson(row.Text(4)));
+    evaluation.report.seconds = row.Real(5);
+    evaluations.push_back(std::move(evaluation));
+  }
+}
+
+absl::StatusOr<std::vector<PooledEvaluation>> Ledger::PooledEvaluations(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT round, model, split, sites, sums, compared, worse "
+                                     "FROM pooled_evaluations WHERE run = ? ORDER BY rowid"));
+  row.Bind(run.value);
+  std::vector<PooledEvaluation> evaluations;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return evaluations;
+    PooledEvaluation pooled;
+    pooled.round = static_cast<std::uint32_t>(row.Int(0));
+    ASSIGN_OR_RETURN(pooled.model, DigestAt(row, 1));
+    pooled.split = static_cast<wire::EvaluationSplit>(row.Int(2));
+    ASSIGN_OR_RETURN(pooled.sites, SitesFromJson(row.Text(3)));
+    ASSIGN_OR_RETURN(pooled.sums.sums, metrics::SumsFromJson(row.Text(4)));
+    pooled.sums.compared = static_cast<std::uint64_t>(row.Int(5));
+    pooled.sums.worse = static_cast<std::uint64_t>(row.Int(6));
+    evaluations.push_back(std::move(pooled));
+  }
+}
+
+absl::StatusOr<LastPublished> Ledger::LastPublishedOf(std::string_view plan_name) {
+  LastPublished last;
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT r.run, r.published FROM runs r JOIN models m ON "
+                                     "m.model = r.published WHERE r.plan_name = ? AND m.stage = ? "
+                                     "ORDER BY r.ended DESC, r.number DESC LIMIT 1"));
+  row.Bind(plan_name, ModelStage::kPublished);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return last;
+  ASSIGN_OR_RETURN(last.model, DigestAt(row, 1));
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(RunId(row.Text(0))));
+  for (const auto& [site, report] : evaluations) {
+    if (report.split != wire::EvaluationSplit::kTest || report.model != last.model) continue;
+    constexpr double kAnySpecificity = 0.9;  // AUROC does not depend on it
+    const auto metrics = metrics::Compute(report.sums, kAnySpecificity);
+    if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) {
+      last.site_aurocs[site] = metrics->auroc;
+    }
+  }
+  return last;
+}
+
+}  // namespace consilium::coordinator
