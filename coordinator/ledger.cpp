@@ -68,7 +68,8 @@ const storage::Migrations kLedgerMigrations = {R"(
   DROP TABLE members;
   CREATE TABLE members (
     tls_key TEXT PRIMARY KEY, name TEXT NOT NULL, role INTEGER NOT NULL, signing_key TEXT NOT NULL,
-    enrolled INTEGER NOT NULL, admitted INTEGER, revoked INTEGER);
+    enrolled INTEGER NOT NULL, admitted INTEGER, revoked INTEGER, weight_cap REAL NOT NULL DEFAULT 0);
+  ALTER TABLE invitations ADD COLUMN weight_cap REAL NOT NULL DEFAULT 0;
   CREATE UNIQUE INDEX members_active ON members (name) WHERE revoked IS NULL;
   CREATE TABLE rosters (
     version INTEGER PRIMARY KEY, hash TEXT NOT NULL, file TEXT NOT NULL, accepted INTEGER NOT NULL);

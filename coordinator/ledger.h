@@ -40,6 +40,7 @@ struct Member {
   Time enrolled{};
   std::optional<Time> admitted;  // since when the roster lists it; none: it waits
   std::optional<Time> revoked;
+  double weight_cap = 0;  // as it was invited; 0: none. What counts is the roster's.
 };
 
 struct Invitation {
@@ -47,6 +48,7 @@ struct Invitation {
   std::string name;
   Role role = Role::kSite;
   Time expires{};
+  double weight_cap = 0;  // 0: none
 };
 
 enum class ModelStage { kInitial = 1, kCandidate = 2, kPublished = 3, kWithdrawn = 4 };
@@ -108,9 +110,15 @@ class Ledger {
   // Spends the invitation: of any number of callers exactly one gets it. kPermissionDenied when it
   // is unknown, used or expired (says which).
   absl::StatusOr<Invitation> TakeInvitation(const Digest& token_hash, Time now);
+  // The same without spending it.
+  absl::StatusOr<Invitation> FindInvitation(const Digest& token_hash, Time now);
+  // Spends the invitation and adds the member, with an entry in the log, or does nothing of it.
+  // Errors of TakeInvitation and AddMember; kInvalidArgument when the invitation is for another
+  // name or role.
+  absl::Status Enrol(const Digest& token_hash, const Member& member, Time now);
   // A member that enrols again under its name with another key replaces the one that waits or is
   // admitted; the old key is revoked in the same step. kFailedPrecondition when the name is held in
-  // another role.
+  // another role; kAlreadyExists when one of its keys was a member's before.
   absl::Status AddMember(const Member& member);
   // kPermissionDenied when no member holds this key, or it is revoked (says which). A member that
   // waits to be admitted is found: see `admitted`. One index look-up.
@@ -125,8 +133,8 @@ class Ledger {
 
   // ---- the roster. The caller has verified it (identity/roster.h).
 
-  // Takes a newer one into force and marks its members as admitted. kFailedPrecondition when it is
-  // not newer.
+  // Takes a newer one into force, marks its members as admitted, and revokes those that were and
+  // that it lists no longer. kFailedPrecondition when it is not newer, or of another federation.
   absl::Status SetRoster(const identity::SignedRoster& roster, Time now);
   absl::StatusOr<std::string> RosterFile();       // kNotFound before the first
   absl::StatusOr<std::uint64_t> RosterVersion();  // 0 before the first; cheap
