@@ -22,6 +22,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t kMaxNameBytes = 64;  // ub-common-name, RFC 5280 appendix A
 constexpr long kVersion3 = 2;
+constexpr int kMostDays = 36500;
 
 struct Extension {
   int nid;
@@ -117,13 +118,13 @@ absl::Status AddExtension(X509* certificate, X509* issuer, const Extension& exte
 
 // Signed by `issuer`, or by itself with its own key when that is null.
 absl::StatusOr<OwnedCertificate> IssueCertificate(const CertificateContent& content,
-                                                  const Issuer* issuer, Time now, int days_valid) {
-  if (days_valid < 1 || days_valid > 36500) {
-    return absl::InvalidArgumentError(
-        StrCat("a certificate is made for 1 to 36500 days, not ", days_valid));
+                                                  const Issuer* issuer, Time now, Duration life) {
+  if (life < seconds(1) || life > days(kMostDays)) {
+    return absl::InvalidArgumentError(StrCat("a certificate is made for a second to ", kMostDays,
+                                             " days, not for ", Seconds(life), " seconds"));
   }
   RETURN_IF_ERROR(CheckSubjectText("name", content.name));
-  Time not_after = now + days(days_valid);
+  Time not_after = now + life;
   if (issuer != nullptr) not_after = std::min(not_after, issuer->not_after);
 
   OwnedCertificate certificate(X509_new());
@@ -132,7 +133,8 @@ absl::StatusOr<OwnedCertificate> IssueCertificate(const CertificateContent& cont
     return OpenSslError("make a certificate");
   }
   RETURN_IF_ERROR(SetSerial(certificate.get()));
-  RETURN_IF_ERROR(SetValidity(certificate.get(), now - minutes(5), not_after));
+  RETURN_IF_ERROR(
+      SetValidity(certificate.get(), now - std::min<Duration>(minutes(5), life / 10), not_after));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   RETURN_IF_ERROR(AddText(subject, NID_commonName, content.name));
   if (!content.role.empty()) {
@@ -180,6 +182,9 @@ absl::StatusOr<Issuer> LoadIssuer(const PemIdentity& authority, Time now) {
   }
   return issuer;
 }
+
+// Any number of days that is too many stays too many.
+Duration LifeOf(int number_of_days) { return days(std::clamp(number_of_days, 0, kMostDays + 1)); }
 
 bool IsIpAddress(const std::string& host) {
   std::array<std::uint8_t, 16> address;
@@ -297,31 +302,40 @@ absl::StatusOr<PemIdentity> MakeAuthority(std::string_view name, Time now, int d
                                    {{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
                                     {NID_key_usage, "critical,keyCertSign"}}};
   ASSIGN_OR_RETURN(const OwnedCertificate certificate,
-                   IssueCertificate(content, nullptr, now, days));
+                   IssueCertificate(content, nullptr, now, LifeOf(days)));
   PemIdentity identity;
   ASSIGN_OR_RETURN(identity.certificate, ToPem(certificate.get()));
   ASSIGN_OR_RETURN(identity.private_key, PrivateKeyToPem(key.get()));
   return identity;
 }
 
-absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority,
-                                               const std::vector<std::string>& hosts, Time now,
-                                               int days) {
+absl::StatusOr<std::string> MakeServerCertificate(const PemIdentity& authority,
+                                                  const Secret& private_key,
+                                                  const std::vector<std::string>& hosts, Time now,
+                                                  Duration life) {
   ASSIGN_OR_RETURN(std::string names, SubjectAltName(hosts));
   ASSIGN_OR_RETURN(const Issuer issuer, LoadIssuer(authority, now));
-  ASSIGN_OR_RETURN(const OwnedPkey key, MakeP256Key());
+  ASSIGN_OR_RETURN(const OwnedPkey key, ParsePrivateKey(private_key));
   // A DNS name may be longer than a CN; clients look at subjectAltName alone (RFC 6125
   // section 6.4.4).
   const std::string name = hosts[0].size() <= kMaxNameBytes ? hosts[0] : "server";
   CertificateContent content{name, "", key.get(), LeafExtensions("serverAuth")};
   content.extensions.push_back({NID_subject_alt_name, std::move(names)});
   ASSIGN_OR_RETURN(const OwnedCertificate certificate,
-                   IssueCertificate(content, &issuer, now, days));
-  PemIdentity identity;
-  ASSIGN_OR_RETURN(identity.certificate, ToPem(certificate.get()));
+                   IssueCertificate(content, &issuer, now, life));
+  ASSIGN_OR_RETURN(const std::string leaf, ToPem(certificate.get()));
   ASSIGN_OR_RETURN(const std::string authority_pem, ToPem(issuer.certificate.get()));
-  identity.certificate += authority_pem;
+  return leaf + authority_pem;
+}
+
+absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority,
+                                               const std::vector<std::string>& hosts, Time now,
+                                               int days) {
+  ASSIGN_OR_RETURN(const OwnedPkey key, MakeP256Key());
+  PemIdentity identity;
   ASSIGN_OR_RETURN(identity.private_key, PrivateKeyToPem(key.get()));
+  ASSIGN_OR_RETURN(identity.certificate, MakeServerCertificate(authority, identity.private_key,
+                                                               hosts, now, LifeOf(days)));
   return identity;
 }
 
@@ -351,6 +365,12 @@ absl::StatusOr<std::string> MakeRequest(std::string_view name, const Secret& pri
 absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
                                         std::string_view name, std::string_view role, Time now,
                                         int days) {
+  return SignRequest(authority, request_pem, name, role, now, LifeOf(days));
+}
+
+absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
+                                        std::string_view name, std::string_view role, Time now,
+                                        Duration life) {
   RETURN_IF_ERROR(CheckSubjectText("role", role));
   ASSIGN_OR_RETURN(const OwnedRequest request, ParseRequest(request_pem));
   EVP_PKEY* key = X509_REQ_get0_pubkey(request.get());
@@ -363,7 +383,7 @@ absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::strin
   const CertificateContent content{std::string(name), std::string(role), key,
                                    LeafExtensions("clientAuth")};
   ASSIGN_OR_RETURN(const OwnedCertificate certificate,
-                   IssueCertificate(content, &issuer, now, days));
+                   IssueCertificate(content, &issuer, now, life));
   return ToPem(certificate.get());
 }
 

@@ -3,8 +3,9 @@
 // X.509 for mutual TLS: the coordinator's own small authority. ECDSA P-256, SHA-256, serials of 128
 // random bits.
 //
-// Certificates are valid from five minutes before `now` (other machines' clocks) for `days` (1 to
-// 36500), and no longer than their authority. Names are 1 to 64 bytes of UTF-8 without control
+// Certificates are valid from five minutes before `now` (other machines' clocks; a tenth of their
+// life when that is less) for `life` (a second to 36500 days; `days` the same as a number), and no
+// longer than their authority. Names are 1 to 64 bytes of UTF-8 without control
 // characters. PEM of the wrong kind, damaged or over 256 KiB is kInvalidArgument; an authority that
 // is expired, is none or has another's key is kFailedPrecondition.
 
@@ -32,6 +33,11 @@ absl::StatusOr<PemIdentity> MakeAuthority(std::string_view name, Time now, int d
 absl::StatusOr<PemIdentity> MakeServerIdentity(const PemIdentity& authority,
                                                const std::vector<std::string>& hosts, Time now,
                                                int days);
+// The same for a key that is there already (PKCS#8 PEM text), as for a renewal: the chain.
+absl::StatusOr<std::string> MakeServerCertificate(const PemIdentity& authority,
+                                                  const Secret& private_key,
+                                                  const std::vector<std::string>& hosts, Time now,
+                                                  Duration life);
 
 // A fresh key and a PKCS#10 request that proves possession of it. CN = name.
 struct CertificateRequest {
@@ -47,6 +53,9 @@ absl::StatusOr<std::string> MakeRequest(std::string_view name, const Secret& pri
 absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
                                         std::string_view name, std::string_view role, Time now,
                                         int days);
+absl::StatusOr<std::string> SignRequest(const PemIdentity& authority, std::string_view request_pem,
+                                        std::string_view name, std::string_view role, Time now,
+                                        Duration life);
 
 // SHA-256 of the DER form of the first certificate in `pem`.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);

@@ -114,6 +114,34 @@ TEST_CASE("A server's certificate names its hosts and addresses, with the author
   CHECK(X509_check_ip_asc(leaf.get(), "127.0.0.2", 0) == 0);
 }
 
+TEST_CASE("A server's certificate is renewed with the same key") {
+  const PemIdentity authority = Authority();
+  const auto server = MakeServerIdentity(authority, {"coordinator.example.org"}, kNow, 90);
+  REQUIRE(server.ok());
+  const auto renewed = MakeServerCertificate(
+      authority, server->private_key, {"coordinator.example.org"}, kNow + days(60), days(90));
+  REQUIRE(renewed.ok());
+  CHECK(KeyFingerprint(*renewed).value() == KeyFingerprint(server->certificate).value());
+  CHECK(*renewed != server->certificate);
+  CHECK(renewed->ends_with(authority.certificate));
+  CHECK(VerifyChain(authority.certificate, *renewed, X509_PURPOSE_SSL_SERVER, kNow + days(149)) ==
+        X509_V_OK);
+}
+
+TEST_CASE("A certificate may live for seconds, and then begins only a little before now") {
+  const PemIdentity authority = Authority();
+  const auto site =
+      SignRequest(authority, Request().pem, "north-hospital", "site", kNow, seconds(30));
+  REQUIRE(site.ok());
+  const auto subject = ReadSubject(*site);
+  REQUIRE(subject.ok());
+  CHECK(subject->not_before == kNow - seconds(3));
+  CHECK(subject->not_after == kNow + seconds(30));
+  CHECK(SignRequest(authority, Request().pem, "north-hospital", "site", kNow, Duration(1))
+            .status()
+            .code() == kInvalid);
+}
+
 TEST_CASE("A host that is neither name nor address, or would smuggle in another, is refused") {
   const PemIdentity authority = Authority();
   for (const char* host : {"", "a,DNS:evil.example", "host:443", "[::1]", "*.example.org", "a..b",
