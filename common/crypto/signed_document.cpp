@@ -9,19 +9,22 @@ namespace consilium::crypto {
 namespace {
 
 // Writing JSON recurses: a hostile file must not nest until the stack is full.
-constexpr int kMostLevels = 33;  // the object's 32, in the file's own
+constexpr int kMostLevels = 32;
 
-absl::StatusOr<nlohmann::json> ParseObject(const DocumentKind& kind, std::string_view text) {
+absl::StatusOr<nlohmann::json> ParseObject(const DocumentKind& kind, std::string_view text,
+                                           int most_levels) {
+  using Event = nlohmann::json::parse_event_t;
   bool too_deep = false;
-  const auto shallow = [&too_deep](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    too_deep = too_deep || depth > kMostLevels;
+  const auto shallow = [&](int depth, Event event, nlohmann::json&) {
+    const bool opens = event == Event::object_start || event == Event::array_start;
+    too_deep = too_deep || depth + (opens ? 1 : 0) > most_levels;
     return !too_deep;
   };
   nlohmann::json json = nlohmann::json::parse(text.begin(), text.end(), shallow,
                                               /*allow_exceptions=*/false);
   if (too_deep || !json.is_object()) {
-    return absl::InvalidArgumentError(
-        StrCat("a ", kind.label, " is a JSON object of at most 32 levels, this is none"));
+    return absl::InvalidArgumentError(StrCat("a ", kind.label, " is a JSON object of at most ",
+                                             kMostLevels, " levels, this is none"));
   }
   return json;
 }
@@ -59,14 +62,14 @@ absl::StatusOr<Signature> SignatureIn(const DocumentKind& kind, const nlohmann::
 
 absl::StatusOr<std::string> SignDocument(const Ed25519KeyPair& key, const DocumentKind& kind,
                                          std::string_view json) {
-  ASSIGN_OR_RETURN(const nlohmann::json object, ParseObject(kind, json));
+  ASSIGN_OR_RETURN(const nlohmann::json object, ParseObject(kind, json, kMostLevels));
   ASSIGN_OR_RETURN(const Signature signature, Sign(key, SignedText(kind, object.dump())));
   return Write(kind, object, signature);
 }
 
 absl::StatusOr<std::string> VerifyDocument(const Ed25519PublicKey& key, const DocumentKind& kind,
                                            std::string_view file) {
-  ASSIGN_OR_RETURN(const nlohmann::json json, ParseObject(kind, file));
+  ASSIGN_OR_RETURN(const nlohmann::json json, ParseObject(kind, file, kMostLevels + 1));
   const auto object = json.find(std::string(kind.field));
   if (object == json.end() || !object->is_object()) {
     return absl::InvalidArgumentError(

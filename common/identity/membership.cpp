@@ -114,6 +114,17 @@ absl::StatusOr<SignedRoster> TakeReply(const v1::EnrolReply& reply, Identity& id
   return roster;
 }
 
+absl::Status EnrolBeside(const fs::path& beside, std::string_view token,
+                         const crypto::Passphrase& passphrase, Identity& identity) {
+  RETURN_IF_ERROR(EnsureFolder(beside));
+  ASSIGN_OR_RETURN(const std::string request_pem, MakeKeys(identity));
+  RETURN_IF_ERROR(SaveKeys(beside / "keys", passphrase, identity));
+  ASSIGN_OR_RETURN(const v1::EnrolReply reply, AskForMembership(identity, token, request_pem));
+  ASSIGN_OR_RETURN(const SignedRoster roster, TakeReply(reply, identity));
+  RETURN_IF_ERROR(WriteFileDurably(beside / "keys" / "tls.crt", identity.certificate));
+  return PinRoster(beside, roster);
+}
+
 }  // namespace
 
 absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs::path& state,
@@ -135,17 +146,12 @@ absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs:
 
   // All is written beside, the keys before the token is spent, and appears at once at the end.
   const fs::path beside = state / "enrolling";
-  std::error_code error;
-  fs::remove_all(beside / "keys", error);
-  RETURN_IF_ERROR(EnsureFolder(beside));
-  ASSIGN_OR_RETURN(const std::string request_pem, MakeKeys(identity));
-  RETURN_IF_ERROR(SaveKeys(beside / "keys", passphrase, identity));
-  ASSIGN_OR_RETURN(const v1::EnrolReply reply, AskForMembership(identity, token_text, request_pem));
-  ASSIGN_OR_RETURN(const SignedRoster roster, TakeReply(reply, identity));
-  RETURN_IF_ERROR(WriteFileDurably(beside / "keys" / "tls.crt", identity.certificate));
-  RETURN_IF_ERROR(PinRoster(beside, roster));
-  RETURN_IF_ERROR(RenameDurably(beside / "keys", keys));
-  fs::remove(beside, error);
+  std::error_code ignored;
+  fs::remove_all(beside, ignored);  // of a try that was killed
+  absl::Status status = EnrolBeside(beside, token_text, passphrase, identity);
+  if (status.ok()) status = RenameDurably(beside / "keys", keys);
+  fs::remove_all(beside, ignored);
+  RETURN_IF_ERROR(status);
   return identity;
 }
 
