@@ -8,6 +8,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "common/base/core_dumps.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -35,6 +36,7 @@ std::string DefaultState() {
 }
 
 int Main(int argc, char** argv) {
+  ForbidCoreDumps();
   CLI::App app("consilium: federated training and evaluation for medical imaging, for researchers",
                "consilium");
   app.footer(kExamples);
@@ -45,18 +47,29 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--state", state, "Folder that keeps your identity (CONSILIUM_STATE)")
       ->capture_default_str();
+  app.add_option(
+      "--passphrase-file", options.passphrase.file,
+      "File whose first line unlocks your keys (else CONSILIUM_PASSPHRASE_FILE, a systemd "
+      "credential, or a question)");
   app.add_flag("--json", options.json, "Print JSON for scripts");
 
-  std::string coordinator, token, file, run, model, out, record, key;
+  std::string coordinator, token, role = "researcher", file, run, model, out;
+  VerifyOptions verification;
+  fs::path roster;
   bool watch = false;
 
   auto* enrol = app.add_subcommand(
       "enrol", "Become a member, once, with a token from the coordinator's operator");
-  enrol->add_option("--coordinator", coordinator, "host:port")->required();
-  enrol
-      ->add_option("--token", token,
-                   "What `consilium-coordinator invite --role researcher` printed")
+  enrol->add_option("token", token, "What `consilium federation invite --role ...` printed")
       ->required();
+  enrol->add_option("--role", role, "What the token was made for")
+      ->check(CLI::IsMember({"researcher", "auditor"}))
+      ->capture_default_str();
+  enrol->add_option("--coordinator", coordinator, "host:port, instead of the token's");
+  enrol->add_flag("--unprotected-keys", options.passphrase.unprotected_keys,
+                  "Do not wrap the new keys with a passphrase");
+  auto* fingerprint = app.add_subcommand(
+      "fingerprint", "Your keys' fingerprint, to read to the federation's operator");
 
   auto* plan = app.add_subcommand("plan", "Plans")->require_subcommand(1);
   auto* check = plan->add_subcommand("check", "Check a plan and say in words what it will do");
@@ -83,11 +96,20 @@ int Main(int argc, char** argv) {
       ->required();
   auto* verify =
       models->add_subcommand("verify", "Verify a model file offline against its signed record");
-  verify->add_option("model", file, "safetensors file")->required();
-  verify->add_option("--record", record, "The record (else beside the model, as fetch wrote it)");
-  verify->add_option(
-      "--key", key,
-      "The coordinator's signing key in hexadecimal (else the one you enrolled with)");
+  verify->add_option("model", verification.model, "safetensors file")->required();
+  verify->add_option("--record", verification.record, "The record (else beside the model)");
+  verify->add_option("--log", verification.log, "The log (else beside the model, if it is there)");
+  const char* root_help =
+      "The federation's root.pub, or its 64 digits (else the one you enrolled with)";
+  verify->add_option("--root", verification.root, root_help);
+
+  auto* log = app.add_subcommand("log", "The audit log")->require_subcommand(1);
+  auto* fetch_log = log->add_subcommand("fetch", "Fetch the log with the sites' countersignatures");
+  fetch_log->add_option("--out", out, "Where to write it (JSON)")->required();
+  auto* verify_log = log->add_subcommand("verify", "Verify a log offline");
+  verify_log->add_option("log", file, "JSON file")->required();
+  verify_log->add_option("--root", verification.root, root_help);
+  verify_log->add_option("--roster", roster, "The roster (else the one you enrolled with)");
 
   try {
     app.parse(argc, argv);
@@ -98,7 +120,10 @@ int Main(int argc, char** argv) {
   CatchInterrupts();
 
   absl::Status status;
-  if (*enrol) status = EnrolCommand(options, coordinator, token);
+  if (*enrol) {
+    status = EnrolCommand(options, coordinator, token, *identity::RoleNamed(role));
+  }
+  if (*fingerprint) status = FingerprintCommand(options);
   if (*check) status = PlanCheckCommand(options, file);
   if (*submit) status = SubmitCommand(options, file, watch);
   if (*watching) status = WatchCommand(options, RunId(run));
@@ -107,7 +132,9 @@ int Main(int argc, char** argv) {
   if (*show) status = ShowRunCommand(options, RunId(run));
   if (*list_models) status = ListModelsCommand(options);
   if (*fetch) status = FetchCommand(options, model, out);
-  if (*verify) status = VerifyCommand(options, file, record, key);
+  if (*verify) status = VerifyCommand(options, verification);
+  if (*fetch_log) status = FetchLogCommand(options, out);
+  if (*verify_log) status = VerifyLogCommand(options, file, verification.root, roster);
   return ReportAndExitCode(status);
 }
 

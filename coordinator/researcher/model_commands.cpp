@@ -8,10 +8,10 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/text_table.h"
-#include "common/crypto/model_record.h"
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
 #include "coordinator/researcher/research_channel.h"
+#include "coordinator/researcher/verify_model.h"
 
 namespace consilium::researcher {
 namespace {
@@ -25,49 +25,65 @@ fs::path RecordBeside(const fs::path& model) {
   return path.replace_extension(".record.json");
 }
 
-// The coordinator's key, as the pinned roster has it.
-absl::StatusOr<crypto::Ed25519PublicKey> CoordinatorKey(const CommandOptions& options,
-                                                        const identity::Identity& identity) {
-  ASSIGN_OR_RETURN(const auto pinned, identity::PinnedRoster::Load(options.state, identity.root));
-  const identity::RosterEntry* coordinator = pinned.current().roster.Coordinator();
-  if (coordinator == nullptr) {
-    return absl::FailedPreconditionError("the pinned roster names no coordinator");
-  }
-  return coordinator->signing_key;
+fs::path LogBeside(const fs::path& model) {
+  fs::path path = model;
+  return path.replace_extension(".log.json");
 }
 
-absl::StatusOr<crypto::Ed25519PublicKey> SigningKey(const CommandOptions& options,
-                                                    const std::string& hex) {
-  if (hex.empty()) {
-    auto identity = identity::LoadIdentity(options.state);
-    if (!identity.ok()) {
+// Public, so that no passphrase is asked for.
+absl::StatusOr<crypto::Ed25519PublicKey> RootKey(const CommandOptions& options,
+                                                 const std::string& given) {
+  std::string text = given;
+  if (given.empty()) {
+    auto pinned = ReadTextFile(options.state / "keys" / "root.pub", 4096);
+    if (!pinned.ok()) {
       return absl::NotFoundError(
-          "no key to verify with: give --key (the coordinator's operator reads it with "
-          "`consilium-coordinator status`), or --state with the folder you enrolled in");
+          "no key to verify with: give --root (the federation's root.pub, or its 64 hexadecimal "
+          "digits), or --state with the folder you enrolled in");
     }
-    return CoordinatorKey(options, *identity);
+    text = *pinned;
+  } else if (std::error_code ignored; fs::exists(given, ignored)) {
+    ASSIGN_OR_RETURN(text, ReadTextFile(given, 4096));
   }
-  ASSIGN_OR_RETURN(Bytes bytes, FromHex(hex));
+  text.erase(text.find_last_not_of(" \n") + 1);
+  const auto bytes = FromHex(text);
   crypto::Ed25519PublicKey key;
-  if (bytes.size() != key.size()) {
+  if (!bytes.ok() || bytes->size() != key.size()) {
     return absl::InvalidArgumentError(
-        StrCat("--key has ", bytes.size(), " bytes, a signing key has 32"));
+        "the root key is not 64 hexadecimal digits, nor a file that holds them");
   }
-  std::copy(bytes.begin(), bytes.end(), key.begin());
+  std::copy(bytes->begin(), bytes->end(), key.begin());
   return key;
 }
 
-// The record's JSON, when `key` signed it and it is the record of `model`.
-absl::StatusOr<std::string> VerifiedRecordOf(std::string_view file,
-                                             const crypto::Ed25519PublicKey& key,
-                                             const ModelId& model) {
-  ASSIGN_OR_RETURN(crypto::VerifiedRecord verified, crypto::VerifyModelRecord(key, file));
-  if (verified.model != model) {
-    return absl::UnauthenticatedError(
-        StrCat("NOT the model of this record: the model is ", model.Short(), ", the record is of ",
-               verified.model.Short(), "; one of them was changed, fetch both again"));
+absl::Status ToStatus(const Verification& verification) {
+  if (verification.ok()) return absl::OkStatus();
+  return absl::UnauthenticatedError(StrCat("NOT verified. The ", verification.Broken()));
+}
+
+// A line for each link of the proof.
+std::string InWords(const Verification& verification) {
+  std::string text;
+  for (const Check& check : verification.checks) {
+    absl::StrAppendFormat(&text, "  %-6s  %-14s %s\n", check.ok ? "ok" : "BROKEN", check.link,
+                          check.finding);
   }
-  return verified.record_json;
+  return text;
+}
+
+json ToJson(const Verification& verification) {
+  json checks = json::array();
+  for (const Check& check : verification.checks) {
+    checks.push_back({{"link", check.link}, {"ok", check.ok}, {"finding", check.finding}});
+  }
+  return {{"verified", verification.ok()}, {"checks", std::move(checks)}};
+}
+
+absl::StatusOr<std::optional<std::string>> ReadIfThere(const fs::path& path, bool must) {
+  std::error_code ignored;
+  if (!must && !fs::exists(path, ignored)) return std::optional<std::string>();
+  ASSIGN_OR_RETURN(std::string text, ReadTextFile(path, 256 << 20));
+  return std::optional<std::string>(std::move(text));
 }
 
 // What the record says, a line each.
@@ -93,8 +109,9 @@ std::string RecordInWords(const json& record) {
 }  // namespace
 
 absl::Status ListModelsCommand(const CommandOptions& options) {
-  ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
-  ResearchChannel channel(identity);
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  ResearchChannel channel(std::move(identity));
   ASSIGN_OR_RETURN(std::string answer, channel.ListModels());
   const json models = json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (!models.is_array()) return absl::DataLossError("the coordinator's answer is not a JSON list");
@@ -118,56 +135,93 @@ absl::Status ListModelsCommand(const CommandOptions& options) {
 
 absl::Status FetchCommand(const CommandOptions& options, const std::string& model,
                           const fs::path& out) {
-  ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
-  ResearchChannel channel(identity);
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  const crypto::Ed25519PublicKey root = identity.root;
+  ResearchChannel channel(std::move(identity));
   ASSIGN_OR_RETURN(FetchedRecord record, channel.Record(model));
-  ASSIGN_OR_RETURN(const auto key, CoordinatorKey(options, identity));
-  RETURN_IF_ERROR(VerifiedRecordOf(record.record_json, key, record.model).status());
+  ASSIGN_OR_RETURN(const std::string log, channel.Log(0));
+  RETURN_IF_ERROR(ToStatus(VerifyModel(root, record.model, record.record_json, log)));
   TerminalProgress progress;
   RETURN_IF_ERROR(channel.Download(record.model, out, progress));
-  const fs::path record_path = RecordBeside(out);
+  const fs::path record_path = RecordBeside(out), log_path = LogBeside(out);
   RETURN_IF_ERROR(WriteFileDurably(record_path, record.record_json));
+  RETURN_IF_ERROR(WriteFileDurably(log_path, log));
   if (options.json) {
     Print(json{{"model", record.model.Hex()},
                {"file", out.string()},
-               {"record", record_path.string()}}
+               {"record", record_path.string()},
+               {"log", log_path.string()}}
               .dump() +
           "\n");
   } else {
     Print(StrCat("model   ", record.model.Hex(), "\nfile    ", out.string(), "\nrecord  ",
-                 record_path.string(), "\nverify  consilium model verify ", out.string(), "\n"));
+                 record_path.string(), "\nlog     ", log_path.string(),
+                 "\nverify  consilium model verify ", out.string(), "\n"));
   }
   return absl::OkStatus();
 }
 
-absl::Status VerifyCommand(const CommandOptions& options, const fs::path& model,
-                           const fs::path& record, const std::string& key_hex) {
-  ASSIGN_OR_RETURN(crypto::Ed25519PublicKey key, SigningKey(options, key_hex));
-  const fs::path record_path = record.empty() ? RecordBeside(model) : record;
-  ASSIGN_OR_RETURN(std::string text, ReadTextFile(record_path, 16 << 20));
-  ASSIGN_OR_RETURN(Digest actual, crypto::Sha256OfFile(model));
-  ASSIGN_OR_RETURN(std::string verified, VerifiedRecordOf(text, key, actual));
-  ASSIGN_OR_RETURN(File file, File::OpenForReading(model));
+absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& verify) {
+  ASSIGN_OR_RETURN(const crypto::Ed25519PublicKey root, RootKey(options, verify.root));
+  ASSIGN_OR_RETURN(const Digest actual, crypto::Sha256OfFile(verify.model));
+  ASSIGN_OR_RETURN(
+      const std::string record,
+      ReadTextFile(verify.record.empty() ? RecordBeside(verify.model) : verify.record, 16 << 20));
+  ASSIGN_OR_RETURN(const std::optional<std::string> log,
+                   ReadIfThere(verify.log.empty() ? LogBeside(verify.model) : verify.log,
+                               /*must=*/!verify.log.empty()));
+  const Verification verification = VerifyModel(root, actual, record, log);
+  if (!verification.ok()) {
+    Print(options.json ? ToJson(verification).dump(2) + "\n" : InWords(verification));
+    return ToStatus(verification);
+  }
+  ASSIGN_OR_RETURN(File file, File::OpenForReading(verify.model));
   ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(file));
   const std::uint64_t parameters = TotalElements(header.layout);
-  const json document = json::parse(verified);
+  const json document = json::parse(verification.record_json);
   if (options.json) {
-    Print(json{{"verified", true},
-               {"model", actual.Hex()},
-               {"parameters", parameters},
-               {"record", document}}
-              .dump(2) +
-          "\n");
+    json answer = ToJson(verification);
+    answer["model"] = actual.Hex();
+    answer["parameters"] = parameters;
+    answer["record"] = document;
+    Print(answer.dump(2) + "\n");
     return absl::OkStatus();
   }
-  Print(StrCat("verified: ", actual.Hex(), "\n", RecordInWords(document), "  parameters      ",
-               parameters, " in ", header.layout.size(), " tensors\n",
-               "This proves that the file is, byte for byte, the model that the coordinator with "
-               "signing key\n",
-               ToHex(key).substr(0, 16),
-               "... published, with the run, sites and results in its record. It does not prove\n"
-               "that the model is fit for a patient.\n"));
+  Print(StrCat("verified: ", actual.Hex(), "\n", InWords(verification), RecordInWords(document),
+               "  parameters      ", parameters, " in ", header.layout.size(), " tensors\n",
+               "This proves that the file is, byte for byte, the model that this federation's "
+               "coordinator published,\nfrom a plan that its researcher signed, with the "
+               "contributions of the sites named, as the log",
+               log ? " shows" : " would show (--log)",
+               ".\nIt does not prove that the sites' images were right, nor that the model is fit "
+               "for a patient.\n"));
   return absl::OkStatus();
+}
+
+absl::Status FetchLogCommand(const CommandOptions& options, const fs::path& out) {
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  ResearchChannel channel(std::move(identity));
+  ASSIGN_OR_RETURN(const std::string log, channel.Log(0));
+  RETURN_IF_ERROR(WriteFileDurably(out, log));
+  const std::size_t entries = json::parse(log)["entries"].size();
+  Print(options.json ? json{{"file", out.string()}, {"entries", entries}}.dump() + "\n"
+                     : StrCat(entries, " entries in ", out.string(),
+                              "\nverify  consilium log verify ", out.string(), "\n"));
+  return absl::OkStatus();
+}
+
+absl::Status VerifyLogCommand(const CommandOptions& options, const fs::path& log,
+                              const std::string& root_text, const fs::path& roster) {
+  ASSIGN_OR_RETURN(const crypto::Ed25519PublicKey root, RootKey(options, root_text));
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(log, 256 << 20));
+  const fs::path pinned = options.state / "keys" / "roster.json";
+  ASSIGN_OR_RETURN(const std::optional<std::string> roster_file,
+                   ReadIfThere(roster.empty() ? pinned : roster, /*must=*/!roster.empty()));
+  const Verification verification = VerifyLog(root, text, roster_file);
+  Print(options.json ? ToJson(verification).dump(2) + "\n" : InWords(verification));
+  return ToStatus(verification);
 }
 
 }  // namespace consilium::researcher

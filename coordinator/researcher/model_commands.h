@@ -10,13 +10,23 @@
 namespace consilium::researcher {
 
 absl::Status ListModelsCommand(const CommandOptions& options);
-// Writes OUT and, beside it, OUT's name with .record.json.
+// Writes OUT and, beside it, OUT's name with .record.json and .log.json, after verifying all three.
 absl::Status FetchCommand(const CommandOptions& options, const std::string& model,
                           const fs::path& out);
-// Offline. `record` and `key` may be empty: beside the model, and of the enrolment.
-// kUnauthenticated when the model file is not the one the record names or the record is not signed
-// by the key; says what it proves when all fits.
-absl::Status VerifyCommand(const CommandOptions& options, const fs::path& model,
-                           const fs::path& record, const std::string& key);
+
+struct VerifyOptions {
+  fs::path model;
+  fs::path record, log;  // empty: beside the model (the log only if it is there)
+  std::string root;      // 64 hexadecimal digits or a file with them; empty: the one enrolled with
+};
+// Offline. kUnauthenticated naming the first link that is broken; says what it proves when all
+// fits.
+absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& verify);
+
+// The whole log, to a file.
+absl::Status FetchLogCommand(const CommandOptions& options, const fs::path& out);
+// Offline: its chain, and the sites' countersignatures by the pinned roster or `roster`.
+absl::Status VerifyLogCommand(const CommandOptions& options, const fs::path& log,
+                              const std::string& root, const fs::path& roster);
 
 }  // namespace consilium::researcher

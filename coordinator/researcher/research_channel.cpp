@@ -4,7 +4,9 @@
 #include <grpcpp/client_context.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "common/wire/consilium.grpc.pb.h"
@@ -13,15 +15,15 @@
 namespace consilium::researcher {
 
 struct ResearchChannel::Impl {
-  std::string coordinator;
+  identity::Identity identity;
   std::unique_ptr<v1::ResearchService::Stub> stub;
 
   absl::Status Said(const grpc::Status& status) const {
     const absl::Status said = wire::FromGrpc(status);
     if (!absl::IsUnavailable(said)) return said;
-    return absl::UnavailableError(
-        StrCat("the coordinator at ", coordinator, " cannot be reached (", ToStd(said.message()),
-               "); check that it runs and that this machine may connect to it"));
+    return absl::UnavailableError(StrCat(
+        "the coordinator at ", identity.coordinator, " cannot be reached (", ToStd(said.message()),
+        "); check that it runs and that this machine may connect to it"));
   }
 };
 
@@ -33,16 +35,26 @@ void AnswerSoon(grpc::ClientContext& context) {
 
 }  // namespace
 
-ResearchChannel::ResearchChannel(const identity::Identity& identity)
-    : impl_(new Impl{identity.coordinator,
-                     v1::ResearchService::NewStub(identity::OpenChannel(identity))}) {}
+ResearchChannel::ResearchChannel(identity::Identity identity)
+    : impl_(new Impl{std::move(identity), nullptr}) {
+  impl_->stub = v1::ResearchService::NewStub(identity::OpenChannel(impl_->identity));
+}
 ResearchChannel::~ResearchChannel() = default;
 
 absl::StatusOr<RunId> ResearchChannel::Submit(const std::string& plan_toml) {
   grpc::ClientContext context;
   AnswerSoon(context);
   v1::SubmitPlanRequest request;
+  const identity::Identity& identity = impl_->identity;
+  wire::PlanNonce nonce;
+  SystemRandom().Fill(nonce);
+  ASSIGN_OR_RETURN(
+      const crypto::Signature signature,
+      crypto::Sign(identity.signing, wire::PlanText(identity.federation, identity.name, nonce,
+                                                    crypto::Sha256(plan_toml))));
   request.set_plan_toml(plan_toml);
+  request.set_nonce(nonce.data(), nonce.size());
+  request.set_signature(signature.data(), signature.size());
   v1::SubmitPlanReply reply;
   RETURN_IF_ERROR(impl_->Said(impl_->stub->SubmitPlan(&context, request, &reply)));
   return RunId(reply.run());
@@ -119,6 +131,34 @@ absl::StatusOr<FetchedRecord> ResearchChannel::Record(const std::string& model) 
   ASSIGN_OR_RETURN(record.model, wire::DigestFromProto(reply.model(), "model"));
   record.record_json = reply.record_json();
   return record;
+}
+
+absl::StatusOr<std::string> ResearchChannel::Log(std::uint64_t up_to) {
+  grpc::ClientContext context;
+  v1::FetchLogRequest request;
+  request.set_from(1);
+  const auto reader = impl_->stub->FetchLog(&context, request);
+  nlohmann::json log = {{"entries", nlohmann::json::array()},
+                        {"countersignatures", nlohmann::json::array()}};
+  bool whole = true;
+  for (v1::JsonReply piece; reader->Read(&piece);) {
+    const auto part = nlohmann::json::parse(piece.json(), nullptr, /*allow_exceptions=*/false);
+    whole &= part.is_object();
+    if (!whole) break;
+    if (part.contains("federation")) log["federation"] = part["federation"];
+    for (const char* list : {"entries", "countersignatures"}) {
+      if (!part.contains(list)) continue;
+      for (const auto& item : part[list]) {
+        if (up_to == 0 || item.value("number", std::uint64_t{0}) <= up_to)
+          log[list].push_back(item);
+      }
+    }
+  }
+  if (!whole) context.TryCancel();
+  const grpc::Status finished = reader->Finish();
+  if (!whole) return absl::DataLossError("the coordinator's log is not JSON");
+  RETURN_IF_ERROR(impl_->Said(finished));
+  return log.dump(2) + "\n";
 }
 
 absl::Status ResearchChannel::Download(const ModelId& model, const fs::path& path,

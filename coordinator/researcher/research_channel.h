@@ -22,9 +22,10 @@ struct FetchedRecord {
 
 class ResearchChannel {
  public:
-  explicit ResearchChannel(const identity::Identity& identity);
+  explicit ResearchChannel(identity::Identity identity);
   ~ResearchChannel();
 
+  // Signs the plan with the researcher's key, under a fresh nonce: one signature is one run.
   absl::StatusOr<RunId> Submit(const std::string& plan_toml);
   absl::Status Stop(const RunId& run);
   // Calls `on_event` with every event after `after`, and those that come, until the run has ended
@@ -38,6 +39,9 @@ class ResearchChannel {
   absl::StatusOr<std::string> ListModels();
   // `model`: the hexadecimal id or a unique beginning of it.
   absl::StatusOr<FetchedRecord> Record(const std::string& model);
+  // The audit log from its first entry to entry `up_to` (0: to its head), with the sites'
+  // countersignatures, as one JSON document (verify_model.h).
+  absl::StatusOr<std::string> Log(std::uint64_t up_to);
   // Writes the model's safetensors to `path` (through a temporary file, renamed when its hash is
   // `model`).
   absl::Status Download(const ModelId& model, const fs::path& path, Progress& progress);

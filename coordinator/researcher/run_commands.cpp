@@ -31,8 +31,14 @@ void Print(std::string_view text) {
 void PrintJson(const json& document) { Print(document.dump(2) + "\n"); }
 
 absl::StatusOr<std::unique_ptr<ResearchChannel>> Channel(const CommandOptions& options) {
-  ASSIGN_OR_RETURN(identity::Identity identity, identity::LoadIdentity(options.state));
-  return std::make_unique<ResearchChannel>(identity);
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  return std::make_unique<ResearchChannel>(std::move(identity));
+}
+
+std::string FingerprintOf(const identity::Identity& identity) {
+  return identity::ReadableFingerprint(identity.name, identity.role, identity.signing.public_key,
+                                       identity.tls_key);
 }
 
 absl::StatusOr<json> ParseAnswer(absl::StatusOr<std::string> answer) {
@@ -159,19 +165,35 @@ std::string TextOf(const json& object, const char* key) {
 }  // namespace
 
 absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
-                          const std::string& token) {
+                          const std::string& token, identity::Role role) {
   ASSIGN_OR_RETURN(const crypto::Passphrase passphrase,
-                   crypto::FindPassphrase({}, crypto::PassphraseFor::kNewKeys));
-  ASSIGN_OR_RETURN(
-      identity::Identity identity,
-      identity::Enrol(token, identity::Role::kResearcher, options.state, passphrase, coordinator));
+                   crypto::FindPassphrase(options.passphrase, crypto::PassphraseFor::kNewKeys));
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::Enrol(token, role, options.state, passphrase, coordinator));
+  const std::string fingerprint = FingerprintOf(identity);
   if (options.json) {
     PrintJson({{"name", identity.name},
                {"role", std::string(Name(identity.role))},
-               {"coordinator", identity.coordinator}});
+               {"federation", identity.federation},
+               {"coordinator", identity.coordinator},
+               {"fingerprint", fingerprint}});
   } else {
-    Print(StrCat("enrolled as researcher ", identity.name, " at ", identity.coordinator,
-                 "\nnext: consilium plan check PLAN.toml\n"));
+    Print(StrCat("enrolled in ", identity.federation, " as ", Name(identity.role), " ",
+                 identity.name, " at ", identity.coordinator, "\nfingerprint  ", fingerprint,
+                 "\nnext: read the fingerprint to the federation's operator, who admits you with\n"
+                 "      consilium federation admit ",
+                 identity.name, "\n"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FingerprintCommand(const CommandOptions& options) {
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  if (options.json) {
+    PrintJson({{"name", identity.name}, {"fingerprint", FingerprintOf(identity)}});
+  } else {
+    Print(FingerprintOf(identity) + "\n");
   }
   return absl::OkStatus();
 }

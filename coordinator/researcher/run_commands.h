@@ -8,16 +8,22 @@
 #include "absl/status/status.h"
 #include "common/base/file.h"
 #include "common/base/ids.h"
+#include "common/crypto/passphrase.h"
+#include "common/identity/roster.h"
 
 namespace consilium::researcher {
 
 struct CommandOptions {
-  fs::path state;  // the researcher's identity
+  fs::path state;  // the researcher's or auditor's identity
+  crypto::PassphraseOptions passphrase;
   bool json = false;
 };
 
+// `role`: researcher or auditor. `coordinator`: another address than the token's; may be empty.
 absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
-                          const std::string& token);
+                          const std::string& token, identity::Role role);
+// The fingerprint that the federation's operator sees as well, before admitting us.
+absl::Status FingerprintCommand(const CommandOptions& options);
 absl::Status PlanCheckCommand(const CommandOptions& options, const std::string& file);
 absl::Status SubmitCommand(const CommandOptions& options, const std::string& file, bool watch);
 // A broken connection is taken up again where it stopped, for as long as it takes. kAborted when
