@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/core_dumps.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -26,6 +27,7 @@ std::string DefaultState() {
 }
 
 int Main(int argc, char** argv) {
+  ForbidCoreDumps();
   CLI::App app("consilium-coordinator: the consortium's neutral host", "consilium-coordinator");
   app.footer(kExamples);
   app.set_version_flag("--version", kVersion);

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/base/core_dumps.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -24,6 +25,7 @@ The agent connects out only. policy.toml in the state folder says what this site
 Exit codes: 0 done or stopped, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
 
 int Main(int argc, char** argv) {
+  ForbidCoreDumps();
   CLI::App app("consilium-site: a hospital's agent in a federation", "consilium-site");
   app.footer(kExamples);
   app.set_version_flag("--version", kVersion);
