@@ -13,7 +13,6 @@
 namespace consilium::coordinator {
 namespace {
 
-constexpr Duration kRevocationCheck = std::chrono::milliseconds(500);
 constexpr Duration kLedgerRetry = std::chrono::seconds(5);
 
 }  // namespace
@@ -23,13 +22,15 @@ absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Start(Parts parts) {
   fs::remove_all(parts.spool, ignored);
   RETURN_IF_ERROR(EnsureFolder(parts.spool));
   std::unique_ptr<Conductor> conductor(new Conductor(std::move(parts)));
+  conductor->TakeUpRoster(&conductor->inbox_);
   conductor->Post(LookForRun{});
   conductor->stepping_ = std::thread([c = conductor.get()] { c->StepLoop(); });
   conductor->making_ = std::thread([c = conductor.get()] { c->MakeLoop(); });
   return conductor;
 }
 
-Conductor::Conductor(Parts parts) : parts_(std::move(parts)) {}
+Conductor::Conductor(Parts parts)
+    : parts_(std::move(parts)), rosters_(parts_.ledger, parts_.authority.root_key()) {}
 
 Conductor::~Conductor() { Stop(); }
 
@@ -56,16 +57,25 @@ void Conductor::Post(Input input) {
   input_came_.notify_all();
 }
 
-std::shared_ptr<SiteQueue> Conductor::Connect(const SiteId& site, const Digest& certificate) {
+std::shared_ptr<SiteQueue> Conductor::Connect(const SiteId& site, const Digest& tls_key) {
   auto queue = std::make_shared<SiteQueue>();
+  const auto signatures =
+      parts_.ledger.With([](Ledger& ledger) { return ledger.Countersignatures(); });
+  Connection next{.queue = queue, .tls_key = tls_key};
+  if (signatures.ok()) {
+    for (const Countersignature& signature : *signatures) {
+      if (signature.site == site) next.log_signed = signature.signature.number;
+    }
+  }
   std::lock_guard lock(mutex_);
   if (stopping_) queue->Close();
+  if (roster_) queue->Push(wire::RosterFile{roster_->file});
   Connection& connection = connections_[site];
   if (connection.queue) {
     connection.queue->Close();
     inbox_.push_back(SiteDisconnected{site});
   }
-  connection = {queue, certificate};
+  connection = std::move(next);
   inbox_.push_back(SiteConnected{site});
   input_came_.notify_all();
   return queue;
@@ -93,6 +103,10 @@ void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
                  [&](const wire::EvaluationReport& m) {
                    Post(EvaluationArrived{site, m});
                  },
+                 [&](const wire::SecureAnswer& m) {
+                   Post(SecureAnswered{site, m});
+                 },
+                 [&](const wire::LogSignature& m) { KeepSignature(site, m); },
                  [&](const wire::TaskProgress& m) {
                    Announce(m.key.run, {{0,
                                          parts_.clock.Now(),
@@ -109,21 +123,23 @@ void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
              message);
 }
 
-absl::StatusOr<RunId> Conductor::Submit(const std::string& plan_toml,
+absl::StatusOr<RunId> Conductor::Submit(const PlanSubmission& submission,
                                         const std::string& researcher) {
-  ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(plan_toml));
+  RETURN_IF_ERROR(CheckPlanSignature(submission, researcher));
+  ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(submission.toml));
   if (plan.model.initial) {
     RETURN_IF_ERROR(WithContext(parts_.models.LoadBase(*plan.model.initial).status(),
                                 "the plan's model.initial"));
   }
-  const Time now = parts_.clock.Now();
-  ASSIGN_OR_RETURN(const RunId run,
-                   parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<RunId> {
-                     ASSIGN_OR_RETURN(RunId id, ledger.SubmitRun(plan, crypto::Sha256(plan_toml),
-                                                                 plan_toml, researcher, now));
-                     RETURN_IF_ERROR(ledger.AddAudit({now, researcher, "submit", id.value}));
-                     return id;
-                   }));
+  const SubmittedPlan submitted{.name = plan.name,
+                                .hash = crypto::Sha256(submission.toml),
+                                .toml = submission.toml,
+                                .researcher = researcher,
+                                .nonce = submission.nonce,
+                                .signature = submission.signature};
+  ASSIGN_OR_RETURN(const RunId run, parts_.ledger.With([&](Ledger& ledger) {
+    return ledger.SubmitRun(plan, submitted, parts_.clock.Now());
+  }));
   Log(LogLevel::kInfo, "run_submitted", {{"run", run.value}, {"by", researcher}});
   Post(LookForRun{});
   return run;
@@ -138,7 +154,7 @@ absl::Status Conductor::StopRun(const RunId& run, const std::string& by) {
     if (std::find(open.begin(), open.end(), run) == open.end()) {
       return absl::FailedPreconditionError(StrCat("run ", run.value, " has ended already"));
     }
-    return ledger.AddAudit({parts_.clock.Now(), by, "stop", run.value});
+    return ledger.AddLogEntry(parts_.clock.Now(), by, "stop", run.value);
   }));
   Post(StopOrder{run, by});
   return absl::OkStatus();
@@ -171,10 +187,11 @@ void Conductor::StepLoop() {
   for (;;) {
     WaitForInput(lock);
     if (stopping_) return;
-    const std::vector<Input> inputs = std::exchange(inbox_, {});
+    std::vector<Input> inputs = std::exchange(inbox_, {});
     lock.unlock();
+    WatchFederation(&inputs);
     Step(inputs);
-    CloseRevoked();
+    ExtendLogs();
     lock.lock();
   }
 }
@@ -183,7 +200,7 @@ void Conductor::WaitForInput(std::unique_lock<std::mutex>& lock) {
   const auto ready = [this] { return stopping_ || !inbox_.empty(); };
   std::optional<Time> until = wake_;
   if (!connections_.empty()) {
-    const Time check = revocations_checked_ + kRevocationCheck;
+    const Time check = federation_watched_ + kFederationWatch;
     until = until ? std::min(*until, check) : check;
   }
   if (until) {
@@ -239,11 +256,15 @@ void Conductor::StepRun(const std::vector<Input>& inputs) {
 absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
   return parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<ActiveRun> {
     ActiveRun active;
-    ASSIGN_OR_RETURN(SubmittedPlan submitted, ledger.PlanOf(run));
-    ASSIGN_OR_RETURN(active.plan, plan::ParsePlan(submitted.toml));
-    active.plan_toml = std::move(submitted.toml);
+    ASSIGN_OR_RETURN(active.submitted, ledger.PlanOf(run));
+    ASSIGN_OR_RETURN(active.plan, plan::ParsePlan(active.submitted.toml));
     ASSIGN_OR_RETURN(RunState state, ledger.LoadRunState(run));
-    ASSIGN_OR_RETURN(PublishedAurocs last, ledger.LastPublishedAurocs(active.plan.name));
+    ASSIGN_OR_RETURN(LastPublished last, ledger.LastPublishedOf(active.plan.name));
+    // A base whose file is gone is no reason not to begin: the attempt fails and says so.
+    if (const auto base = state.base ? state.base : active.plan.model.initial) {
+      const auto shape = ShapeOf(*base);
+      if (shape.ok()) std::tie(state.parameters, state.layout) = *shape;
+    }
     active.engine = std::make_unique<RoundEngine>(active.plan, std::move(state), std::move(last));
     return active;
   });
@@ -263,10 +284,8 @@ bool Conductor::TakeUpNextRun() {
   if (next.ok() && !next->has_value()) return false;
   absl::StatusOr<ActiveRun> prepared =
       next.ok() ? Prepare(**next) : absl::StatusOr<ActiveRun>(next.status());
-  const auto enrolled = parts_.ledger.With([](Ledger& ledger) { return ledger.EnrolledSites(); });
-  if (!prepared.ok() || !enrolled.ok()) {
-    const absl::Status& status = prepared.ok() ? enrolled.status() : prepared.status();
-    Log(LogLevel::kError, "run_not_started", {{"why", ToStd(status.message())}});
+  if (!prepared.ok()) {
+    Log(LogLevel::kError, "run_not_started", {{"why", ToStd(prepared.status().message())}});
     return false;
   }
   run_ = *std::move(prepared);
@@ -277,7 +296,7 @@ bool Conductor::TakeUpNextRun() {
     wake_.reset();
     for (const auto& [site, connection] : connections_) connected.insert(site);
   }
-  const std::vector<Action> actions = run_->engine->Start(*enrolled, connected, parts_.clock.Now());
+  const std::vector<Action> actions = run_->engine->Start(view_, connected, parts_.clock.Now());
   std::vector<wire::RunEvent> events;
   if (!Commit(run_->engine->state(), actions, &events)) return false;
   CarryOut(actions);
@@ -339,26 +358,6 @@ void Conductor::Announce(const RunId& run, const std::vector<wire::RunEvent>& ev
   for (const wire::RunEvent& event : events) {
     if (event.kind != wire::RunEventKind::kProgress) LogEvent(run, event);
     for (const auto& watch : watches) watch->Push(event);
-  }
-}
-
-// A revocation may come from another process (consilium-coordinator revoke).
-void Conductor::CloseRevoked() {
-  const Time now = parts_.clock.Now();
-  if (now < revocations_checked_ + kRevocationCheck) return;
-  revocations_checked_ = now;
-  std::map<SiteId, Connection> connections;
-  {
-    std::lock_guard lock(mutex_);
-    connections = connections_;
-  }
-  for (const auto& [site, connection] : connections) {
-    const auto member = parts_.ledger.With([&, &certificate = connection.certificate](Ledger& l) {
-      return l.FindMember(certificate);
-    });
-    if (!absl::IsPermissionDenied(member.status())) continue;
-    Log(LogLevel::kWarning, "revoked_site_closed", {{"site", site.value}});
-    connection.queue->Close();
   }
 }
 

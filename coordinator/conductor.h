@@ -5,7 +5,9 @@
 // that a stop or a crash cut off goes on at the next start.
 //
 // Threads: events come from any thread into an inbox; one thread steps the engine; another makes
-// candidates (seconds of work for large models). Nothing polls: each waits on a condition.
+// candidates (seconds of work for large models). They wait on conditions; only what another process
+// may write into the ledger (a roster, a revocation) is looked up, four times a second while sites
+// are connected.
 
 #include <condition_variable>
 #include <deque>
@@ -26,6 +28,7 @@
 #include "coordinator/aggregator.h"
 #include "coordinator/authority.h"
 #include "coordinator/model_store.h"
+#include "coordinator/roster_in_force.h"
 #include "coordinator/round_engine.h"
 #include "coordinator/run_watch.h"
 #include "coordinator/shared_ledger.h"
@@ -35,16 +38,24 @@ namespace consilium::coordinator {
 
 class Conductor;
 
+struct PlanSubmission {
+  std::string toml;
+  wire::PlanNonce nonce{};
+  crypto::Signature signature{};  // over wire::PlanText
+};
+
 // One call of a site's upload. Used by one thread; must not outlive the conductor.
 class SiteUpload {
  public:
   std::uint32_t next_segment() const { return next_; }
   std::uint32_t segments() const { return segments_; }
-  // The next segment, as it came. True: the contribution is whole. Errors are Aggregator's.
-  absl::StatusOr<bool> Add(ByteView sealed);
+  // The next segment, sealed or masked, as it came. True: the contribution is whole. Errors are
+  // Aggregator's.
+  absl::StatusOr<bool> Add(ByteView segment);
 
  private:
   friend class Conductor;
+  ContributionComplete Complete() const;
   Conductor* conductor_ = nullptr;
   std::shared_ptr<Aggregator> aggregator_;  // shared: the attempt may be closed meanwhile
   SiteId site_;
@@ -68,10 +79,11 @@ class Conductor {
   ~Conductor();
   void Stop();
 
-  // ---- sites. Everything that is open is sent again to a site that connects.
+  // ---- sites. The roster is sent to each site that connects, before anything else, and a newer
+  // one as soon as the ledger has it; everything that is open is sent again.
 
   // A second connection of a site replaces the first, whose queue is closed.
-  std::shared_ptr<SiteQueue> Connect(const SiteId& site, const Digest& certificate);
+  std::shared_ptr<SiteQueue> Connect(const SiteId& site, const Digest& tls_key);
   void Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>& queue);
   void Receive(const SiteId& site, const wire::FromSite& message);
   // kFailedPrecondition when no attempt is open, or another one; else as Aggregator::Begin.
@@ -80,8 +92,10 @@ class Conductor {
 
   // ---- researchers
 
-  // kInvalidArgument with all faults of the plan, one a line.
-  absl::StatusOr<RunId> Submit(const std::string& plan_toml, const std::string& researcher);
+  // kInvalidArgument with all faults of the plan, one a line; kPermissionDenied when the plan is
+  // not signed with the key that the roster has for the researcher; kAlreadyExists when it was
+  // submitted before with this nonce.
+  absl::StatusOr<RunId> Submit(const PlanSubmission& submission, const std::string& researcher);
   // kNotFound; kFailedPrecondition when it has ended.
   absl::Status StopRun(const RunId& run, const std::string& by);
   absl::StatusOr<std::shared_ptr<RunWatch>> Watch(const RunId& run, std::uint64_t after);
@@ -92,16 +106,21 @@ class Conductor {
     RunId run;
     std::string by;
   };
+  // A revocation or a new roster is seen after this at the latest.
+  static constexpr Duration kFederationWatch = std::chrono::milliseconds(250);
   struct LookForRun {};
-  using Input = std::variant<Event, StopOrder, LookForRun>;
+  struct LogSigned {};  // the site may get more of the log
+  using Input = std::variant<Event, StopOrder, LookForRun, LogSigned>;
   struct ActiveRun {
     plan::Plan plan;
-    std::string plan_toml;
+    SubmittedPlan submitted;
     std::unique_ptr<RoundEngine> engine;
   };
   struct Connection {
     std::shared_ptr<SiteQueue> queue;  // shared with the call that drains it
-    Digest certificate;
+    Digest tls_key;
+    std::uint64_t log_signed = 0;  // the last entry under which this site's signature is kept
+    bool log_sent = false;         // an extension is on its way, its signature is not here yet
   };
 
   explicit Conductor(Parts parts);
@@ -114,6 +133,8 @@ class Conductor {
   void StepRun(const std::vector<Input>& inputs);
   bool TakeUpNextRun();
   absl::StatusOr<ActiveRun> Prepare(const RunId& run);
+  // Parameters, and SHA-256 of the safetensors header.
+  absl::StatusOr<std::pair<std::uint64_t, Digest>> ShapeOf(const ModelId& model) const;
   void EndQueuedRun(const StopOrder& order);
   bool Commit(const RunState& state, const std::vector<Action>& actions,
               std::vector<wire::RunEvent>* events);
@@ -126,36 +147,50 @@ class Conductor {
   void Do(const WakeAt& action);
   void Do(const EndRun& action);
   void Do(const Record& action);
-  void Do(const StoreEvaluation&) {}  // committed already
+  void Do(const StoreEvaluation&) {}  // committed already, as the next two
+  void Do(const StorePooledEvaluation&) {}
+  void Do(const Audit&) {}
   void Do(const Publish& action);
   void Announce(const RunId& run, const std::vector<wire::RunEvent>& events);
-  void CloseRevoked();
+
+  // Who belongs to the federation, and the audit log (conductor_federation.cpp).
+  void WatchFederation(std::vector<Input>* inputs);
+  void TakeUpRoster(std::vector<Input>* inputs);
+  void CloseRevoked(const std::vector<Member>& members);
+  void ExtendLogs();
+  void KeepSignature(const SiteId& site, const wire::LogSignature& signature);
+  absl::Status CheckPlanSignature(const PlanSubmission& submission, const std::string& researcher);
 
   // The making thread.
   void MakeLoop();
   void Make(std::function<void()> job);
-  absl::StatusOr<MadeModel> MakeModel(const AttemptKey& key, const std::set<SiteId>& counted,
-                                      double rate, ModelStage stage, std::optional<ModelId> parent);
+  absl::StatusOr<MadeModel> MakeModel(const Aggregate& action, double rate, ModelStage stage,
+                                      std::optional<ModelId> parent);
   void MakeInitialModel(const SiteId& site, const AttemptKey& key);
   void RemoveSuperseded();
 
   std::shared_ptr<Aggregator> CurrentAttempt(const AttemptKey& key);
 
   Parts parts_;
+  RosterInForce rosters_;
 
+  // Never held when the ledger is asked.
   std::mutex mutex_;  // all to the next empty line
   std::condition_variable input_came_, job_came_;
   std::vector<Input> inbox_;
   std::deque<std::function<void()>> jobs_;
   std::map<SiteId, Connection> connections_;
   std::multimap<RunId, std::weak_ptr<RunWatch>> watches_;
+  std::shared_ptr<const identity::SignedRoster> roster_;  // that the sites were told; shared: see
+                                                          // RosterInForce
   std::shared_ptr<Aggregator> aggregator_;
   std::optional<Time> wake_;
   RunId active_;
   bool stopping_ = false;
 
   std::optional<ActiveRun> run_;  // of the stepping thread
-  Time revocations_checked_{};
+  RosterView view_;               // that the engine was told
+  Time federation_watched_{};
   std::thread stepping_, making_;
 };
 

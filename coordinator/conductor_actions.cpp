@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/crypto/sha256.h"
 #include "coordinator/conductor.h"
 
 namespace consilium::coordinator {
@@ -16,7 +17,10 @@ void Conductor::CarryOut(const std::vector<Action>& actions) {
 
 void Conductor::Do(const Send& action) {
   wire::ToSite message = action.message;
-  if (auto* invite = std::get_if<wire::Invite>(&message)) invite->plan_toml = run_->plan_toml;
+  if (auto* invite = std::get_if<wire::Invite>(&message)) {
+    const SubmittedPlan& plan = run_->submitted;
+    *invite = {invite->run, plan.toml, plan.researcher, plan.nonce, plan.signature};
+  }
   std::lock_guard lock(mutex_);
   const auto found = connections_.find(action.site);
   if (found != connections_.end()) found->second.queue->Push(std::move(message));
@@ -24,7 +28,11 @@ void Conductor::Do(const Send& action) {
 
 void Conductor::Do(const OpenAttempt& action) {
   const auto open = [&]() -> absl::StatusOr<std::unique_ptr<Aggregator>> {
-    AttemptSpec spec{action.key, action.sites, action.weight_unit, std::nullopt};
+    AttemptSpec spec{.key = action.key,
+                     .sites = action.sites,
+                     .weight_unit = action.weight_unit,
+                     .base = std::nullopt,
+                     .masked = action.masked};
     if (!action.initial_model) {
       ASSIGN_OR_RETURN(spec.base, parts_.models.LoadBase(action.base));
     }
@@ -83,7 +91,7 @@ void Conductor::Do(const Aggregate& action) {
   const std::optional<ModelId> parent = run_->engine->state().base;
   Make([this, action, rate, parent] {
     const Time begun = parts_.clock.Now();
-    const auto made = MakeModel(action.key, action.counted, rate, ModelStage::kCandidate, parent);
+    const auto made = MakeModel(action, rate, ModelStage::kCandidate, parent);
     if (made.ok()) {
       Post(AggregateReady{action.key, made->id, Seconds(parts_.clock.Now() - begun)});
     } else {
@@ -123,12 +131,13 @@ void Conductor::MakeLoop() {
   }
 }
 
-absl::StatusOr<MadeModel> Conductor::MakeModel(const AttemptKey& key,
-                                               const std::set<SiteId>& counted, double rate,
+absl::StatusOr<MadeModel> Conductor::MakeModel(const Aggregate& action, double rate,
                                                ModelStage stage, std::optional<ModelId> parent) {
+  const AttemptKey& key = action.key;
   const auto aggregator = CurrentAttempt(key);
   if (!aggregator) return absl::FailedPreconditionError("the attempt was given up");
-  ASSIGN_OR_RETURN(MadeModel made, aggregator->Report(counted, rate));
+  ASSIGN_OR_RETURN(MadeModel made,
+                   aggregator->Report(action.counted, rate, action.unmasking.get()));
   ModelEntry entry;
   entry.id = made.id;
   entry.stage = stage;
@@ -147,13 +156,27 @@ absl::StatusOr<MadeModel> Conductor::MakeModel(const AttemptKey& key,
 
 void Conductor::MakeInitialModel(const SiteId& site, const AttemptKey& key) {
   Make([this, site, key] {
-    const auto made = MakeModel(key, {site}, 1, ModelStage::kInitial, std::nullopt);
-    if (made.ok()) {
-      Post(InitialModelReady{key, made->id, made->parameters});
+    const auto make = [&]() -> absl::StatusOr<InitialModelReady> {
+      ASSIGN_OR_RETURN(const MadeModel made,
+                       MakeModel({key, {site}, nullptr}, 1, ModelStage::kInitial, std::nullopt));
+      ASSIGN_OR_RETURN(const auto shape, ShapeOf(made.id));
+      return InitialModelReady{key, made.id, shape.first, shape.second};
+    };
+    const absl::StatusOr<InitialModelReady> ready = make();
+    if (ready.ok()) {
+      Post(*ready);
     } else {
-      Post(ContributionRefused{site, key, std::string(made.status().message())});
+      Post(ContributionRefused{site, key, std::string(ready.status().message())});
     }
   });
+}
+
+absl::StatusOr<std::pair<std::uint64_t, Digest>> Conductor::ShapeOf(const ModelId& model) const {
+  ASSIGN_OR_RETURN(const BaseModel base, parts_.models.LoadBase(model));
+  ASSIGN_OR_RETURN(const File file, parts_.models.OpenForReading(model));
+  Bytes header(base.header.data_offset);
+  RETURN_IF_ERROR(file.ReadAt(0, header));
+  return std::pair(TotalElements(base.header.layout), crypto::Sha256(header));
 }
 
 // Keeps the disk bounded: of this run's models that are not published, only the best, the current
@@ -173,8 +196,8 @@ void Conductor::RemoveSuperseded() {
         if (model.run != run || !unpublished || keep.contains(model.id)) continue;
         ASSIGN_OR_RETURN(const bool removed, parts_.models.Remove(model.id));
         if (!removed) continue;
-        RETURN_IF_ERROR(ledger.AddAudit(
-            {parts_.clock.Now(), "coordinator", "remove superseded file", model.id.Hex()}));
+        RETURN_IF_ERROR(ledger.AddLogEntry(parts_.clock.Now(), "coordinator",
+                                           "remove superseded file", model.id.Hex()));
       }
       return absl::OkStatus();
     });
@@ -212,26 +235,34 @@ absl::StatusOr<SiteUpload> Conductor::BeginUpload(const SiteId& site,
   return upload;
 }
 
-absl::StatusOr<bool> SiteUpload::Add(ByteView sealed) {
-  const absl::StatusOr<bool> whole = aggregator_->AddSegment(site_, next_, sealed);
-  const bool update = header_.kind == wire::ContributionKind::kUpdate;
+absl::StatusOr<bool> SiteUpload::Add(ByteView segment) {
+  const absl::StatusOr<bool> whole = aggregator_->AddSegment(site_, next_, segment);
   if (absl::IsInvalidArgument(whole.status()) || absl::IsUnauthenticated(whole.status())) {
     conductor_->Post(
         ContributionRefused{site_, header_.key, std::string(whole.status().message())});
   }
   RETURN_IF_ERROR(whole.status());
-  if (next_++ == 0 && update) {
-    conductor_->Post(ContributionStarted{site_, header_.key, header_.weight});
+  const bool first = next_++ == 0;
+  if (header_.kind == wire::ContributionKind::kInitialModel) {
+    if (*whole) conductor_->MakeInitialModel(site_, header_.key);
+    return *whole;
   }
-  if (*whole && update) {
-    conductor_->Post(ContributionComplete{site_, header_.key, header_.weight, header_.loss,
-                                          header_.train_seconds,
-                                          Seconds(conductor_->parts_.clock.Now() - started_),
-                                          crypto::EnvelopeSize(header_.plaintext_size)});
-  } else if (*whole) {
-    conductor_->MakeInitialModel(site_, header_.key);
-  }
+  if (first) conductor_->Post(ContributionStarted{site_, header_.key, header_.weight});
+  if (*whole) conductor_->Post(Complete());
   return *whole;
+}
+
+ContributionComplete SiteUpload::Complete() const {
+  const bool masked = header_.kind == wire::ContributionKind::kMaskedUpdate;
+  return {.site = site_,
+          .key = header_.key,
+          .weight = header_.weight,
+          .loss = header_.loss,
+          .train_seconds = header_.train_seconds,
+          .upload_seconds = Seconds(conductor_->parts_.clock.Now() - started_),
+          .bytes = masked ? header_.plaintext_size : crypto::EnvelopeSize(header_.plaintext_size),
+          .masked_sums = header_.masked_sums,
+          .proof = header_.proof};
 }
 
 }  // namespace consilium::coordinator

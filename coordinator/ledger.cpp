@@ -86,6 +86,7 @@ const storage::Migrations kLedgerMigrations = {R"(
   CREATE TABLE log (
     number INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL, details TEXT NOT NULL, head TEXT NOT NULL);
+  CREATE INDEX log_subject ON log (subject);
   CREATE TABLE log_signatures (
     site TEXT NOT NULL, number INTEGER NOT NULL, head TEXT NOT NULL, signature TEXT NOT NULL,
     PRIMARY KEY (site, number)) WITHOUT ROWID;

@@ -207,6 +207,7 @@ class Ledger {
   // Entries from `from` on, in order, at most `limit`.
   absl::StatusOr<std::vector<wire::LogEntry>> LogEntries(std::uint64_t from,
                                                          std::size_t limit = 1000);
+  absl::StatusOr<std::vector<wire::LogEntry>> LogEntriesAbout(std::string_view subject);
   // The head after entry `number` (0: 32 zero bytes). kNotFound.
   absl::StatusOr<Digest> HeadAfter(std::uint64_t number);
   // The caller has verified it. kFailedPrecondition: not the head that this log had after that

@@ -183,19 +183,19 @@ absl::StatusOr<std::map<AttemptNumber, json>> ContributionsJson(storage::Databas
   return out;
 }
 
-// What the log says about the run's secure sessions: each entry's details with a transcript.
+// Of the attempts that made a candidate, as the log has them.
 absl::StatusOr<std::map<AttemptNumber, json>> TranscriptsJson(storage::Database& db,
                                                               const RunId& run) {
   std::map<AttemptNumber, json> out;
   RETURN_IF_ERROR(ForRows(
-      db, "SELECT details FROM log WHERE subject = ? ORDER BY number", run,
-      [&](const Statement& row) {
-        const json details = json::parse(row.Text(0), nullptr, false);
-        if (!details.is_object() || !details.contains("transcript") ||
-            details.value("purpose", "training") != "training") {
-          return;
-        }
-        out[{details.value("round", 0), details.value("attempt", 0)}] = details["transcript"];
+      db,
+      "SELECT r.round, (SELECT max(a.attempt) FROM attempts a WHERE a.run = r.run AND "
+      "a.round = r.round), l.details FROM rounds r JOIN log l ON l.subject = r.candidate AND "
+      "l.action = 'aggregate' WHERE r.run = ? ORDER BY l.number",
+      run, [&](const Statement& row) {
+        const json details = json::parse(row.Text(2), nullptr, /*allow_exceptions=*/false);
+        if (!details.is_object() || !details.contains("transcript")) return;
+        out[{row.Int(0), row.Int(1)}] = details["transcript"];
       }));
   return out;
 }

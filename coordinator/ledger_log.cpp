@@ -22,6 +22,15 @@ wire::LogEntry EntryAt(const storage::Statement& row) {
           .details = row.Text(5)};
 }
 
+absl::StatusOr<std::vector<wire::LogEntry>> EntriesOf(storage::Statement& row) {
+  std::vector<wire::LogEntry> entries;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return entries;
+    entries.push_back(EntryAt(row));
+  }
+}
+
 absl::Status Broken(std::uint64_t number, std::string_view why) {
   return absl::DataLossError(
       StrCat("the audit log is broken at entry ", number, ": ", why,
@@ -69,12 +78,15 @@ absl::StatusOr<std::vector<wire::LogEntry>> Ledger::LogEntries(std::uint64_t fro
                                                       " FROM log WHERE number >= ? "
                                                       "ORDER BY number LIMIT ?")));
   row.Bind(AsColumn(from), AsColumn(limit));
-  std::vector<wire::LogEntry> entries;
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return entries;
-    entries.push_back(EntryAt(row));
-  }
+  return EntriesOf(row);
+}
+
+absl::StatusOr<std::vector<wire::LogEntry>> Ledger::LogEntriesAbout(std::string_view subject) {
+  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare(StrCat("SELECT ", kEntryColumns,
+                                                      " FROM log WHERE subject = ? "
+                                                      "ORDER BY number")));
+  row.Bind(subject);
+  return EntriesOf(row);
 }
 
 absl::StatusOr<Digest> Ledger::HeadAfter(std::uint64_t number) {

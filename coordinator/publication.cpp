@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -55,23 +56,78 @@ std::set<std::string> AllSites(const json& rounds) {
   return sites;
 }
 
-absl::StatusOr<json> PooledTest(Ledger& ledger, const RunId& run, const ModelId& model,
-                                std::span<const Action> actions, double at_specificity) {
+// The model's evaluations on the sites' test sets, committed or of the step that is being made.
+struct TestEvaluations {
   std::map<SiteId, metrics::BinarySums> by_site;
-  const auto take = [&](const SiteId& site, const wire::EvaluationReport& report) {
-    if (report.model == model && report.split == wire::EvaluationSplit::kTest) {
-      by_site[site] = report.sums;
-    }
+  std::optional<PooledEvaluation> pooled;
+};
+
+absl::StatusOr<TestEvaluations> TestsOf(Ledger& ledger, const RunId& run, const ModelId& model,
+                                        std::span<const Action> actions) {
+  TestEvaluations tests;
+  const auto is_test = [&](const auto& evaluation) {
+    return evaluation.model == model && evaluation.split == wire::EvaluationSplit::kTest;
   };
-  ASSIGN_OR_RETURN(const std::vector<Evaluation> committed, ledger.Evaluations(run));
-  for (const Evaluation& evaluation : committed) take(evaluation.site, evaluation.report);
-  for (const Action& action : actions) {
-    if (const auto* store = std::get_if<StoreEvaluation>(&action)) take(store->site, store->report);
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> sealed, ledger.Evaluations(run));
+  for (const auto& [site, report] : sealed) {
+    if (is_test(report)) tests.by_site[site] = report.sums;
   }
-  json pooled = json::parse(metrics::PooledJson(by_site, at_specificity));
-  pooled["sites"] = by_site.size();
+  ASSIGN_OR_RETURN(const std::vector<PooledEvaluation> masked, ledger.PooledEvaluations(run));
+  for (const PooledEvaluation& pooled : masked) {
+    if (is_test(pooled)) tests.pooled = pooled;
+  }
+  for (const Action& action : actions) {
+    if (const auto* store = std::get_if<StoreEvaluation>(&action)) {
+      if (is_test(store->report)) tests.by_site[store->site] = store->report.sums;
+    } else if (const auto* store = std::get_if<StorePooledEvaluation>(&action)) {
+      if (is_test(store->evaluation)) tests.pooled = store->evaluation;
+    }
+  }
+  return tests;
+}
+
+json PooledTest(const TestEvaluations& tests, double at_specificity) {
+  const bool secure = tests.pooled.has_value();
+  json pooled = json::parse(secure ? metrics::SiteJson(tests.pooled->sums.sums, at_specificity)
+                                   : metrics::PooledJson(tests.by_site, at_specificity));
+  pooled["sites"] = secure ? tests.pooled->sites.size() : tests.by_site.size();
   pooled.erase("roc");
   return pooled;
+}
+
+// The session of secure aggregation that the model came out of, as the log has it: {transcript,
+// threshold, sharers, survivors, signatures}. Null when the updates were sealed.
+absl::StatusOr<json> SecureSession(Ledger& ledger, const ModelId& model) {
+  ASSIGN_OR_RETURN(const std::vector<wire::LogEntry> entries, ledger.LogEntriesAbout(model.Hex()));
+  json session;
+  for (const wire::LogEntry& entry : entries) {
+    const json details = json::parse(entry.details, nullptr, /*allow_exceptions=*/false);
+    if (entry.action != "aggregate" || !details.is_object() || !details.contains("transcript")) {
+      continue;
+    }
+    session = json::object();
+    for (const char* field : {"transcript", "threshold", "sharers", "survivors", "signatures"}) {
+      if (details.contains(field)) session[field] = details[field];
+    }
+  }
+  return session;
+}
+
+// The head of the log before the publication, and what the sites have signed of it.
+absl::StatusOr<json> LogJson(Ledger& ledger) {
+  ASSIGN_OR_RETURN(const Ledger::LogHead head, ledger.Head());
+  ASSIGN_OR_RETURN(const std::vector<Countersignature> signatures,
+                   ledger.Countersignatures(head.number));
+  json countersignatures = json::array();
+  for (const auto& [site, signature] : signatures) {
+    countersignatures.push_back({{"site", site.value},
+                                 {"number", signature.number},
+                                 {"head", signature.head.Hex()},
+                                 {"signature", ToHex(signature.signature)}});
+  }
+  return json{{"number", head.number},
+              {"head", head.head.Hex()},
+              {"countersignatures", std::move(countersignatures)}};
 }
 
 }  // namespace
@@ -84,14 +140,16 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
   ASSIGN_OR_RETURN(const std::string federation, ledger.FederationName());
   ASSIGN_OR_RETURN(const ModelEntry model, ledger.FindModel(publish.model.Hex()));
   ASSIGN_OR_RETURN(const auto events, AllEvents(ledger, state.run, actions));
-  ASSIGN_OR_RETURN(json test, PooledTest(ledger, state.run, publish.model, actions,
-                                         plan.evaluation.at_specificity));
+  ASSIGN_OR_RETURN(const TestEvaluations tests, TestsOf(ledger, state.run, publish.model, actions));
+  ASSIGN_OR_RETURN(json secure, SecureSession(ledger, publish.model));
+  ASSIGN_OR_RETURN(json log, LogJson(ledger));
+  ASSIGN_OR_RETURN(std::string roster, ledger.RosterFile());
   json gate = json::array();
   for (const wire::RunEvent& event : events) {
     if (event.kind == RunEventKind::kGatePassed) gate.push_back(event.text);
   }
   const json rounds = Contributions(events, publish.round);
-  const json record = {
+  json record = {
       {"format", "consilium model record v1"},
       {"model", publish.model.Hex()},
       {"parent", model.parent ? json(model.parent->Hex()) : json(nullptr)},
@@ -101,14 +159,22 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
       {"round", publish.round},
       {"plan", submitted.name},
       {"plan_sha256", submitted.hash.Hex()},
+      {"researcher",
+       {{"name", submitted.researcher},
+        {"nonce", ToHex(submitted.nonce)},
+        {"signature", ToHex(submitted.signature)}}},
       {"sites", AllSites(rounds)},
       {"rounds", rounds},
-      {"test", std::move(test)},
+      {"test", PooledTest(tests, plan.evaluation.at_specificity)},
       {"gate", std::move(gate)},
+      {"privacy", "none"},
+      {"log", std::move(log)},
+      {"roster", std::move(roster)},
       {"coordinator_version", kVersion},
       {"created", ToRfc3339(now)},
       {"signing_key", ToHex(signing_key.public_key)},
   };
+  if (!secure.is_null()) record["secure"] = std::move(secure);
   ASSIGN_OR_RETURN(std::string file, crypto::SignModelRecord(signing_key, record.dump()));
   return Publication{publish.model, std::move(file)};
 }
