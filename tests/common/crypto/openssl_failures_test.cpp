@@ -1,0 +1,229 @@
+// Every call of OpenSSL that keys, AEAD, envelope and keystream make is made to fail, one after the
+// other, with 0 and with -1: each time the function must return an error. The linker's --wrap (see
+// CMakeLists.txt) puts the functions below between ours and OpenSSL's.
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "common/base/status.h"
+#include "common/crypto/aead.h"
+#include "common/crypto/envelope.h"
+#include "common/crypto/keys.h"
+#include "common/crypto/keystream.h"
+#include "tests/catch.h"
+
+namespace {
+
+struct Injection {
+  int calls = 0;    // so far
+  int failing = 0;  // which call fails; 0: none
+  int result = 0;   // what a failing function of type int returns
+};
+Injection injection;
+
+bool FailsNow() { return ++injection.calls == injection.failing; }
+
+template <class Result>
+Result Failure() {
+  if constexpr (std::is_pointer_v<Result>) {
+    return nullptr;
+  } else {
+    return injection.result;
+  }
+}
+
+}  // namespace
+
+#define CONSILIUM_WRAP(Result, name, parameters, arguments)          \
+  extern "C" Result __real_##name parameters;                        \
+  extern "C" Result __wrap_##name parameters;                        \
+  Result __wrap_##name parameters {                                  \
+    return FailsNow() ? Failure<Result>() : __real_##name arguments; \
+  }
+
+using Size = std::size_t;
+using Byte = unsigned char;
+
+CONSILIUM_WRAP(EVP_CIPHER_CTX*, EVP_CIPHER_CTX_new, (), ())
+CONSILIUM_WRAP(int, EVP_CIPHER_CTX_ctrl, (EVP_CIPHER_CTX * c, int type, int arg, void* p),
+               (c, type, arg, p))
+CONSILIUM_WRAP(int, EVP_CipherInit_ex,
+               (EVP_CIPHER_CTX * c, const EVP_CIPHER* cipher, ENGINE* e, const Byte* key,
+                const Byte* iv, int seal),
+               (c, cipher, e, key, iv, seal))
+CONSILIUM_WRAP(int, EVP_CipherUpdate,
+               (EVP_CIPHER_CTX * c, Byte* out, int* written, const Byte* in, int size),
+               (c, out, written, in, size))
+CONSILIUM_WRAP(int, EVP_CipherFinal_ex, (EVP_CIPHER_CTX * c, Byte* out, int* written),
+               (c, out, written))
+CONSILIUM_WRAP(int, EVP_EncryptInit_ex,
+               (EVP_CIPHER_CTX * c, const EVP_CIPHER* cipher, ENGINE* e, const Byte* key,
+                const Byte* iv),
+               (c, cipher, e, key, iv))
+CONSILIUM_WRAP(int, EVP_EncryptUpdate,
+               (EVP_CIPHER_CTX * c, Byte* out, int* written, const Byte* in, int size),
+               (c, out, written, in, size))
+CONSILIUM_WRAP(int, EVP_EncryptFinal_ex, (EVP_CIPHER_CTX * c, Byte* out, int* written),
+               (c, out, written))
+CONSILIUM_WRAP(int, EVP_DecryptInit_ex,
+               (EVP_CIPHER_CTX * c, const EVP_CIPHER* cipher, ENGINE* e, const Byte* key,
+                const Byte* iv),
+               (c, cipher, e, key, iv))
+CONSILIUM_WRAP(int, EVP_DecryptUpdate,
+               (EVP_CIPHER_CTX * c, Byte* out, int* written, const Byte* in, int size),
+               (c, out, written, in, size))
+CONSILIUM_WRAP(int, EVP_DecryptFinal_ex, (EVP_CIPHER_CTX * c, Byte* out, int* written),
+               (c, out, written))
+CONSILIUM_WRAP(EVP_KDF*, EVP_KDF_fetch, (OSSL_LIB_CTX * c, const char* name, const char* query),
+               (c, name, query))
+CONSILIUM_WRAP(EVP_KDF_CTX*, EVP_KDF_CTX_new, (EVP_KDF * kdf), (kdf))
+CONSILIUM_WRAP(int, EVP_KDF_derive,
+               (EVP_KDF_CTX * c, Byte* key, Size size, const OSSL_PARAM* parameters),
+               (c, key, size, parameters))
+CONSILIUM_WRAP(EVP_PKEY*, EVP_PKEY_new_raw_private_key,
+               (int type, ENGINE* e, const Byte* key, Size size), (type, e, key, size))
+CONSILIUM_WRAP(EVP_PKEY*, EVP_PKEY_new_raw_public_key,
+               (int type, ENGINE* e, const Byte* key, Size size), (type, e, key, size))
+CONSILIUM_WRAP(int, EVP_PKEY_get_raw_private_key, (const EVP_PKEY* key, Byte* out, Size* size),
+               (key, out, size))
+CONSILIUM_WRAP(int, EVP_PKEY_get_raw_public_key, (const EVP_PKEY* key, Byte* out, Size* size),
+               (key, out, size))
+CONSILIUM_WRAP(EVP_PKEY_CTX*, EVP_PKEY_CTX_new, (EVP_PKEY * key, ENGINE* e), (key, e))
+CONSILIUM_WRAP(EVP_PKEY_CTX*, EVP_PKEY_CTX_new_id, (int type, ENGINE* e), (type, e))
+CONSILIUM_WRAP(int, EVP_PKEY_keygen_init, (EVP_PKEY_CTX * c), (c))
+CONSILIUM_WRAP(int, EVP_PKEY_keygen, (EVP_PKEY_CTX * c, EVP_PKEY** key), (c, key))
+CONSILIUM_WRAP(int, EVP_PKEY_derive_init, (EVP_PKEY_CTX * c), (c))
+CONSILIUM_WRAP(int, EVP_PKEY_derive_set_peer, (EVP_PKEY_CTX * c, EVP_PKEY* peer), (c, peer))
+CONSILIUM_WRAP(int, EVP_PKEY_derive, (EVP_PKEY_CTX * c, Byte* out, Size* size), (c, out, size))
+CONSILIUM_WRAP(EVP_MD_CTX*, EVP_MD_CTX_new, (), ())
+CONSILIUM_WRAP(int, EVP_DigestSignInit,
+               (EVP_MD_CTX * c, EVP_PKEY_CTX** p, const EVP_MD* type, ENGINE* e, EVP_PKEY* key),
+               (c, p, type, e, key))
+CONSILIUM_WRAP(int, EVP_DigestSign,
+               (EVP_MD_CTX * c, Byte* out, Size* size, const Byte* in, Size in_size),
+               (c, out, size, in, in_size))
+CONSILIUM_WRAP(int, EVP_DigestVerifyInit,
+               (EVP_MD_CTX * c, EVP_PKEY_CTX** p, const EVP_MD* type, ENGINE* e, EVP_PKEY* key),
+               (c, p, type, e, key))
+CONSILIUM_WRAP(int, EVP_DigestVerify,
+               (EVP_MD_CTX * c, const Byte* signature, Size size, const Byte* in, Size in_size),
+               (c, signature, size, in, in_size))
+
+namespace consilium::crypto {
+namespace {
+
+// Makes the first, second, ... call of OpenSSL fail until all of them go well. Returns how many
+// there are.
+int FailEachCall(const std::function<absl::Status()>& run) {
+  int calls = 0;
+  for (const int result : {0, -1}) {
+    for (int failing = 1;; ++failing) {
+      injection = {.failing = failing, .result = result};
+      const absl::Status status = run();
+      const bool failed = injection.calls >= failing;
+      injection = {};
+      if (!failed) {
+        INFO(status.ToString());
+        CHECK(status.ok());
+        calls = failing - 1;
+        break;
+      }
+      INFO("call " << failing << " returned " << result);
+      CHECK_FALSE(status.ok());
+      CHECK(ERR_peek_error() == 0);  // nothing is left for others to trip over
+    }
+  }
+  return calls;
+}
+
+Secret SomeKey() { return Secret::CopyOf(Bytes(32, 7)); }
+X25519KeyPair SomePair() { return *X25519KeyPair::FromPrivate(Bytes(32, 9)); }
+const Bytes kMessage(100, 42);
+
+TEST_CASE("Making and loading keys reports every failure of OpenSSL") {
+  CHECK(FailEachCall([] { return X25519KeyPair::Generate().status(); }) == 5);
+  CHECK(FailEachCall([] { return Ed25519KeyPair::Generate().status(); }) == 5);
+  CHECK(FailEachCall([] { return X25519KeyPair::FromPrivate(Bytes(32, 1)).status(); }) == 3);
+  CHECK(FailEachCall([] { return Ed25519KeyPair::FromPrivate(Bytes(32, 1)).status(); }) == 3);
+}
+
+TEST_CASE("Agreeing on and deriving keys reports every failure of OpenSSL") {
+  const X25519KeyPair pair = SomePair();
+  CHECK(FailEachCall([&] { return X25519(pair.private_key, pair.public_key).status(); }) == 6);
+  CHECK(FailEachCall([] { return Hkdf(Bytes(32, 1), {}, {}, 64).status(); }) == 3);
+}
+
+TEST_CASE("Signing and checking a signature report every failure of OpenSSL") {
+  const Ed25519KeyPair key = *Ed25519KeyPair::FromPrivate(Bytes(32, 3));
+  CHECK(FailEachCall([&] { return Sign(key, kMessage).status(); }) == 4);
+  const Signature signature = *Sign(key, kMessage);
+  CHECK(FailEachCall([&] { return VerifySignature(key.public_key, kMessage, signature); }) == 4);
+}
+
+TEST_CASE("Sealing and opening one message report every failure of OpenSSL") {
+  const Secret key = SomeKey();
+  CHECK(FailEachCall([&] { return SealOnce(key, {}, kMessage, kMessage).status(); }) == 6);
+  const Bytes sealed = *SealOnce(key, {}, kMessage, kMessage);
+  CHECK(FailEachCall([&] { return OpenOnce(key, {}, kMessage, sealed).status(); }) == 6);
+}
+
+TEST_CASE("Sealing an envelope reports every failure of OpenSSL and ends the envelope") {
+  const X25519KeyPair pair = SomePair();
+  CHECK(FailEachCall([&] { return EnvelopeSealer::Create(pair.public_key, {}).status(); }) == 16);
+  CHECK(FailEachCall([&] {
+          Injection paused = std::exchange(injection, {});
+          auto sealer = EnvelopeSealer::Create(pair.public_key, {});
+          REQUIRE(sealer.ok());
+          Bytes sealed(kMessage.size() + kTagBytes);
+          injection = paused;
+          const absl::Status status = sealer->SealNext(kMessage, true, sealed);
+          paused = std::exchange(injection, {});
+          CHECK(sealer->SealNext(kMessage, true, sealed).code() ==
+                absl::StatusCode::kFailedPrecondition);
+          injection = paused;
+          return status;
+        }) == 4);
+}
+
+TEST_CASE("Opening an envelope reports every failure of OpenSSL and shows no text") {
+  const X25519KeyPair pair = SomePair();
+  auto sealer = EnvelopeSealer::Create(pair.public_key, {});
+  REQUIRE(sealer.ok());
+  Bytes sealed(kMessage.size() + kTagBytes);
+  REQUIRE(sealer->SealNext(kMessage, true, sealed).ok());
+  CHECK(FailEachCall([&] { return EnvelopeOpener::Create(pair, sealer->header(), {}).status(); }) ==
+        11);
+  auto opener = EnvelopeOpener::Create(pair, sealer->header(), {});
+  REQUIRE(opener.ok());
+  CHECK(FailEachCall([&] {
+          Bytes opened(kMessage.size(), 1);
+          const absl::Status status = opener->Open(0, true, sealed, opened);
+          CHECK(opened == (status.ok() ? kMessage : Bytes(kMessage.size(), 0)));
+          return status;
+        }) == 4);
+}
+
+TEST_CASE("A keystream reports every failure of OpenSSL and goes on right after it") {
+  const Secret key = SomeKey();
+  CHECK(FailEachCall([&] { return Keystream::Create(key).status(); }) == 2);
+  Bytes expected(1000);
+  REQUIRE(Keystream::Create(key)->Generate(5, expected).ok());
+  auto keystream = Keystream::Create(key);
+  REQUIRE(keystream.ok());
+  CHECK(FailEachCall([&] {
+          Bytes bytes(expected.size());
+          const absl::Status status = keystream->Generate(5, bytes);
+          const Injection paused = std::exchange(injection, {});
+          CHECK(keystream->Generate(5, bytes).ok());
+          CHECK(bytes == expected);
+          injection = paused;
+          return status;
+        }) >= 2);
+}
+
+}  // namespace
+}  // namespace consilium::crypto
