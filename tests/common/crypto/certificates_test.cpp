@@ -9,6 +9,7 @@
 
 #include "common/base/random.h"
 #include "common/base/text.h"
+#include "common/crypto/sha256.h"
 #include "tests/catch.h"
 
 namespace consilium::crypto {
@@ -277,6 +278,63 @@ TEST_CASE("Names, roles and days out of range are refused") {
   for (const int valid_days : {0, -1, 36501}) {
     CHECK(SignCode(authority, request, kNow, "north-hospital", "site", valid_days) == kInvalid);
   }
+}
+
+TEST_CASE("A request can be made again for a key that is there, and names the same key") {
+  const CertificateRequest first = Request();
+  const auto again = MakeRequest("north-hospital", first.private_key);
+  REQUIRE(again.ok());
+  CHECK(*RequestKeyFingerprint(*again) == *RequestKeyFingerprint(first.pem));
+  CHECK(*RequestKeyFingerprint(Request().pem) != *RequestKeyFingerprint(first.pem));
+  CHECK(MakeRequest("north", Secret()).status().code() == kInvalid);
+  CHECK(MakeRequest("", first.private_key).status().code() == kInvalid);
+}
+
+TEST_CASE("A key keeps its fingerprint through request, certificate and renewed certificate") {
+  const PemIdentity authority = Authority();
+  const CertificateRequest request = Request();
+  const Digest key = *RequestKeyFingerprint(request.pem);
+  const auto first = SignRequest(authority, request.pem, "north", "site", kNow, days(90));
+  const auto renewed = SignRequest(authority, *MakeRequest("north", request.private_key), "north",
+                                   "site", kNow + days(60), days(90));
+  REQUIRE(first.ok());
+  REQUIRE(renewed.ok());
+  CHECK(*KeyFingerprint(*first) == key);
+  CHECK(*KeyFingerprint(*renewed) == key);
+  CHECK(*CertificateFingerprint(*first) != *CertificateFingerprint(*renewed));
+  CHECK(KeyFingerprint(request.pem).status().code() == kInvalid);
+  CHECK(RequestKeyFingerprint(*first).status().code() == kInvalid);
+}
+
+TEST_CASE("The fingerprint of a key is SHA-256 of its SubjectPublicKeyInfo") {
+  const CertificateRequest request = Request();
+  const std::unique_ptr<BIO, FreeBio> bio(
+      BIO_new_mem_buf(request.pem.data(), static_cast<int>(request.pem.size())));
+  X509_REQ* parsed = PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr);
+  REQUIRE(parsed != nullptr);
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(X509_REQ_get0_pubkey(parsed), &der);
+  REQUIRE(size == 91);  // of a P-256 key
+  CHECK(*RequestKeyFingerprint(request.pem) ==
+        Sha256(ByteView(der, static_cast<std::size_t>(size))));
+  OPENSSL_free(der);
+  X509_REQ_free(parsed);
+}
+
+TEST_CASE("A certificate is checked against its authority, its kind and the time") {
+  const PemIdentity authority = Authority(), other = Authority();
+  const std::string member =
+      *SignRequest(authority, Request().pem, "north", "site", kNow, days(90));
+  constexpr auto kRefused = absl::StatusCode::kUnauthenticated;
+  CHECK(VerifyIssuedBy(member, authority.certificate, kNow).ok());
+  CHECK(VerifyIssuedBy(member, authority.certificate, kNow + days(90) - seconds(1)).ok());
+  CHECK(VerifyIssuedBy(member, authority.certificate, kNow + days(90)).code() == kRefused);
+  CHECK(VerifyIssuedBy(member, authority.certificate, kNow - minutes(6)).code() == kRefused);
+  CHECK(VerifyIssuedBy(member, other.certificate, kNow).code() == kRefused);
+  CHECK(VerifyIssuedBy(authority.certificate, authority.certificate, kNow).code() == kRefused);
+  CHECK(VerifyIssuedBy(member, member, kNow).code() == kRefused);
+  CHECK(VerifyIssuedBy("", authority.certificate, kNow).code() == kInvalid);
+  CHECK(ERR_peek_error() == 0);
 }
 
 TEST_CASE("Text that is not the PEM asked for is refused in words that say what it is") {
