@@ -13,37 +13,66 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "masks are little-endian numbers, used as they lie in memory");
 
-// Keystream that is made and added at once: it stays in the first-level cache.
-constexpr std::size_t kBufferBytes = 16 * 1024;
-
 template <class Number>
 void AddTo(Number* __restrict sum, const Number* __restrict piece, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) sum[i] += piece[i];
 }
 
+// Keystreams are made and added a few at once, each so short that all stay in the first-level
+// cache with the piece that they are added to.
+constexpr std::size_t kAtOnce = 4;
+constexpr std::size_t kMaskBytes = 4096;
+
 template <class Number>
-void SubtractFrom(Number* __restrict sum, const Number* __restrict piece, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) sum[i] -= piece[i];
+struct Group {
+  static constexpr std::size_t kNumbers = kMaskBytes / sizeof(Number);
+  alignas(64) std::array<std::array<Number, kNumbers>, kAtOnce> masks;
+
+  std::span<std::uint8_t> Bytes(std::size_t mask, std::size_t numbers) {
+    return {reinterpret_cast<std::uint8_t*>(masks[mask].data()), numbers * sizeof(Number)};
+  }
+  ~Group() { crypto::Cleanse({reinterpret_cast<std::uint8_t*>(masks.data()), sizeof masks}); }
+};
+
+template <std::size_t kMasks, bool kNegative, class Number>
+void AddMasks(const Group<Number>& group, Number* __restrict piece, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    Number sum = group.masks[0][i];
+    for (std::size_t mask = 1; mask < kMasks; ++mask) sum += group.masks[mask][i];
+    piece[i] += kNegative ? -sum : sum;
+  }
+}
+
+// The first `masks` of the group, which all have the same sign.
+template <class Number>
+void AddMasks(const Group<Number>& group, std::size_t masks, bool negative, Number* piece,
+              std::size_t n) {
+  using Function = void (*)(const Group<Number>&, Number* __restrict, std::size_t);
+  constexpr Function kFunctions[2][kAtOnce] = {
+      {AddMasks<1, false>, AddMasks<2, false>, AddMasks<3, false>, AddMasks<4, false>},
+      {AddMasks<1, true>, AddMasks<2, true>, AddMasks<3, true>, AddMasks<4, true>}};
+  kFunctions[negative][masks - 1](group, piece, n);
 }
 
 // Adds the streams' numbers from byte `offset` on.
-template <class Number, class Streams>
-absl::Status AddStreams(Streams& streams, std::uint64_t offset, std::span<Number> piece) {
-  alignas(64) std::array<Number, kBufferBytes / sizeof(Number)> mask;
-  const std::span<std::uint8_t> bytes(reinterpret_cast<std::uint8_t*>(mask.data()), kBufferBytes);
-  absl::Status status;
-  while (status.ok() && !piece.empty()) {
-    const std::size_t n = std::min(piece.size(), mask.size());
-    for (auto& [keystream, negative] : streams) {
-      status = keystream.Generate(offset, bytes.first(n * sizeof(Number)));
-      if (!status.ok()) break;
-      negative ? SubtractFrom(piece.data(), mask.data(), n) : AddTo(piece.data(), mask.data(), n);
+template <class Number, class Stream>
+absl::Status AddStreams(std::vector<Stream>& streams, std::uint64_t offset,
+                        std::span<Number> piece) {
+  Group<Number> group;
+  while (!piece.empty()) {
+    const std::size_t n = std::min(piece.size(), group.kNumbers);
+    std::size_t masks = 0;
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      Stream& stream = streams[i];
+      RETURN_IF_ERROR(stream.keystream.Generate(offset, group.Bytes(masks++, n)));
+      const bool last = i + 1 == streams.size() || streams[i + 1].negative != stream.negative;
+      if (masks < kAtOnce && !last) continue;
+      AddMasks(group, std::exchange(masks, 0), stream.negative, piece.data(), n);
     }
     offset += n * sizeof(Number);
     piece = piece.subspan(n);
   }
-  crypto::Cleanse(bytes);
-  return status;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -60,6 +89,7 @@ absl::StatusOr<Masker> Masker::Create(std::span<const Mask> masks, std::uint64_t
     ASSIGN_OR_RETURN(crypto::Keystream keystream, crypto::Keystream::Create(mask.key));
     streams.push_back({std::move(keystream), mask.negative});
   }
+  std::ranges::stable_partition(streams, [](const Stream& stream) { return !stream.negative; });
   return Masker(std::move(streams), values);
 }
 
@@ -85,7 +115,8 @@ void Add(std::span<std::uint64_t> sum, std::span<const std::uint64_t> piece) {
 
 void Subtract(std::span<std::uint32_t> sum, std::span<const std::uint32_t> piece) {
   CONSILIUM_CHECK(sum.size() == piece.size());
-  SubtractFrom(sum.data(), piece.data(), piece.size());
+  std::uint32_t* __restrict to = sum.data();
+  for (std::size_t i = 0; i < piece.size(); ++i) to[i] -= piece[i];
 }
 
 }  // namespace consilium::secagg
