@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -19,7 +18,10 @@
 #include "common/wire/convert.h"
 #include "common/wire/raw_chunk.h"
 #include "coordinator/caller.h"
+#include "coordinator/log_pieces.h"
+#include "coordinator/membership_calls.h"
 #include "coordinator/recent_pieces.h"
+#include "coordinator/server_tls.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -71,19 +73,23 @@ absl::Status SendModel(const Desk& desk, const Member& member, const v1::Downloa
   return absl::OkStatus();
 }
 
-absl::Status SendModel(const Desk& desk, grpc::ServerContext& context, Role role,
+using Roles = std::set<Role>;
+const Roles kSites = {Role::kSite}, kResearchers = {Role::kResearcher},
+            kReaders = {Role::kResearcher, Role::kAuditor};
+
+absl::Status SendModel(const Desk& desk, grpc::ServerContext& context, const Roles& roles,
                        ModelStream& stream) {
-  ASSIGN_OR_RETURN(const Member member, desk.callers.Identify(context, role));
+  ASSIGN_OR_RETURN(const Member member, desk.callers.Identify(context, roles));
   v1::DownloadRequest request;
   if (!stream.Read(&request)) return absl::CancelledError("the receiver went away");
   return SendModel(desk, member, request, stream);
 }
 
 // Serves a service's DownloadModel with messages that protobuf need not copy (wire/raw_chunk.h).
-grpc::internal::MethodHandler* ModelSender(const Desk& desk, Role role) {
+grpc::internal::MethodHandler* ModelSender(const Desk& desk, const Roles& roles) {
   return new grpc::internal::SplitServerStreamingHandler<v1::DownloadRequest, grpc::ByteBuffer>(
-      [desk, role](grpc::ServerContext* context, ModelStream* stream) {
-        return wire::ToGrpc(SendModel(desk, *context, role, *stream));
+      [desk, &roles](grpc::ServerContext* context, ModelStream* stream) {
+        return wire::ToGrpc(SendModel(desk, *context, roles, *stream));
       });
 }
 
@@ -105,8 +111,7 @@ absl::Status CheckProtocol(int theirs, std::string_view who) {
 class SiteCalls final : public v1::SiteService::Service {
  public:
   explicit SiteCalls(const Desk& desk) : parts_(desk.parts), callers_(desk.callers) {
-    MarkMethodStreamed(IndexOfDownloadModel("consilium.v1.SiteService"),
-                       ModelSender(desk, Role::kSite));
+    MarkMethodStreamed(IndexOfDownloadModel("consilium.v1.SiteService"), ModelSender(desk, kSites));
   }
 
   grpc::Status Attend(grpc::ServerContext* context,
@@ -122,7 +127,7 @@ class SiteCalls final : public v1::SiteService::Service {
  private:
   absl::Status TryAttend(grpc::ServerContext& context,
                          grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>& stream) {
-    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, Role::kSite));
+    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, kSites));
     v1::FromSite proto;
     if (!stream.Read(&proto)) return absl::CancelledError("the site went away");
     ASSIGN_OR_RETURN(const wire::FromSite first, wire::FromProto(proto));
@@ -144,7 +149,7 @@ class SiteCalls final : public v1::SiteService::Service {
   absl::Status Converse(grpc::ServerContext& context,
                         grpc::ServerReaderWriter<v1::ToSite, v1::FromSite>& stream,
                         const Member& member, const SiteId& site) {
-    const std::shared_ptr<SiteQueue> queue = parts_.conductor.Connect(site, member.certificate);
+    const std::shared_ptr<SiteQueue> queue = parts_.conductor.Connect(site, member.tls_key);
     Log(LogLevel::kInfo, "site_attends", {{"site", site.value}});
     std::thread sending([&] {
       v1::ToSite proto;
@@ -169,7 +174,7 @@ class SiteCalls final : public v1::SiteService::Service {
 
   absl::Status TryUpload(grpc::ServerContext& context, grpc::ServerReader<v1::UploadChunk>& reader,
                          v1::UploadReceipt* receipt) {
-    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, Role::kSite));
+    ASSIGN_OR_RETURN(const Member member, callers_.Identify(context, kSites));
     v1::UploadChunk chunk;
     if (!reader.Read(&chunk) || !chunk.has_header()) {
       return absl::InvalidArgumentError("the first message of an upload must carry its header");
@@ -197,13 +202,16 @@ class ResearchCalls final : public v1::ResearchService::Service {
  public:
   explicit ResearchCalls(const Desk& desk) : parts_(desk.parts), callers_(desk.callers) {
     MarkMethodStreamed(IndexOfDownloadModel("consilium.v1.ResearchService"),
-                       ModelSender(desk, Role::kResearcher));
+                       ModelSender(desk, kReaders));
   }
 
   grpc::Status SubmitPlan(grpc::ServerContext* context, const v1::SubmitPlanRequest* request,
                           v1::SubmitPlanReply* reply) override {
-    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
-      ASSIGN_OR_RETURN(const RunId run, parts_.conductor.Submit(request->plan_toml(), member.name));
+    return As(kResearchers, *context, [&](const Member& member) -> absl::Status {
+      PlanSubmission submission{.toml = request->plan_toml()};
+      RETURN_IF_ERROR(Take(request->nonce(), "nonce", submission.nonce));
+      RETURN_IF_ERROR(Take(request->signature(), "signature", submission.signature));
+      ASSIGN_OR_RETURN(const RunId run, parts_.conductor.Submit(submission, member.name));
       reply->set_run(run.value);
       return absl::OkStatus();
     });
@@ -211,20 +219,20 @@ class ResearchCalls final : public v1::ResearchService::Service {
 
   grpc::Status StopRun(grpc::ServerContext* context, const v1::StopRunRequest* request,
                        v1::StopRunReply*) override {
-    return AsResearcher(*context, [&](const Member& member) {
+    return As(kResearchers, *context, [&](const Member& member) {
       return parts_.conductor.StopRun(RunId(request->run()), member.name);
     });
   }
 
   grpc::Status WatchRun(grpc::ServerContext* context, const v1::WatchRunRequest* request,
                         grpc::ServerWriter<v1::RunEvent>* writer) override {
-    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
+    return As(kReaders, *context, [&](const Member& member) -> absl::Status {
       ASSIGN_OR_RETURN(const std::shared_ptr<RunWatch> watch,
                        parts_.conductor.Watch(RunId(request->run()), request->after()));
       std::vector<wire::RunEvent> events;
       v1::RunEvent proto;
       // The pause only bounds how long a call outlives its caller; events come at once.
-      while (watch->Next(std::chrono::seconds(1), &events)) {
+      while (watch->Next(std::chrono::milliseconds(500), &events)) {
         RETURN_IF_ERROR(callers_.StillMember(member));
         if (context->IsCancelled()) return absl::CancelledError("the watcher went away");
         for (const wire::RunEvent& event : events) {
@@ -254,7 +262,7 @@ class ResearchCalls final : public v1::ResearchService::Service {
 
   grpc::Status FetchRecord(grpc::ServerContext* context, const v1::FetchRecordRequest* request,
                            v1::FetchRecordReply* reply) override {
-    return AsResearcher(*context, [&](const Member& member) -> absl::Status {
+    return As(kReaders, *context, [&](const Member& member) -> absl::Status {
       ASSIGN_OR_RETURN(const ModelEntry model, parts_.ledger.With([&](Ledger& ledger) {
         return ledger.FindModel(request->model());
       }));
@@ -266,21 +274,49 @@ class ResearchCalls final : public v1::ResearchService::Service {
       reply->set_model(wire::ToProtoBytes(model.id));
       reply->set_record_json(model.record_json);
       return parts_.ledger.With([&](Ledger& ledger) {
-        return ledger.AddAudit({parts_.clock.Now(), member.name, "fetch", model.id.Hex()});
+        return ledger.AddLogEntry(parts_.clock.Now(), member.name, "fetch", model.id.Hex());
       });
+    });
+  }
+
+  grpc::Status FetchLog(grpc::ServerContext* context, const v1::FetchLogRequest* request,
+                        grpc::ServerWriter<v1::JsonReply>* writer) override {
+    return As(kReaders, *context, [&](const Member& member) -> absl::Status {
+      v1::JsonReply reply;
+      LogPieces pieces(request->from());
+      while (!pieces.done()) {
+        RETURN_IF_ERROR(callers_.StillMember(member));
+        ASSIGN_OR_RETURN(std::string piece,
+                         parts_.ledger.With([&](Ledger& ledger) { return pieces.Next(ledger); }));
+        reply.set_json(std::move(piece));
+        if (!writer->Write(reply)) return absl::CancelledError("the reader went away");
+      }
+      return absl::OkStatus();
     });
   }
 
  private:
   template <class Call>
-  grpc::Status AsResearcher(grpc::ServerContext& context, const Call& call) {
-    const auto member = callers_.Identify(context, Role::kResearcher);
+  grpc::Status As(const Roles& roles, grpc::ServerContext& context, const Call& call) {
+    const auto member = callers_.Identify(context, roles);
     return wire::ToGrpc(member.ok() ? call(*member) : member.status());
+  }
+
+  // The bytes of a field that has one length.
+  template <std::size_t N>
+  static absl::Status Take(const std::string& bytes, std::string_view field,
+                           std::array<std::uint8_t, N>& out) {
+    if (bytes.size() != N) {
+      return absl::InvalidArgumentError(StrCat("the plan's ", field, " has ", bytes.size(),
+                                               " bytes, not ", N, ": upgrade the program"));
+    }
+    std::copy(bytes.begin(), bytes.end(), out.begin());
+    return absl::OkStatus();
   }
 
   template <class Query>
   grpc::Status AnswerJson(grpc::ServerContext& context, v1::JsonReply* reply, const Query& query) {
-    return AsResearcher(context, [&](const Member&) -> absl::Status {
+    return As(kReaders, context, [&](const Member&) -> absl::Status {
       ASSIGN_OR_RETURN(std::string json, parts_.ledger.With(query));
       reply->set_json(std::move(json));
       return absl::OkStatus();
@@ -290,15 +326,6 @@ class ResearchCalls final : public v1::ResearchService::Service {
   const coordinator::Service::Parts& parts_;
   CallerTable& callers_;
 };
-
-std::shared_ptr<grpc::ServerCredentials> Credentials(const Authority& authority) {
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = authority.authority_pem();
-  options.pem_key_cert_pairs.push_back(
-      {std::string(AsText(authority.server().private_key.Reveal())),
-       authority.server().certificate});
-  return grpc::SslServerCredentials(options);
-}
 
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kLargestMessage);
@@ -326,14 +353,19 @@ void Configure(grpc::ServerBuilder& builder) {
 struct Service::Impl {
   explicit Impl(const Parts& p)
       : parts(p),
-        callers(p.ledger, p.clock),
+        rosters(p.ledger, p.authority.root_key()),
+        callers(p.ledger, rosters, p.clock),
+        membership(MakeMembershipService({p.ledger, rosters, p.authority, callers, p.clock})),
         sites({parts, callers, pieces}),
         research({parts, callers, pieces}) {}
   const Parts parts;
+  RosterInForce rosters;
   CallerTable callers;
   RecentPieces pieces{kPiecesKept};
+  std::unique_ptr<grpc::Service> membership;
   SiteCalls sites;
   ResearchCalls research;
+  std::unique_ptr<ServerTls> tls;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
 };
@@ -345,7 +377,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(const Parts& parts,
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   grpc::ServerBuilder builder;
   Configure(builder);
-  builder.AddListeningPort(address, Credentials(parts.authority), &impl->port);
+  ASSIGN_OR_RETURN(impl->tls, ServerTls::Create(parts.authority));
+  builder.AddListeningPort(address, impl->tls->Credentials(), &impl->port);
+  builder.RegisterService(impl->membership.get());
   builder.RegisterService(&impl->sites);
   builder.RegisterService(&impl->research);
   impl->server = builder.BuildAndStart();

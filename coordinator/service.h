@@ -8,13 +8,22 @@
 
 namespace consilium::coordinator {
 
-// The coordinator on the network: gRPC over mutual TLS, one port for sites and researchers.
+// The coordinator on the network: gRPC over mutual TLS, one port for all members.
 //
-// Claims: only Enrol answers without a client certificate of this federation's authority. On every
-// other call, and again every few megabytes of a stream, the certificate's fingerprint is looked up
-// in the ledger: an unknown or revoked one, or one of another role, is refused (kPermissionDenied)
-// within a second of the revocation. Messages above 1 MiB, headers above 16 KiB and more than a
-// bounded memory for buffers are refused.
+// Claims: only Enrol and Ping answer without a client certificate of this federation's authority.
+// On every other call, and again every few megabytes of a stream, the key of the certificate is
+// looked up in the ledger and in the roster in force: who is unknown, revoked, not (or not yet) in
+// the roster, or in another role is refused within a second. Sites attend, fetch models and upload;
+// researchers submit and stop runs; researchers and auditors read runs, models, records and the
+// log. Messages above 1 MiB, headers above 16 KiB and more than a bounded memory for buffers are
+// refused. A renewed server certificate is shown to new connections within two seconds.
+//
+// FetchLog sends the log from an entry on in pieces of whole entries, each a JSON object:
+//   {"federation": name,
+//    "entries": [{"number", "time" (microseconds since 1970), "actor", "action", "subject",
+//                 "details" (text), "head" (of the log after this entry, hexadecimal)}...],
+//    "countersignatures": [{"site", "number", "head", "signature"}...]}
+// The countersignatures, of each site the latest up to the last entry sent, are in the last piece.
 class Service {
  public:
   // They must outlive the service. Stop the service before the conductor's destructor runs.
