@@ -151,7 +151,7 @@ absl::StatusOr<OwnedCertificate> IssueCertificate(const CertificateContent& cont
   RETURN_IF_ERROR(
       AddExtension(certificate.get(), issuing, {NID_authority_key_identifier, "keyid:always"}));
   EVP_PKEY* signing = issuer != nullptr ? issuer->key.get() : content.key;
-  if (X509_sign(certificate.get(), signing, EVP_sha256()) == 0) {
+  if (X509_sign(certificate.get(), signing, EVP_sha256()) <= 0) {
     return OpenSslError("sign a certificate");
   }
   return certificate;
@@ -356,7 +356,7 @@ absl::StatusOr<std::string> MakeRequest(std::string_view name, const Secret& pri
     return OpenSslError("make a certificate request");
   }
   RETURN_IF_ERROR(AddText(X509_REQ_get_subject_name(request.get()), NID_commonName, name));
-  if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) == 0) {
+  if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0) {
     return OpenSslError("sign a certificate request");
   }
   return ToPem(request.get());

@@ -1,49 +1,19 @@
 // Every call of OpenSSL that keys, AEAD, envelope and keystream make is made to fail, one after the
-// other, with 0 and with -1: each time the function must return an error. The linker's --wrap (see
-// CMakeLists.txt) puts the functions below between ours and OpenSSL's.
+// other, with 0 and with -1: each time the function must return an error. failing_openssl.h says
+// how.
 
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 
-#include <algorithm>
-#include <functional>
+#include <utility>
 
-#include "common/base/status.h"
 #include "common/crypto/aead.h"
 #include "common/crypto/envelope.h"
 #include "common/crypto/keys.h"
 #include "common/crypto/keystream.h"
+#include "common/crypto/scrypt.h"
 #include "tests/catch.h"
-
-namespace {
-
-struct Injection {
-  int calls = 0;    // so far
-  int failing = 0;  // which call fails; 0: none
-  int result = 0;   // what a failing function of type int returns
-};
-Injection injection;
-
-bool FailsNow() { return ++injection.calls == injection.failing; }
-
-template <class Result>
-Result Failure() {
-  if constexpr (std::is_pointer_v<Result>) {
-    return nullptr;
-  } else {
-    return injection.result;
-  }
-}
-
-}  // namespace
-
-#define CONSILIUM_WRAP(Result, name, parameters, arguments)          \
-  extern "C" Result __real_##name parameters;                        \
-  extern "C" Result __wrap_##name parameters;                        \
-  Result __wrap_##name parameters {                                  \
-    return FailsNow() ? Failure<Result>() : __real_##name arguments; \
-  }
+#include "tests/common/crypto/failing_openssl.h"
 
 using Size = std::size_t;
 using Byte = unsigned char;
@@ -116,30 +86,6 @@ CONSILIUM_WRAP(int, EVP_DigestVerify,
 namespace consilium::crypto {
 namespace {
 
-// Makes the first, second, ... call of OpenSSL fail until all of them go well. Returns how many
-// there are.
-int FailEachCall(const std::function<absl::Status()>& run) {
-  int calls = 0;
-  for (const int result : {0, -1}) {
-    for (int failing = 1;; ++failing) {
-      injection = {.failing = failing, .result = result};
-      const absl::Status status = run();
-      const bool failed = injection.calls >= failing;
-      injection = {};
-      if (!failed) {
-        INFO(status.ToString());
-        CHECK(status.ok());
-        calls = failing - 1;
-        break;
-      }
-      INFO("call " << failing << " returned " << result);
-      CHECK_FALSE(status.ok());
-      CHECK(ERR_peek_error() == 0);  // nothing is left for others to trip over
-    }
-  }
-  return calls;
-}
-
 Secret SomeKey() { return Secret::CopyOf(Bytes(32, 7)); }
 X25519KeyPair SomePair() { return *X25519KeyPair::FromPrivate(Bytes(32, 9)); }
 const Bytes kMessage(100, 42);
@@ -155,6 +101,7 @@ TEST_CASE("Agreeing on and deriving keys reports every failure of OpenSSL") {
   const X25519KeyPair pair = SomePair();
   CHECK(FailEachCall([&] { return X25519(pair.private_key, pair.public_key).status(); }) == 6);
   CHECK(FailEachCall([] { return Hkdf(Bytes(32, 1), {}, {}, 64).status(); }) == 3);
+  CHECK(FailEachCall([] { return Scrypt({}, {}, {.n = 2}, 64).status(); }) == 3);
 }
 
 TEST_CASE("Signing and checking a signature report every failure of OpenSSL") {
