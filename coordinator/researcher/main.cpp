@@ -19,7 +19,7 @@ namespace consilium::researcher {
 namespace {
 
 constexpr char kExamples[] = R"(Examples:
-  consilium enrol --coordinator coordinator.example.org:8443 --token TOKEN
+  consilium enrol TOKEN
   consilium plan check chest-opacity.toml
   consilium run submit chest-opacity.toml --watch
   consilium run watch chest-opacity-0001

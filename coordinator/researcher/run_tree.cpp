@@ -76,6 +76,49 @@ std::string RunTree::CloseRound(const RunEvent& event) {
   return text;
 }
 
+std::string RunTree::SecureStep(const RunEvent& event) {
+  const double did = Value(event, "sites"), asked = Value(event, "asked"),
+               threshold = Value(event, "threshold"), survivors = Value(event, "survivors"),
+               recovered = Value(event, "recovered");
+  const bool evaluation = Value(event, "evaluation") != 0;
+  const std::string count = StrCat(Whole(did), " of ", Sites(asked));
+  if (event.text == "unmask") {
+    const bool first = opened_sums_++ == 0;
+    fewest_survivors_ = first ? survivors : std::min(fewest_survivors_, survivors);
+    lowest_threshold_ = first ? threshold : std::min(lowest_threshold_, threshold);
+    recovered_ += recovered;
+    const std::string lost = recovered > 0 ? StrCat("; the masks of ", Sites(recovered),
+                                                    " lost on the way were taken out")
+                                           : std::string();
+    if (evaluation) {
+      return Line(event, "evaluated",
+                  StrCat("by ", Sites(survivors), "; only their sum was opened", lost));
+    }
+    return Line(event, "unmasked",
+                StrCat("the sum of ", Whole(survivors), " updates, nobody's own", lost));
+  }
+  if (evaluation) return "";
+  if (event.text == "advertise") {
+    return Line(event, "keys advertised",
+                StrCat(count, " (", Whole(threshold), " must stay to the end)"));
+  }
+  if (event.text == "share") return Line(event, "keys shared", count);
+  if (event.text == "agree") return Line(event, "agreed", count + " signed who delivered");
+  return "";  // "upload": each site's line said so
+}
+
+std::string RunTree::Protection(const RunEvent& event) {
+  if (opened_sums_ == 0) return "";
+  return Line(event, "protection",
+              StrCat("the coordinator saw ", Whole(opened_sums_), " sums, each over ",
+                     Whole(fewest_survivors_), " sites or more (threshold ",
+                     Whole(lowest_threshold_), "), and nobody's own update, loss or results",
+                     recovered_ > 0 ? StrCat("; ", Whole(recovered_),
+                                             recovered_ == 1 ? " dropout was recovered"
+                                                             : " dropouts were recovered")
+                                    : std::string()));
+}
+
 std::string RunTree::On(const RunEvent& event) {
   const std::string& site = event.site.value;
   switch (event.kind) {
@@ -133,6 +176,12 @@ std::string RunTree::On(const RunEvent& event) {
       work_.erase(event.site);
       last_update_ = event.time;
       if (event.round == 0) return "";
+      if (!Has(event, "loss")) {
+        return Line(
+            event, site,
+            absl::StrFormat("sent %.1f MB masked in %s  weight %.0f", Value(event, "bytes") / 1e6,
+                            SecondsText(Value(event, "upload_seconds")), Value(event, "weight")));
+      }
       return Line(event, site,
                   absl::StrFormat("trained %s  loss %.3f  weight %.0f  sent %.1f MB in %s",
                                   SecondsText(Value(event, "train_seconds")), Value(event, "loss"),
@@ -145,9 +194,12 @@ std::string RunTree::On(const RunEvent& event) {
       aggregated_ = event.time;
       work_.clear();
       return Line(event, "aggregated",
-                  absl::StrFormat("%.0f contribution%s in %s -> %s", Value(event, "contributions"),
-                                  Value(event, "contributions") == 1 ? "" : "s",
-                                  SecondsText(Value(event, "seconds")), event.text.substr(0, 12)));
+                  absl::StrFormat(
+                      "%.0f contribution%s in %s -> %s%s", Value(event, "contributions"),
+                      Value(event, "contributions") == 1 ? "" : "s",
+                      SecondsText(Value(event, "seconds")), event.text.substr(0, 12),
+                      Has(event, "loss") ? absl::StrFormat("  mean loss %.3f", Value(event, "loss"))
+                                         : std::string()));
     case RunEventKind::kSiteEvaluated:
       return Line(event, site, MetricText(event.values));
     case RunEventKind::kRoundEvaluated: {
@@ -162,6 +214,8 @@ std::string RunTree::On(const RunEvent& event) {
       text = Line(event, "all sites", text);
       return text + CloseRound(event);
     }
+    case RunEventKind::kSecureStep:
+      return SecureStep(event);
     case RunEventKind::kRoundFailed:
       return Line(event, "attempt failed", event.text);
     case RunEventKind::kStopping: {
@@ -187,6 +241,7 @@ std::string RunTree::On(const RunEvent& event) {
       final_open_ = false;
       const double seconds =
           Has(event, "seconds") ? Value(event, "seconds") : Seconds(event.time - started_);
+      text += Protection(event);
       return text + Line(event, "ended", StrCat(event.text, " after ", SecondsText(seconds)),
                          /*last=*/true);
     }

@@ -5,9 +5,13 @@
 //   run chest-opacity-0001  plan chest-opacity
 //   ├─ north accepted       214 patients, 331 images
 //   ├─ round 1              3 sites, 98 401 parameters
-//   │  ├─ north             trained 3.10 s  loss 0.412  sent 0.4 MB in 0.02 s
-//   │  ├─ aggregated        3 contributions in 0.01 s -> 3fa9c1d20b77
-//   │  ├─ north             AUROC 0.912 (0.861 to 0.946)
+//   │  ├─ keys advertised   3 of 3 sites (3 must stay to the end)
+//   │  ├─ keys shared       3 of 3 sites
+//   │  ├─ north             sent 0.4 MB masked in 0.02 s  weight 331
+//   │  ├─ agreed            3 of 3 sites signed who delivered
+//   │  ├─ unmasked          the sum of 3 updates, nobody's own
+//   │  ├─ aggregated        3 contributions in 0.01 s -> 3fa9c1d20b77  mean loss 0.412
+//   │  ├─ evaluated         3 of 3 sites; only their sum was opened
 //   │  ├─ all sites         AUROC 0.904 (0.873 to 0.928)  best so far
 //   │  └─ took 4.21 s       training and upload 3.4 s, aggregation 0.01 s, evaluation 0.8 s
 //   └─ published            3fa9c1d20b77
@@ -35,6 +39,8 @@ class RunTree {
   std::string Line(const wire::RunEvent& event, std::string_view label, std::string_view text,
                    bool last = false);
   std::string CloseRound(const wire::RunEvent& event);
+  std::string SecureStep(const wire::RunEvent& event);
+  std::string Protection(const wire::RunEvent& event);
 
   RunId run_;
   std::uint32_t open_round_ = 0;
@@ -42,6 +48,8 @@ class RunTree {
   bool final_open_ = false;
   Time started_{}, opened_{}, last_update_{}, aggregated_{};
   std::map<SiteId, SiteWork> work_;
+  // Of all sums that were opened: how many, over how few sites, and with which thresholds.
+  double opened_sums_ = 0, fewest_survivors_ = 0, lowest_threshold_ = 0, recovered_ = 0;
 };
 
 // "AUROC 0.912 (0.861 to 0.946)", or why there is none.

@@ -332,6 +332,9 @@ Verification VerifyLog(const crypto::Ed25519PublicKey& root, std::string_view lo
     v.checks.push_back({"roster", false, StrCat(roster.status().message())});
     return v;
   }
+  if (TextAt(log->document, "federation") != roster->roster.federation) {
+    v.checks.push_back({"log", false, "it is of another federation"});
+  }
   const json& list = At(log->document, "countersignatures");
   const absl::Status fits = CheckCountersignatures(list, roster->roster, *log);
   v.checks.push_back({"countersignatures", fits.ok(),

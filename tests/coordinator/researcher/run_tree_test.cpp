@@ -69,11 +69,51 @@ Story TwoSites() {
   return story;
 }
 
-TEST_CASE("A run's events read as the tree in the golden file") {
-  const fs::path golden = fs::path(std::getenv("CONSILIUM_SOURCE")) / "tests/golden/run_tree.txt";
+// Masked updates: three of four sites stay to the end.
+Story FourSitesMasked() {
+  const std::string model(64, 'b');
+  Story story;
+  const auto step = [&](const char* name, double sites, double asked,
+                        std::map<std::string, double> values = {}) {
+    values.insert({{"sites", sites}, {"asked", asked}, {"threshold", 3}, {"seconds", 0.1}});
+    story.Say(RunEventKind::kSecureStep, 1, "", name, values);
+  };
+  story.Say(RunEventKind::kSubmitted, 0, "", "chest-opacity")
+      .Say(RunEventKind::kRoundOpened, 1, "", "", {{"sites", 4}, {"parameters", 98401}});
+  step("advertise", 4, 4);
+  step("share", 4, 4);
+  for (const char* site : {"east", "north", "south"}) {
+    story.Say(RunEventKind::kUpdateReceived, 1, site, "",
+              {{"weight", 331}, {"bytes", 393604}, {"upload_seconds", 0.02}});
+  }
+  story.Say(RunEventKind::kContributionLost, 1, "west", "connection lost for 60 s");
+  step("upload", 3, 4);
+  step("agree", 3, 3);
+  step("unmask", 3, 3, {{"survivors", 3}, {"recovered", 1}});
+  story.Say(RunEventKind::kAggregated, 1, "", model,
+            {{"contributions", 3}, {"seconds", 0.01}, {"loss", 0.4123}});
+  for (const char* name : {"advertise", "share", "upload", "agree"}) {
+    step(name, 4, 4, {{"evaluation", 1}});
+  }
+  step("unmask", 4, 4, {{"survivors", 4}, {"recovered", 0}, {"evaluation", 1}});
+  story.Say(RunEventKind::kRoundEvaluated, 1, "", "", {{"auroc", 0.904}, {"best", 1}})
+      .Say(RunEventKind::kEnded, 1, "", "published", {{"published", 1}, {"seconds", 12.5}});
+  return story;
+}
+
+void CheckGolden(const char* name, const std::string& text) {
+  const fs::path golden = fs::path(std::getenv("CONSILIUM_SOURCE")) / "tests/golden" / name;
   const auto expected = ReadTextFile(golden);
   REQUIRE(expected.ok());
-  CHECK(TwoSites().text() == *expected);
+  CHECK(text == *expected);
+}
+
+TEST_CASE("A run's events read as the tree in the golden file") {
+  CheckGolden("run_tree.txt", TwoSites().text());
+}
+
+TEST_CASE("A run with secure aggregation shows its steps and what the coordinator could see") {
+  CheckGolden("run_tree_masked.txt", FourSitesMasked().text());
 }
 
 TEST_CASE("The status line shows who works and how far, and empties when the round is done") {
