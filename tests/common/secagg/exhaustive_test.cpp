@@ -26,11 +26,29 @@ using Step = CoordinatorSession::Step;
 constexpr std::size_t kSites = 4, kSteps = 5;
 constexpr std::uint32_t kThreshold = 3;
 
-enum Fate : std::uint8_t { kAnswers, kRestartsUnsaved, kRestartsSaved, kIsLate, kIsLost, kFates };
-constexpr const char* kFateNames[] = {"answers", "restarts unsaved", "restarts saved", "is late",
-                                      "is lost"};
-bool InTime(Fate fate) { return fate <= kRestartsSaved; }
-bool Restarts(Fate fate) { return fate == kRestartsUnsaved || fate == kRestartsSaved; }
+// In unmasking a site dies before its record is committed and answers when it is back, or after,
+// and never answers: its state saved or not.
+enum Fate : std::uint8_t {
+  kAnswers,
+  kRestartsUncommitted,
+  kRestartsUnsaved,
+  kRestartsSaved,
+  kIsLate,
+  kIsLost,
+  kFates
+};
+constexpr const char* kFateNames[] = {
+    "answers", "restarts uncommitted", "restarts unsaved", "restarts saved", "is late", "is lost"};
+bool Restarts(Fate fate) { return fate >= kRestartsUncommitted && fate <= kRestartsSaved; }
+bool IsPossible(Fate fate, Step step) {
+  if (fate == kRestartsUncommitted) return step == Step::kUnmasking;
+  // A site that dies before its first keys are saved has not begun.
+  return fate != kRestartsUnsaved || step != Step::kAdvertising;
+}
+Crash CrashOf(Fate fate) {
+  if (fate == kRestartsUncommitted) return Crash::kWhileCommitting;
+  return fate == kRestartsUnsaved ? Crash::kBeforeSaving : Crash::kAfterSaving;
+}
 
 using Fates = std::array<Fate, kSites>;  // of one step; kIsLost for a site that is out already
 using Course = std::vector<Fates>;
@@ -48,11 +66,12 @@ std::string Describe(const Course& course) {
 class Play {
  public:
   explicit Play(const Federation& federation)
-      : random_(7, "exhaustive"), host_(federation, federation.Config(kSites)) {
+      : random_(7, "exhaustive"),
+        host_(federation, federation.Config(kSites), Federation::First(kSites)) {
     for (std::size_t i = 0; i < kSites; ++i) {
       const SiteId id = Federation::Name(i);
-      sites_.try_emplace(id, federation, id,
-                         Vector::Random(host_.session().config(), random_), random_, witness_);
+      sites_.try_emplace(id, federation, id, Vector::Random(host_.session().config(), random_),
+                         random_, witness_);
     }
   }
 
@@ -75,8 +94,11 @@ class Play {
       }
     }
     const bool enough = answered.size() >= kThreshold;
-    const bool went_on = step == Step::kUnmasking ? Open(enough) : Close(enough);
-    for (const auto& [id, answer] : late) Deliver(id, answer, false);
+    bool went_on = step == Step::kUnmasking ? Open(enough) : Close(enough);
+    for (const auto& [id, answer] : late) Deliver(id, answer, step == Step::kUnmasking && !went_on);
+    // Unmasking is closed by opening: what comes after a vain try may still make it possible.
+    if (step == Step::kUnmasking && !went_on && !late.empty())
+      went_on = Open(answered.size() + late.size() >= kThreshold);
     Check(witness_.violations().empty(), "the witness saw nothing that must not be");
     if (!went_on) Check(!host_.session().Open().ok(), "a failed session is never opened");
     return went_on;
@@ -114,12 +136,11 @@ class Play {
   Answer AskedSite(Site& site, const Request& request, Fate fate) {
     gave_no_answer_ = false;
     if (Restarts(fate)) {
-      const Crash crash = fate == kRestartsSaved ? Crash::kAfterSaving : Crash::kBeforeSaving;
-      Check(!site.On(request, crash).ok() && site.down(), "a crashed site says nothing");
+      Check(!site.On(request, CrashOf(fate)).ok() && site.down(), "a crashed site says nothing");
       Check(site.Restart().ok(), "a site comes back from its disk");
     }
     auto answer = site.On(request);
-    if (Restarts(fate) && request.step == Step::kUnmasking) {
+    if (request.step == Step::kUnmasking && Restarts(fate) && fate != kRestartsUncommitted) {
       Check(!answer.ok(), "a site that has committed to its one answer gives none again");
       gave_no_answer_ = true;
       return {};
@@ -142,8 +163,7 @@ class Play {
       const auto* other = std::get_if<Upload>(&b);
       return other != nullptr && upload->masked == other->masked && upload->proof == other->proof;
     }
-    if (const auto* one = std::get_if<Advertisement>(&a))
-      return *one == std::get<Advertisement>(b);
+    if (const auto* one = std::get_if<Advertisement>(&a)) return *one == std::get<Advertisement>(b);
     if (const auto* one = std::get_if<std::vector<SealedShare>>(&a))
       return *one == std::get<std::vector<SealedShare>>(b);
     if (const auto* one = std::get_if<crypto::Signature>(&a))
@@ -161,7 +181,8 @@ class Play {
     } else {
       Check(status.ok() || status.code() == absl::StatusCode::kFailedPrecondition,
             "a late answer is no accusation");
-      Check(session.step() == step && session.Members() == members, "a late answer changes nothing");
+      Check(session.step() == step && session.Members() == members,
+            "a late answer changes nothing");
     }
   }
 
@@ -200,8 +221,7 @@ std::vector<Fates> AllFates(const std::set<SiteId>& asked, Step step) {
       for (int fate = 0; fate < kFates; ++fate) {
         fates[i] = static_cast<Fate>(fate);
         if (!asked.contains(Federation::Name(i)) && fate != kIsLost) continue;
-        // A site that dies before its first keys are saved has not begun.
-        if (step == Step::kAdvertising && fate == kRestartsUnsaved) continue;
+        if (!IsPossible(fates[i], step)) continue;
         more.push_back(fates);
       }
     }

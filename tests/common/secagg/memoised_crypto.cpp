@@ -1,5 +1,6 @@
 #include "tests/common/secagg/memoised_crypto.h"
 
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 
@@ -7,8 +8,8 @@
 
 // The names as the linker sees them (Itanium ABI): `real` is the library's function, `wrapped` is
 // called in its place.
-#define CONSILIUM_WRAP(real, wrapped, symbol, result, ...)   \
-  result real(__VA_ARGS__) __asm__("__real_" symbol);        \
+#define CONSILIUM_WRAP(real, wrapped, symbol, result, ...) \
+  result real(__VA_ARGS__) __asm__("__real_" symbol);      \
   result wrapped(__VA_ARGS__) __asm__("__wrap_" symbol);
 
 namespace consilium::crypto {
@@ -66,9 +67,13 @@ absl::StatusOr<Signature> MemoisedSign(const Ed25519KeyPair& key, ByteView messa
                   [&] { return RealSign(key, message); });
 }
 
+// One agreement for both ends: X25519(a, b G) = X25519(b, a G).
 absl::StatusOr<Secret> MemoisedX25519(const Secret& private_key, const X25519PublicKey& peer) {
+  const auto own = MemoisedFromPrivate(private_key.Reveal());
+  if (!own.ok()) return own.status();
+  const auto& [smaller, greater] = std::minmax(own->public_key, peer);
   const auto& shared =
-      Remember(agreements, KeyOf(private_key.Reveal(), peer), [&]() -> absl::StatusOr<Bytes> {
+      Remember(agreements, KeyOf(smaller, greater), [&]() -> absl::StatusOr<Bytes> {
         auto secret = RealX25519(private_key, peer);
         if (!secret.ok()) return secret.status();
         return Bytes(secret->Reveal().begin(), secret->Reveal().end());
@@ -79,8 +84,7 @@ absl::StatusOr<Secret> MemoisedX25519(const Secret& private_key, const X25519Pub
 
 absl::StatusOr<X25519KeyPair> MemoisedFromPrivate(ByteView private_key) {
   const auto found = public_keys.find(KeyOf(private_key));
-  if (found != public_keys.end())
-    return X25519KeyPair{Secret::CopyOf(private_key), found->second};
+  if (found != public_keys.end()) return X25519KeyPair{Secret::CopyOf(private_key), found->second};
   auto pair = RealFromPrivate(private_key);
   if (pair.ok()) public_keys.emplace(KeyOf(private_key), pair->public_key);
   return pair;

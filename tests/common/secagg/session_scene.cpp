@@ -69,10 +69,16 @@ SiteId Federation::Name(std::size_t index) {
   return SiteId(StrCat("site-", digits.substr(1)));
 }
 
-std::map<SiteId, crypto::Ed25519PublicKey> Federation::Cohort(std::size_t count) const {
-  std::map<SiteId, crypto::Ed25519PublicKey> cohort;
-  for (std::size_t i = 0; i < count; ++i) cohort[Name(i)] = public_keys_.at(Name(i));
-  return cohort;
+std::set<SiteId> Federation::First(std::size_t count) {
+  std::set<SiteId> sites;
+  for (std::size_t i = 0; i < count; ++i) sites.insert(Name(i));
+  return sites;
+}
+
+std::map<SiteId, crypto::Ed25519PublicKey> Federation::KeysOf(const std::set<SiteId>& sites) const {
+  std::map<SiteId, crypto::Ed25519PublicKey> keys;
+  for (const SiteId& site : sites) keys[site] = public_keys_.at(site);
+  return keys;
 }
 
 SiteView Federation::ViewOf(const SiteId& site) const { return {site, public_keys_, roster_}; }
@@ -207,9 +213,8 @@ absl::StatusOr<Answer> Site::MaskAndSign(const std::vector<SealedShare>& shares)
 }
 
 absl::StatusOr<Answer> Site::Unmask(const Request& request, Crash crash) {
-  auto answer = session_->Unmask(request.signatures, [&](const UnmaskRecord& record) {
-    return Commit(record, crash);
-  });
+  auto answer = session_->Unmask(request.signatures,
+                                 [&](const UnmaskRecord& record) { return Commit(record, crash); });
   if (!answer.ok()) return answer.status();
   // What left the session counts as given, also when the site dies before it is sent.
   witness_->SawUnmasked(id_, disk_.records.back().transcript, *answer);
@@ -242,8 +247,8 @@ std::optional<std::set<SiteId>> Site::Released(const SessionConfig& config) cons
 
 // ---- Host
 
-Host::Host(const Federation& federation, SessionConfig config)
-    : session_(config, federation.Cohort(config.cohort_size)),
+Host::Host(const Federation& federation, SessionConfig config, const std::set<SiteId>& cohort)
+    : session_(config, federation.KeysOf(cohort)),
       upload_bytes_(4 * config.values + 8 * config.sums) {}
 
 Request Host::RequestFor(const SiteId& site) const {
@@ -301,8 +306,8 @@ absl::Status Host::TakeProof(const SiteId& site, const UploadProof& proof) {
 
 absl::Status Host::Complete(const SiteId& site) {
   const Incoming& incoming = incoming_.at(site);
-  const bool whole = std::find(incoming.have.begin(), incoming.have.end(), false) ==
-                     incoming.have.end();
+  const bool whole =
+      std::find(incoming.have.begin(), incoming.have.end(), false) == incoming.have.end();
   if (!whole || !incoming.proof) return absl::OkStatus();
   if (crypto::Sha256(incoming.bytes) != incoming.proof->sha256)
     return absl::InvalidArgumentError("the upload is not what its proof says");

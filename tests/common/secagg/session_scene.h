@@ -38,10 +38,10 @@ class Federation {
   static SiteId Name(std::size_t index);
   const crypto::Ed25519KeyPair& KeyOf(const SiteId& site) const { return keys_.at(site); }
   const Digest& roster() const { return roster_; }
-  // The first `count` sites and their signing keys.
-  std::map<SiteId, crypto::Ed25519PublicKey> Cohort(std::size_t count) const;
+  static std::set<SiteId> First(std::size_t count);
+  std::map<SiteId, crypto::Ed25519PublicKey> KeysOf(const std::set<SiteId>& sites) const;
   SiteView ViewOf(const SiteId& site) const;
-  // A session of the first `cohort` sites; training of 7 values and 2 sums.
+  // A session of a cohort of so many sites; training of 7 values and 2 sums.
   SessionConfig Config(std::size_t cohort, std::uint32_t attempt = 1) const;
 
  private:
@@ -78,17 +78,17 @@ class Witness {
 struct Request {
   CoordinatorSession::Step step = CoordinatorSession::Step::kAdvertising;
   SessionConfig config;
-  std::vector<Advertisement> members;               // kSharing
-  std::vector<SealedShare> shares;                  // kUploading
-  std::set<SiteId> survivors;                       // kAgreeing
+  std::vector<Advertisement> members;              // kSharing
+  std::vector<SealedShare> shares;                 // kUploading
+  std::set<SiteId> survivors;                      // kAgreeing
   std::map<SiteId, crypto::Signature> signatures;  // kUnmasking
 };
 struct Upload {
   Bytes masked;
   UploadProof proof;
 };
-using Answer = std::variant<Advertisement, std::vector<SealedShare>, Upload, crypto::Signature,
-                            UnmaskAnswer>;
+using Answer =
+    std::variant<Advertisement, std::vector<SealedShare>, Upload, crypto::Signature, UnmaskAnswer>;
 
 // What a crash leaves. `session` is what SiteSession::Save() gave before the last message left.
 struct Disk {
@@ -145,7 +145,7 @@ class Site {
 // The coordinator as its engine runs it: the session, and the uploads as they come in.
 class Host {
  public:
-  Host(const Federation& federation, SessionConfig config);
+  Host(const Federation& federation, SessionConfig config, const std::set<SiteId>& cohort);
 
   CoordinatorSession& session() { return session_; }
   const CoordinatorSession& session() const { return session_; }
