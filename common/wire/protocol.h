@@ -220,7 +220,7 @@ struct UploadHeader {
   double train_seconds = 0;
   std::string layout_header;
   // kMaskedUpdate: then loss and train_seconds stay 0 (they travel in the masked sums).
-  std::vector<std::uint64_t> masked_sums;
+  std::vector<std::uint64_t> masked_sums;  // kUpdateSums
   secagg::UploadProof proof;
 };
 
