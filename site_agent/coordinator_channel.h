@@ -21,7 +21,7 @@
 #include "common/base/file.h"
 #include "common/base/ids.h"
 #include "common/wire/protocol.h"
-#include "site_agent/sealed_update.h"
+#include "site_agent/outbox_file.h"
 
 namespace consilium::site_agent {
 
@@ -56,10 +56,10 @@ class CoordinatorChannel {
   // The model's safetensors bytes from `offset` to the end. Nothing in them has been checked.
   virtual absl::Status DownloadModel(const ModelId& model, std::uint64_t offset,
                                      const ModelSink& sink, std::stop_token stop) = 0;
-  // Sends the update's segments (crypto/envelope.h) from `first_segment` on, after its header.
+  // Sends the update's segments from `first_segment` on, after its header.
   // kAlreadyExists: the coordinator holds this contribution. kFailedPrecondition, kNotFound: the
   // attempt takes none (any more).
-  virtual absl::StatusOr<UploadOutcome> Upload(const SealedUpdate& update,
+  virtual absl::StatusOr<UploadOutcome> Upload(const OutboxFile& update,
                                                std::uint32_t first_segment,
                                                std::stop_token stop) = 0;
 };

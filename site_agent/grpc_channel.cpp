@@ -195,10 +195,10 @@ absl::Status GrpcChannel::DownloadModel(const ModelId& model, std::uint64_t offs
   return StatusOf(finished, address_);
 }
 
-absl::StatusOr<UploadOutcome> GrpcChannel::Upload(const SealedUpdate& update,
+absl::StatusOr<UploadOutcome> GrpcChannel::Upload(const OutboxFile& update,
                                                   std::uint32_t first_segment,
                                                   std::stop_token stop) {
-  const std::uint32_t segments = crypto::SegmentCount(update.header().plaintext_size);
+  const std::uint32_t segments = update.SegmentCount();
   if (first_segment > segments) {
     return absl::OutOfRangeError(
         StrCat("the coordinator asks for segment ", first_segment, " of ", segments));
@@ -217,9 +217,7 @@ absl::StatusOr<UploadOutcome> GrpcChannel::Upload(const SealedUpdate& update,
   absl::Status read;
   bool open = writer->Write(wire::RawChunk(beginning, grpc::Slice()));
   for (std::uint32_t index = first_segment; open && index < segments; ++index) {
-    const std::uint64_t begin = crypto::SegmentOffset(index);
-    const std::uint64_t end =
-        index + 1 == segments ? update.size() : crypto::SegmentOffset(index + 1);
+    const auto [begin, end] = update.SegmentAt(index);
     const grpc::Slice segment(end - begin);
     read = update.file().ReadAt(
         begin, {const_cast<std::uint8_t*>(segment.begin()), segment.size()});  // nobody else's yet

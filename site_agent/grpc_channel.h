@@ -21,7 +21,7 @@ class GrpcChannel final : public CoordinatorChannel {
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) override;
   absl::Status DownloadModel(const ModelId& model, std::uint64_t offset, const ModelSink& sink,
                              std::stop_token stop) override;
-  absl::StatusOr<UploadOutcome> Upload(const SealedUpdate& update, std::uint32_t first_segment,
+  absl::StatusOr<UploadOutcome> Upload(const OutboxFile& update, std::uint32_t first_segment,
                                        std::stop_token stop) override;
 
  private:

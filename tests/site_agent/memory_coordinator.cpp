@@ -93,7 +93,7 @@ absl::Status MemoryCoordinator::DownloadModel(const ModelId& model, std::uint64_
   return broken_at ? absl::UnavailableError("the connection broke") : absl::OkStatus();
 }
 
-absl::Status MemoryCoordinator::OpenSegment(const SealedUpdate& update, std::uint32_t index,
+absl::Status MemoryCoordinator::OpenSegment(const OutboxFile& update, std::uint32_t index,
                                             Received* received) {
   const wire::UploadHeader& header = received->header;
   const std::uint32_t count = crypto::SegmentCount(header.plaintext_size);
@@ -114,7 +114,7 @@ absl::Status MemoryCoordinator::OpenSegment(const SealedUpdate& update, std::uin
   return absl::OkStatus();
 }
 
-absl::StatusOr<UploadOutcome> MemoryCoordinator::Upload(const SealedUpdate& update,
+absl::StatusOr<UploadOutcome> MemoryCoordinator::Upload(const OutboxFile& update,
                                                         std::uint32_t first_segment,
                                                         std::stop_token) {
   const std::lock_guard lock(mutex_);

@@ -28,7 +28,7 @@ class MemoryCoordinator final : public CoordinatorChannel {
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) override;
   absl::Status DownloadModel(const ModelId& model, std::uint64_t offset, const ModelSink& sink,
                              std::stop_token stop) override;
-  absl::StatusOr<UploadOutcome> Upload(const SealedUpdate& update, std::uint32_t first_segment,
+  absl::StatusOr<UploadOutcome> Upload(const OutboxFile& update, std::uint32_t first_segment,
                                        std::stop_token stop) override;
 
   // ---- the test's side
@@ -92,7 +92,7 @@ class MemoryCoordinator final : public CoordinatorChannel {
     absl::Status ended;
   };
   void Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& ready);
-  absl::Status OpenSegment(const SealedUpdate& update, std::uint32_t index, Received* received);
+  absl::Status OpenSegment(const OutboxFile& update, std::uint32_t index, Received* received);
 
   const SiteId site_;
   crypto::X25519KeyPair key_;

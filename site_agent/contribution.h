@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "absl/status/status.h"
+#include "common/base/ids.h"
+#include "common/model/model_state.h"
+
+namespace consilium::site_agent {
+
+// What a site made in one attempt. With a base: the update `model` minus `base`, which have the
+// same layout. Without: the plan's initial model.
+struct Contribution {
+  AttemptKey key;
+  std::optional<ModelState> base;
+  ModelId base_id;  // zero without a base
+  ModelState model;
+  double weight = 0;  // > 0 for an update
+  double loss = 0;    // mean of the last local epoch
+  double train_seconds = 0;
+};
+
+// kInvalidArgument: there are no parameters, the layouts differ, or the weight is not above 0.
+absl::Status CheckContribution(const Contribution& contribution);
+
+// Parameters `first` on of the update, or of the initial model.
+void CopyValues(const Contribution& contribution, std::size_t first, std::span<float> values);
+
+// kInvalidArgument with the tensor: `values`, the parameters `first` on, hold one that is NaN or
+// infinite.
+absl::Status NotFinite(const Layout& layout, std::size_t first, std::span<const float> values);
+
+}  // namespace consilium::site_agent
