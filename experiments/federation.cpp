@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/base/progress.h"
+#include "common/base/random.h"
 
 namespace consilium::experiments {
 namespace {
@@ -43,7 +44,8 @@ absl::Status Ended(std::string_view who, const ExitState& state, const fs::path&
 
 absl::StatusOr<std::string> RunProgram(const ProgramRun& run, std::optional<Duration> limit) {
   RETURN_IF_ERROR(EnsureFolder(run.logs));
-  Command command{.program = run.program.string(), .arguments = run.arguments};
+  Command command{
+      .program = run.program.string(), .arguments = run.arguments, .environment = run.environment};
   command.output = run.logs / (run.name + ".out");
   if (!run.show_errors) command.errors = run.logs / (run.name + ".log");
   std::error_code ignored;
@@ -63,13 +65,32 @@ absl::StatusOr<std::string> RunProgram(const ProgramRun& run, std::optional<Dura
 absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs::path& folder) {
   Federation federation(programs, folder);
   RETURN_IF_ERROR(EnsureFolder(federation.logs()));
-  RETURN_IF_ERROR(RunProgram({.program = programs / "consilium-coordinator",
-                              .arguments = {"init", "--federation", "one-machine", "--state",
-                                            federation.CoordinatorState(), "--host", "127.0.0.1"},
-                              .logs = federation.logs(),
-                              .name = "coordinator-init"})
+  Bytes passphrase(24);
+  SystemRandom().Fill(passphrase);
+  RETURN_IF_ERROR(WriteFileDurably(folder / "passphrase", ToBase64Url(passphrase) + "\n"));
+  ASSIGN_OR_RETURN(const int port, FreePort());
+  RETURN_IF_ERROR(federation
+                      .Call("consilium",
+                            {"federation", "init", "--name", "one-machine", "--host",
+                             StrCat("127.0.0.1:", port), "--root", federation.Root(), "--state",
+                             federation.CoordinatorState()},
+                            "federation-init")
                       .status());
   return federation;
+}
+
+std::map<std::string, std::string> Federation::Environment() const {
+  return {{"CONSILIUM_PASSPHRASE_FILE", (folder_ / "passphrase").string()}};
+}
+
+absl::StatusOr<std::string> Federation::Call(const std::string& program,
+                                             std::vector<std::string> arguments,
+                                             const std::string& log_name) {
+  return RunProgram({.program = programs_ / program,
+                     .arguments = std::move(arguments),
+                     .logs = logs(),
+                     .name = log_name,
+                     .environment = Environment()});
 }
 
 absl::Status Federation::StartCoordinator() {
@@ -90,6 +111,7 @@ absl::Status Federation::StartCoordinatorOn(int port) {
                    Process::Start({.program = programs_ / "consilium-coordinator",
                                    .arguments = {"serve", "--state", CoordinatorState(), "--listen",
                                                  StrCat("127.0.0.1:", port)},
+                                   .environment = Environment(),
                                    .output = logs() / "coordinator.out",
                                    .errors = logs() / "coordinator.log"}));
   coordinator_ = std::move(process);
@@ -122,41 +144,58 @@ void Federation::KillCoordinator() {
 }
 
 absl::StatusOr<std::string> Federation::Invite(const std::string& name, const std::string& role) {
-  ASSIGN_OR_RETURN(const std::string answer,
-                   RunProgram({.program = programs_ / "consilium-coordinator",
-                               .arguments = {"invite", name, "--role", role, "--state",
-                                             CoordinatorState(), "--json"},
-                               .logs = logs(),
-                               .name = "invite-" + name}));
+  ASSIGN_OR_RETURN(const std::string answer, Call("consilium",
+                                                  {"federation", "invite", name, "--role", role,
+                                                   "--state", CoordinatorState(), "--json"},
+                                                  "invite-" + name));
   const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
   std::error_code ignored;
   fs::remove(logs() / ("invite-" + name + ".out"), ignored);  // a token has no business in a log
   if (!json.is_object() || !json.contains("token")) {
-    return absl::InternalError(StrCat("consilium-coordinator invite printed no token for ", name));
+    return absl::InternalError(StrCat("consilium federation invite printed no token for ", name));
   }
   return json["token"].get<std::string>();
 }
 
+// What two people do on the telephone: the member reads its fingerprint, the operator types it.
+absl::Status Federation::Admit(const std::string& name, const std::string& program,
+                               const fs::path& state) {
+  ASSIGN_OR_RETURN(std::string fingerprint,
+                   Call(program, {"fingerprint", "--state", state}, "fingerprint-" + name));
+  fingerprint.erase(fingerprint.find_last_not_of(" \n") + 1);
+  return Call("consilium",
+              {"federation", "admit", name, "--fingerprint", fingerprint, "--root", Root(),
+               "--state", CoordinatorState()},
+              "admit-" + name)
+      .status();
+}
+
 absl::Status Federation::EnrolSite(const std::string& name) {
   ASSIGN_OR_RETURN(const std::string token, Invite(name, "site"));
-  return RunProgram({.program = programs_ / "consilium-site",
-                     .arguments = {"enrol", "--coordinator", address(), "--token", token, "--state",
-                                   SiteState(name)},
-                     .logs = logs(),
-                     .name = "enrol-" + name})
-      .status();
+  RETURN_IF_ERROR(Call("consilium-site",
+                       {"enrol", token, "--coordinator", address(), "--state", SiteState(name)},
+                       "enrol-" + name)
+                      .status());
+  return Admit(name, "consilium-site", SiteState(name));
 }
 
 absl::Status Federation::EnrolResearcher(const std::string& name) {
   ASSIGN_OR_RETURN(const std::string token, Invite(name, "researcher"));
-  return Researcher({"enrol", "--coordinator", address(), "--token", token}, "enrol-" + name)
-      .status();
+  RETURN_IF_ERROR(
+      Researcher({"enrol", token, "--coordinator", address()}, "enrol-" + name).status());
+  return Admit(name, "consilium", ResearcherState());
+}
+
+absl::Status Federation::ConsentToSealedUpdates(const std::string& name) {
+  return WriteFileDurably(SiteState(name) / "policy.toml",
+                          "sealed_updates = true\nminimum_cohort = 2\n");
 }
 
 absl::Status Federation::StartSite(const std::string& name, const std::vector<std::string>& options,
                                    const std::string& program) {
   Command command{.program = programs_ / program, .arguments = {"run", "--state", SiteState(name)}};
   command.arguments.insert(command.arguments.end(), options.begin(), options.end());
+  command.environment = Environment();
   command.output = logs() / ("site-" + name + ".out");
   command.errors = logs() / ("site-" + name + ".log");
   ASSIGN_OR_RETURN(Process process, Process::Start(command));
@@ -183,16 +222,14 @@ void Federation::StopSites() {
 
 Command Federation::ResearcherCommand(std::vector<std::string> arguments) const {
   arguments.insert(arguments.end(), {"--state", ResearcherState().string()});
-  return {.program = programs_ / "consilium", .arguments = std::move(arguments)};
+  return {.program = programs_ / "consilium",
+          .arguments = std::move(arguments),
+          .environment = Environment()};
 }
 
 absl::StatusOr<std::string> Federation::Researcher(std::vector<std::string> arguments,
                                                    const std::string& log_name) {
-  const Command command = ResearcherCommand(std::move(arguments));
-  return RunProgram({.program = command.program,
-                     .arguments = command.arguments,
-                     .logs = logs(),
-                     .name = log_name});
+  return Call("consilium", ResearcherCommand(std::move(arguments)).arguments, log_name);
 }
 
 absl::Status Federation::CheckAllRun() {

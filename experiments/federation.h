@@ -3,8 +3,9 @@
 // A whole federation on this machine: a real coordinator, real site agents and a researcher, as
 // processes that talk over mutual TLS on loopback, all their state and logs in one folder:
 //
-//   FOLDER/coordinator   FOLDER/sites/NAME   FOLDER/researcher   FOLDER/logs/*.log (what each
-//   said), *.out (its output)
+//   FOLDER/root   FOLDER/coordinator   FOLDER/sites/NAME   FOLDER/researcher
+//   FOLDER/passphrase   wraps all their keys: drawn for this federation
+//   FOLDER/logs/*.log (what each said), *.out (its output)
 
 #include <map>
 #include <optional>
@@ -22,8 +23,9 @@ struct ProgramRun {
   std::vector<std::string> arguments;
   fs::path logs;
   std::string name;  // of the log files
-  bool show_errors =
-      false;  // what it says (progress) goes to our standard error instead of the log
+  std::map<std::string, std::string> environment;
+  // What it says (progress) goes to our standard error instead of the log.
+  bool show_errors = false;
 };
 // What it printed. An error holds the last lines of what it said, and keeps the kind its exit code
 // tells.
@@ -33,7 +35,8 @@ absl::StatusOr<std::string> RunProgram(const ProgramRun& run,
 // One thread only (see process.h). Everything it started ends with it.
 class Federation {
  public:
-  // `programs`: the folder with our programs. Makes the coordinator's state; nothing runs yet.
+  // `programs`: the folder with our programs. Makes the root, the coordinator's state and the first
+  // roster; nothing runs yet.
   static absl::StatusOr<Federation> Create(const fs::path& programs, const fs::path& folder);
 
   // Starts the coordinator and returns when it takes connections. The first time on a free port;
@@ -44,8 +47,11 @@ class Federation {
 
   // A one-time token; `role` is "site" or "researcher".
   absl::StatusOr<std::string> Invite(const std::string& name, const std::string& role);
+  // Invited, enrolled, fingerprints compared, admitted to the roster.
   absl::Status EnrolSite(const std::string& name);
   absl::Status EnrolResearcher(const std::string& name);
+  // Consents, in the site's policy, to plans that let the coordinator see its updates.
+  absl::Status ConsentToSealedUpdates(const std::string& name);
   // `program`: "consilium-site", or one that takes the same options.
   absl::Status StartSite(const std::string& name, const std::vector<std::string>& options,
                          const std::string& program = "consilium-site");
@@ -64,11 +70,14 @@ class Federation {
   // An error with the last lines of its log when the coordinator or an agent has ended.
   absl::Status CheckAllRun();
 
+  // What every program of this federation needs in its environment.
+  std::map<std::string, std::string> Environment() const;
   const fs::path& programs() const { return programs_; }
   const fs::path& folder() const { return folder_; }
   fs::path logs() const { return folder_ / "logs"; }
   fs::path SiteState(const std::string& name) const { return folder_ / "sites" / name; }
   fs::path ResearcherState() const { return folder_ / "researcher"; }
+  fs::path Root() const { return folder_ / "root"; }
   fs::path CoordinatorState() const { return folder_ / "coordinator"; }
   std::string address() const { return StrCat("127.0.0.1:", port_); }
   Process& coordinator() { return *coordinator_; }
@@ -77,6 +86,10 @@ class Federation {
  private:
   Federation(fs::path programs, fs::path folder)
       : programs_(std::move(programs)), folder_(std::move(folder)) {}
+  // One program of ours to its end, in this federation's environment.
+  absl::StatusOr<std::string> Call(const std::string& program, std::vector<std::string> arguments,
+                                   const std::string& log_name);
+  absl::Status Admit(const std::string& name, const std::string& program, const fs::path& state);
   absl::Status StartCoordinatorOn(int port);
   absl::Status AwaitCoordinator();
 

@@ -29,6 +29,12 @@ void AddQuickstartOptions(CLI::App* app, QuickstartOptions* options) {
   app->add_option("--rounds", options->rounds, "Instead of the plan's [stop] rounds")
       ->check(CLI::Range(1, 10000));
   app->add_option("--seed", options->seed, "Instead of the plan's [plan] seed");
+  app->add_option(
+         "--updates", options->updates,
+         "Instead of the plan's [aggregation] updates: masked (secure aggregation) or sealed "
+         "(the coordinator sees each site's)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, plan::Updates>{
+          {"masked", plan::Updates::kMasked}, {"sealed", plan::Updates::kSealed}}));
   app->add_option("--patients", options->patients, "Of each drawn hospital")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));

@@ -46,13 +46,17 @@ absl::StatusOr<std::string> OverridePlan(const std::string& toml, const PlanOver
   std::string text = toml;
   if (overrides.rounds) text = SetValue(text, "stop", "rounds", StrCat(*overrides.rounds));
   if (overrides.seed) text = SetValue(text, "plan", "seed", StrCat(*overrides.seed));
+  if (overrides.updates) {
+    text = SetValue(text, "aggregation", "updates", StrCat("\"", Name(*overrides.updates), "\""));
+  }
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(text));
   const bool set = (!overrides.rounds || plan.stop.rounds == *overrides.rounds) &&
-                   (!overrides.seed || plan.seed == *overrides.seed);
+                   (!overrides.seed || plan.seed == *overrides.seed) &&
+                   (!overrides.updates || plan.aggregation.updates == *overrides.updates);
   if (!set) {
     return absl::InvalidArgumentError(
-        "the plan's [stop] rounds and [plan] seed could not be replaced; write them on lines of "
-        "their own");
+        "the plan's [stop] rounds, [plan] seed or [aggregation] updates could not be replaced; "
+        "write them on lines of their own");
   }
   return text;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/plan/plan.h"
 
 namespace consilium::experiments {
 
@@ -12,8 +13,9 @@ namespace consilium::experiments {
 extern const char kQuickstartPlan[];
 
 struct PlanOverrides {
-  std::optional<std::uint32_t> rounds;  // [stop] rounds
-  std::optional<std::uint64_t> seed;    // [plan] seed
+  std::optional<std::uint32_t> rounds;   // [stop] rounds
+  std::optional<std::uint64_t> seed;     // [plan] seed
+  std::optional<plan::Updates> updates;  // [aggregation] updates
 };
 
 // The plan's text with these values in place of its own, comments kept. The result is checked as a

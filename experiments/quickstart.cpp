@@ -97,7 +97,8 @@ class Quickstart {
     if (!options_.plan.empty()) {
       ASSIGN_OR_RETURN(toml, ReadTextFile(options_.plan, 256 * 1024));
     }
-    ASSIGN_OR_RETURN(results_.plan_toml, OverridePlan(toml, {options_.rounds, options_.seed}));
+    ASSIGN_OR_RETURN(results_.plan_toml,
+                     OverridePlan(toml, {options_.rounds, options_.seed, options_.updates}));
     ASSIGN_OR_RETURN(plan_, plan::ParsePlan(results_.plan_toml));
     const std::size_t sites =
         options_.data.empty() ? std::size(kDrawnHospitals) : options_.data.size();
@@ -107,7 +108,10 @@ class Quickstart {
     if (plan_.cohort.minimum_sites > sites) {
       return absl::InvalidArgumentError(
           StrCat("the plan wants at least ", plan_.cohort.minimum_sites,
-                 " sites ([cohort] minimum_sites), there are ", sites));
+                 " sites ([cohort] minimum_sites), there are ", sites,
+                 sites == 2 ? "; two sites need a plan with aggregation.updates = \"sealed\" and "
+                              "cohort.minimum_sites = 2, in which the coordinator sees each update"
+                            : ""));
     }
     results_.plan_name = plan_.name;
     results_.plan_description = plan_.description;
@@ -197,7 +201,12 @@ class Quickstart {
     RETURN_IF_ERROR(
         Part("start", "Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
           RETURN_IF_ERROR(federation.StartCoordinator());
-          for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.EnrolSite(site.name));
+          for (const SiteData& site : sites_) {
+            RETURN_IF_ERROR(federation.EnrolSite(site.name));
+            if (plan_.aggregation.updates == plan::Updates::kSealed) {
+              RETURN_IF_ERROR(federation.ConsentToSealedUpdates(site.name));
+            }
+          }
           RETURN_IF_ERROR(federation.EnrolResearcher("researcher"));
           const int threads = std::max(1, cores_ / static_cast<int>(sites_.size()));
           for (const SiteData& site : sites_) {
@@ -361,6 +370,7 @@ std::string Summary(const Results& results, const fs::path& out) {
   std::string text =
       StrCat("\nAUROC on the test patients, with its 95 % interval\n\n", table.ToString(), "\n");
   for (const std::string& sentence : Verdict(results)) StrAppend(&text, sentence, "\n");
+  StrAppend(&text, "\n", ProtectionInWords(ReadHistory(results.events)), "\n");
   double seconds = 0;
   for (const Part& part : results.parts) seconds += part.seconds;
   StrAppend(&text, "\nTime      ", ToReadable(FromSeconds(seconds)), "\n");

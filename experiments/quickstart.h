@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
+#include "common/plan/plan.h"
 #include "experiments/results.h"
 
 namespace consilium::experiments {
@@ -26,7 +27,8 @@ struct QuickstartOptions {
   fs::path plan;  // empty: the quickstart's own
   std::optional<std::uint32_t> rounds;
   std::optional<std::uint64_t> seed;
-  std::uint32_t patients = 360;  // of each drawn hospital
+  std::optional<plan::Updates> updates;  // instead of the plan's
+  std::uint32_t patients = 360;          // of each drawn hospital
   std::uint64_t images_seed = 7;
   bool keep_images = false;     // take the drawn images that an earlier run left in OUT
   bool baselines = true;        // local-only and pooled-data models to compare with

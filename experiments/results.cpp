@@ -34,6 +34,7 @@ constexpr std::pair<RunEventKind, const char*> kEventNames[] = {
     {RunEventKind::kSiteConnected, "site connected"},
     {RunEventKind::kSiteDisconnected, "site disconnected"},
     {RunEventKind::kRestarted, "restarted"},
+    {RunEventKind::kSecureStep, "secure step"},
 };
 
 constexpr std::pair<ModelKind, const char*> kModelKinds[] = {{ModelKind::kFederated, "federated"},

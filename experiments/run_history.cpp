@@ -2,11 +2,18 @@
 
 #include <algorithm>
 
+#include "common/base/text.h"
+
 namespace consilium::experiments {
 namespace {
 
 using wire::RunEvent;
 using wire::RunEventKind;
+
+std::optional<double> Known(const RunEvent& event, const char* key) {
+  const auto found = event.values.find(key);
+  return found == event.values.end() ? std::nullopt : std::optional<double>(found->second);
+}
 
 double Value(const RunEvent& event, const char* key) {
   const auto found = event.values.find(key);
@@ -48,6 +55,9 @@ class Reader {
         break;
       case RunEventKind::kRoundEvaluated:
         if (Value(event, "test") == 0) Evaluated(event);
+        break;
+      case RunEventKind::kSecureStep:
+        if (event.text == "unmask") Opened(event);
         break;
       case RunEventKind::kStopping:
         history_.stop_reason = event.text;
@@ -105,9 +115,9 @@ class Reader {
     SiteRound* site = Site(event);
     if (site == nullptr) return;
     site->fate = SiteRound::Fate::kCounted;
-    site->train_seconds = Value(event, "train_seconds");
+    site->train_seconds = Known(event, "train_seconds");
     site->upload_seconds = Value(event, "upload_seconds");
-    site->loss = Value(event, "loss");
+    site->loss = Known(event, "loss");
     site->weight = Value(event, "weight");
     last_update_ = event.time;
   }
@@ -124,7 +134,18 @@ class Reader {
     if (round == nullptr) return;
     round->training_seconds = Seconds(last_update_ - opened_);
     round->aggregation_seconds = Seconds(event.time - last_update_);
+    round->mean_loss = Known(event, "loss");
     aggregated_ = event.time;
+  }
+
+  void Opened(const RunEvent& event) {
+    SecureHistory& secure = history_.secure;
+    const auto survivors = static_cast<std::uint32_t>(Value(event, "survivors"));
+    const auto threshold = static_cast<std::uint32_t>(Value(event, "threshold"));
+    const bool first = secure.sums++ == 0;
+    secure.fewest_sites = first ? survivors : std::min(secure.fewest_sites, survivors);
+    secure.lowest_threshold = first ? threshold : std::min(secure.lowest_threshold, threshold);
+    secure.recovered += static_cast<int>(Value(event, "recovered"));
   }
 
   void Evaluated(const RunEvent& event) {
@@ -145,14 +166,31 @@ class Reader {
 
 }  // namespace
 
-double RoundHistory::MeanLoss() const {
+std::optional<double> RoundHistory::MeanLoss() const {
+  if (mean_loss) return mean_loss;
   double sum = 0, weights = 0;
   for (const auto& [name, site] : sites) {
-    if (site.fate != SiteRound::Fate::kCounted) continue;
-    sum += site.weight * site.loss;
+    if (site.fate != SiteRound::Fate::kCounted || !site.loss) continue;
+    sum += site.weight * *site.loss;
     weights += site.weight;
   }
-  return weights > 0 ? sum / weights : 0;
+  return weights > 0 ? std::optional<double>(sum / weights) : std::nullopt;
+}
+
+std::string ProtectionInWords(const RunHistory& history) {
+  const SecureHistory& secure = history.secure;
+  if (secure.sums == 0) {
+    return "The updates were sealed to the coordinator, which saw each site's update and results.";
+  }
+  std::string text =
+      StrCat("Secure aggregation: the coordinator saw ", secure.sums, " sums, each over ",
+             secure.fewest_sites, " sites or more (threshold ", secure.lowest_threshold,
+             "), and no site's own update, loss or results.");
+  if (secure.recovered > 0) {
+    StrAppend(&text, " ", secure.recovered,
+              secure.recovered == 1 ? " dropout was recovered." : " dropouts were recovered.");
+  }
+  return text;
 }
 
 RunHistory ReadHistory(const std::vector<RunEvent>& events) {

@@ -16,8 +16,10 @@ struct SiteRound {
   enum class Fate { kNotInvited, kInvited, kCounted, kLost };
   Fate fate = Fate::kNotInvited;
   std::string lost_reason;
-  double train_seconds = 0, upload_seconds = 0, loss = 0, weight = 0;
-  std::optional<double> validation_auroc;  // none: too few examples of a class
+  double upload_seconds = 0, weight = 0;
+  // Not known of a site whose updates are masked.
+  std::optional<double> train_seconds, loss;
+  std::optional<double> validation_auroc;  // none: too few examples of a class, or masked
 };
 
 struct RoundHistory {
@@ -32,8 +34,17 @@ struct RoundHistory {
   };
   std::optional<Auroc> pooled_validation;
   bool best = false;
+  std::optional<double> mean_loss;  // of the counted sites, by their weight
 
-  double MeanLoss() const;  // of the counted sites, by their weight; 0 when none was counted
+  // The mean over the sites that told theirs, when the coordinator did not say it.
+  std::optional<double> MeanLoss() const;
+};
+
+// What secure aggregation opened, over the whole run.
+struct SecureHistory {
+  int sums = 0;
+  std::uint32_t fewest_sites = 0, lowest_threshold = 0;
+  int recovered = 0;  // sites that dropped out after the others had masked for them
 };
 
 struct RunHistory {
@@ -46,7 +57,11 @@ struct RunHistory {
   std::string outcome;
   std::string final_model;  // hex; what the final evaluation tested
   double seconds = 0;       // from the first event to the last
+  SecureHistory secure;
 };
+
+// What the coordinator could see, in one sentence.
+std::string ProtectionInWords(const RunHistory& history);
 
 RunHistory ReadHistory(const std::vector<wire::RunEvent>& events);
 

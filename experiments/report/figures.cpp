@@ -101,14 +101,14 @@ LinePlot LossCurve(const RunHistory& history, const std::vector<SiteInfo>& sites
     Series series = SiteSeries(sites, i);
     for (const RoundHistory& round : history.rounds) {
       const SiteRound* site = Find(round, sites[i].name);
-      if (site != nullptr && site->fate == SiteRound::Fate::kCounted) {
-        series.points.push_back({double(round.round), site->loss});
+      if (site != nullptr && site->fate == SiteRound::Fate::kCounted && site->loss) {
+        series.points.push_back({double(round.round), *site->loss});
       }
     }
-    plot.series.push_back(std::move(series));
+    if (!series.points.empty()) plot.series.push_back(std::move(series));
   }
   for (const RoundHistory& round : history.rounds) {
-    if (round.MeanLoss() > 0) mean.points.push_back({double(round.round), round.MeanLoss()});
+    if (const auto loss = round.MeanLoss()) mean.points.push_back({double(round.round), *loss});
   }
   plot.series.push_back(std::move(mean));
   return plot;

@@ -174,7 +174,8 @@ std::string FigureSection(const Results& results, const RunHistory& history,
 std::string Cell(const SiteRound& site) {
   switch (site.fate) {
     case SiteRound::Fate::kCounted:
-      return absl::StrFormat("%.1f s + %.2f s", site.train_seconds, site.upload_seconds);
+      if (!site.train_seconds) return absl::StrFormat("masked, %.2f s", site.upload_seconds);
+      return absl::StrFormat("%.1f s + %.2f s", *site.train_seconds, site.upload_seconds);
     case SiteRound::Fate::kLost:
       return "lost: " + site.lost_reason;
     case SiteRound::Fate::kNotInvited:
@@ -214,11 +215,12 @@ std::string ParticipationSection(const Results& results, const RunHistory& histo
                      StrCat(site.refused_files)});
   }
   html += Table({"site", "images", "in this run", "files refused"}, sites, sites.size());
+  html += Paragraph(experiments::ProtectionInWords(history));
   html += Table(header, rows, rows.size());
   html += Paragraph(
-      "A counted contribution shows the seconds of training and of sending; any other says why it "
-      "was not "
-      "counted. ★ is the best round so far. The run stopped because: " +
+      "A counted contribution shows the seconds of training (unless it is masked) and of sending; "
+      "any other says why it was not counted. ★ is the best round so far. The run stopped "
+      "because: " +
           (history.stop_reason.empty() ? "unknown" : history.stop_reason) + ".",
       "note");
   html += "<div class=\"figures\">\n";

@@ -7,12 +7,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/text_table.h"
+#include "common/plan/plan.h"
 #include "experiments/bench/round/loopback_floor.h"
 #include "experiments/federation.h"
 #include "experiments/results.h"
@@ -24,6 +26,7 @@ struct Case {
   std::uint64_t megabytes = 1;  // of the model, 10^6 bytes
   int sites = 2;
   int rounds = 5;
+  plan::Updates updates = plan::Updates::kMasked;
   std::uint64_t bytes() const { return megabytes * 1'000'000; }
 };
 
@@ -38,10 +41,11 @@ std::string PlanFor(const Case& c) {
   return absl::StrFormat(
       "[plan]\nname = \"bench-round\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = "
       "[\"DX\"]\n"
+      "[aggregation]\nupdates = \"%s\"\n"
       "[cohort]\nminimum_sites = %d\nround_deadline_s = 600\n[gate]\nminimum_auroc = "
       "0.5\nminimum_sites = %d\n"
       "[stop]\nrounds = %d\n",
-      c.sites, c.sites, c.rounds);
+      Name(c.updates), c.sites, c.sites, c.rounds);
 }
 
 std::string NameOf(int site) { return StrCat("site-", site + 1); }
@@ -83,6 +87,9 @@ absl::StatusOr<Measured> Measure(const fs::path& folder, const Case& c) {
   RETURN_IF_ERROR(federation.EnrolResearcher("researcher"));
   for (int i = 0; i < c.sites; ++i) {
     RETURN_IF_ERROR(federation.EnrolSite(NameOf(i)));
+    if (c.updates == plan::Updates::kSealed) {
+      RETURN_IF_ERROR(federation.ConsentToSealedUpdates(NameOf(i)));
+    }
     RETURN_IF_ERROR(federation.StartSite(NameOf(i), {"--parameters", StrCat(c.bytes() / 4)},
                                          "consilium-bench-agent"));
   }
@@ -109,6 +116,7 @@ std::vector<std::string> RowFor(const Case& c, const Measured& m) {
   const double model = static_cast<double>(c.bytes());
   return {StrCat(c.megabytes),
           StrCat(c.sites),
+          std::string(Name(c.updates)),
           absl::StrFormat("%.3f", m.seconds),
           absl::StrFormat("%.3f", m.longest),
           absl::StrFormat("%.3f", m.floor),
@@ -120,29 +128,38 @@ std::vector<std::string> RowFor(const Case& c, const Measured& m) {
 }
 
 absl::Status RunCases(const std::vector<Case>& cases, const fs::path& place, bool keep) {
-  TextTable table({"model MB", "sites", "round s", "longest s", "loopback s", "ratio",
+  std::map<std::pair<std::uint64_t, int>, double> sealed;  // seconds a round
+  std::string ratios;
+  TextTable table({"model MB", "sites", "updates", "round s", "longest s", "loopback s", "ratio",
                    "coordinator MiB", "(peak - 64 MiB) / model", "site MiB", "site peak / model"});
   for (const Case& c : cases) {
     std::string pattern = (place / "consilium-bench-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr)
       return absl::InternalError(StrCat("no folder in ", place.string()));
-    std::fprintf(stderr, "%llu MB, %d sites, %d rounds ...\n",
-                 static_cast<unsigned long long>(c.megabytes), c.sites, c.rounds);
+    std::fprintf(stderr, "%llu MB, %d sites, %s, %d rounds ...\n",
+                 static_cast<unsigned long long>(c.megabytes), c.sites,
+                 std::string(Name(c.updates)).c_str(), c.rounds);
     const absl::StatusOr<Measured> measured = Measure(pattern, c);
     std::error_code ignored;
     if (!keep) fs::remove_all(pattern, ignored);
     RETURN_IF_ERROR(
         WithContext(measured.status(), StrCat(c.megabytes, " MB with ", c.sites, " sites")));
     table.AddRow(RowFor(c, *measured));
+    if (c.updates == plan::Updates::kSealed) {
+      sealed[{c.megabytes, c.sites}] = measured->seconds;
+    } else if (const auto same = sealed.find({c.megabytes, c.sites}); same != sealed.end()) {
+      StrAppend(&ratios, absl::StrFormat("masked : sealed, %d MB, %d sites: %.2f\n", c.megabytes,
+                                         c.sites, measured->seconds / same->second));
+    }
     std::fprintf(stderr, "  %.3f s a round\n", measured->seconds);
   }
   std::printf(
-      "%s\nround s: median from the opening of a round to that of the next: every site trains "
-      "(nothing), seals and "
+      "%s%s\nround s: median from the opening of a round to that of the next: every site trains "
+      "(nothing), masks or seals and "
       "uploads,\n  the coordinator adds up, every site fetches and evaluates the new model.  "
       "loopback s: the same "
       "bytes over plain TCP.\n",
-      table.ToString().c_str());
+      table.ToString().c_str(), ratios.c_str());
   return absl::OkStatus();
 }
 
@@ -157,12 +174,19 @@ int Main(int argc, char** argv) {
   app.add_option("--mb", megabytes, "Model sizes, 10^6 bytes")
       ->delimiter(',')
       ->capture_default_str();
+  std::vector<plan::Updates> updates = {plan::Updates::kSealed, plan::Updates::kMasked};
+  app.add_option(
+         "--updates", updates,
+         "masked (secure aggregation), sealed, or sealed,masked: then their ratio is printed")
+      ->delimiter(',')
+      ->transform(CLI::CheckedTransformer(std::map<std::string, plan::Updates>{
+          {"masked", plan::Updates::kMasked}, {"sealed", plan::Updates::kSealed}}));
   app.add_option("--sites", sites, "Numbers of sites")->delimiter(',')->capture_default_str();
   app.add_option("--rounds", rounds, "A case; three for models of 200 MB and more")
       ->capture_default_str();
   app.add_option("--folder", place, "Where the states go: 5 x model x sites of free disk")
       ->capture_default_str();
-  app.add_flag("--quick", quick, "1 and 45 MB with 2 sites, three rounds");
+  app.add_flag("--quick", quick, "1 and 45 MB with 3 sites, three rounds");
   app.add_flag("--keep", keep, "Keep the states and logs");
   try {
     app.parse(argc, argv);
@@ -172,13 +196,17 @@ int Main(int argc, char** argv) {
   CatchInterrupts();
   if (quick) {
     megabytes = {1, 45};
-    sites = {2};
+    sites = {3};
     rounds = 3;
   }
   std::vector<Case> cases;
   for (const std::uint64_t size : megabytes) {
-    for (const int count : sites)
-      cases.push_back({size, count, size >= 200 ? std::min(rounds, 3) : rounds});
+    for (const int count : sites) {
+      for (const plan::Updates kind : updates) {
+        if (kind == plan::Updates::kMasked && count < 3) continue;
+        cases.push_back({size, count, size >= 200 ? std::min(rounds, 3) : rounds, kind});
+      }
+    }
   }
   return ReportAndExitCode(RunCases(cases, place, keep));
 }
