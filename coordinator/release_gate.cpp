@@ -17,19 +17,14 @@ std::pair<std::string, std::string> Readable(double value, double limit) {
   }
 }
 
-GateCondition EnoughSites(std::uint32_t minimum,
-                          const std::map<SiteId, metrics::BinarySums>& test) {
-  const std::size_t evaluated = std::count_if(
-      test.begin(), test.end(), [](const auto& site) { return site.second.Count() > 0; });
+GateCondition EnoughSites(std::uint32_t minimum, std::size_t evaluated) {
   return {StrCat(evaluated, evaluated == 1 ? " site" : " sites", " evaluated it, at least ",
                  minimum, " must"),
           evaluated >= minimum};
 }
 
 GateCondition PooledAuroc(double minimum, double at_specificity,
-                          const std::map<SiteId, metrics::BinarySums>& test) {
-  metrics::BinarySums pooled;
-  for (const auto& [site, sums] : test) pooled += sums;
+                          const metrics::BinarySums& pooled) {
   if (!metrics::LargeEnoughToShow(pooled)) {
     return {StrCat("pooled AUROC is not known: the test sets hold fewer than ",
                    metrics::kSmallCount, " positives or negatives"),
@@ -42,6 +37,25 @@ GateCondition PooledAuroc(double minimum, double at_specificity,
   const bool met = result->auroc >= minimum;
   const auto [auroc, limit] = Readable(result->auroc, minimum);
   return {StrCat("pooled AUROC ", auroc, met ? " is at least " : " is below ", limit), met};
+}
+
+// Each site compared itself, and only how many did and how many fell too far is known.
+GateCondition NoneMuchWorse(const metrics::EvaluationSums& pooled, double maximum_drop) {
+  if (pooled.compared == 0) {
+    return {"no site could compare itself with the last published model: left out", true};
+  }
+  return {StrCat("no site of ", pooled.compared, " that compared itself is more than ",
+                 absl::StrFormat("%.3f", maximum_drop), " below the last published model (",
+                 pooled.worse, pooled.worse == 1 ? " is)" : " are)"),
+          pooled.worse == 0};
+}
+
+GateDecision DecisionOf(std::vector<GateCondition> conditions) {
+  GateDecision decision;
+  decision.passed = std::all_of(conditions.begin(), conditions.end(),
+                                [](const GateCondition& condition) { return condition.met; });
+  decision.conditions = std::move(conditions);
+  return decision;
 }
 
 GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, double last,
@@ -65,25 +79,37 @@ GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, 
 GateDecision Decide(const plan::Gate& gate, double at_specificity,
                     const std::map<SiteId, metrics::BinarySums>& test,
                     const std::map<SiteId, double>& last_published_aurocs) {
-  GateDecision decision;
-  auto& conditions = decision.conditions;
-  conditions.push_back(EnoughSites(gate.minimum_sites, test));
-  conditions.push_back(PooledAuroc(gate.minimum_auroc, at_specificity, test));
-  if (gate.maximum_site_drop) {
-    for (const auto& [site, last] : last_published_aurocs) {
-      const auto sums = test.find(site);
-      if (sums == test.end()) {
-        conditions.push_back(
-            {StrCat(site.value, " did not evaluate it, so it is not compared: left out"), true});
-        continue;
-      }
-      conditions.push_back(
-          NotMuchWorse(site, sums->second, last, *gate.maximum_site_drop, at_specificity));
-    }
+  metrics::BinarySums pooled;
+  std::size_t evaluated = 0;
+  for (const auto& [site, sums] : test) {
+    pooled += sums;
+    if (sums.Count() > 0) ++evaluated;
   }
-  decision.passed = std::all_of(conditions.begin(), conditions.end(),
-                                [](const GateCondition& condition) { return condition.met; });
-  return decision;
+  std::vector<GateCondition> conditions = {EnoughSites(gate.minimum_sites, evaluated),
+                                           PooledAuroc(gate.minimum_auroc, at_specificity, pooled)};
+  if (!gate.maximum_site_drop) return DecisionOf(std::move(conditions));
+  for (const auto& [site, last] : last_published_aurocs) {
+    const auto sums = test.find(site);
+    if (sums == test.end()) {
+      conditions.push_back(
+          {StrCat(site.value, " did not evaluate it, so it is not compared: left out"), true});
+      continue;
+    }
+    conditions.push_back(
+        NotMuchWorse(site, sums->second, last, *gate.maximum_site_drop, at_specificity));
+  }
+  return DecisionOf(std::move(conditions));
+}
+
+GateDecision Decide(const plan::Gate& gate, double at_specificity, std::size_t sites,
+                    const metrics::EvaluationSums& pooled, bool compared_with_last) {
+  std::vector<GateCondition> conditions = {
+      EnoughSites(gate.minimum_sites, sites),
+      PooledAuroc(gate.minimum_auroc, at_specificity, pooled.sums)};
+  if (gate.maximum_site_drop && compared_with_last) {
+    conditions.push_back(NoneMuchWorse(pooled, *gate.maximum_site_drop));
+  }
+  return DecisionOf(std::move(conditions));
 }
 
 }  // namespace consilium::coordinator

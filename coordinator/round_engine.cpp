@@ -1,6 +1,6 @@
 // The engine's frame: how it starts, takes events, and decides that a phase is over. What happens
 // in a training attempt is in round_engine_training.cpp, evaluation and the end in
-// round_engine_evaluation.cpp.
+// round_engine_evaluation.cpp, sessions of secure aggregation in round_engine_secure.cpp.
 
 #include "coordinator/round_engine.h"
 
@@ -13,6 +13,8 @@
 namespace consilium::coordinator {
 
 using wire::RunEventKind;
+
+constexpr std::string_view kLeftRoster = "it is not in the federation's roster any more";
 
 RoundEngine::RoundEngine(plan::Plan plan, RunState state, LastPublished last_published)
     : plan_(std::move(plan)),
@@ -29,9 +31,7 @@ std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>
     Note(RunEventKind::kRestarted);
   } else {
     state_.started = now;
-  }
-  for (const auto& [site, key] : roster_.sites) {
-    if (InCohort(site)) state_.participants.try_emplace(site);
+    AuditOpening();
   }
   for (const SiteId& site : plan_.cohort.sites) state_.participants.try_emplace(site);
   for (const SiteId& site : Accepted()) absent_since_[site] = now;
@@ -39,16 +39,18 @@ std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>
     if (!InCohort(site)) continue;
     connected_.insert(site);
     absent_since_.erase(site);
-    state_.participants.try_emplace(site);
   }
+  ApplyRoster();
   for (const SiteId& site : connected_) InviteSite(site);
   if (state_.phase == Phase::kAggregating) state_.phase = Phase::kTraining;  // the sum is gone
-  if (state_.phase == Phase::kEvaluating) {
+  if (state_.phase == Phase::kTraining && state_.opening) {
+    FailAttempt("the coordinator was restarted while the sum was being opened");
+  } else if (state_.phase == Phase::kEvaluating) {
     OpenEvaluation(state_.round, plan_.cohort.minimum_sites);
   } else if (state_.phase == Phase::kFinalEvaluation) {
     OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
   }
-  CheckTimes();
+  if (!ended()) CheckTimes();
   return Finish();
 }
 
@@ -120,6 +122,7 @@ void RoundEngine::Handle(const SiteConnected& event) {
   if (!InCohort(site)) return;
   const bool was_connected = !connected_.insert(site).second;
   absent_since_.erase(site);
+  if (!roster_.sites.contains(site)) return;  // invited when its roster is there
   const InviteState invite = state_.participants[site].invite;
   if (!was_connected) Note(RunEventKind::kSiteConnected, {}, {}, site);
   InviteSite(site);  // again when it has accepted: it may have come back without its memory
@@ -128,8 +131,10 @@ void RoundEngine::Handle(const SiteConnected& event) {
     SendTo(site, closing->second);
   }
   if (!work_) return;
-  if (Evaluating()) {
-    JoinEvaluation(site);
+  if (work_->secure) {
+    ResumeSession(site);
+  } else if (Evaluating()) {
+    if (!Masked()) JoinEvaluation(site);
   } else if (const auto task = work_->tasks.find(site);
              task != work_->tasks.end() && task->second.state == TaskState::kOpen) {
     SendTask(site, task->second);
@@ -143,6 +148,7 @@ void RoundEngine::Handle(const SiteDisconnected& event) {
 }
 
 void RoundEngine::InviteSite(const SiteId& site) {
+  if (!roster_.sites.contains(site)) return;
   Participant& participant = state_.participants[site];
   if (participant.invite == InviteState::kDeclined) return;
   if (participant.invite == InviteState::kNotInvited) {
@@ -164,7 +170,7 @@ void RoundEngine::Handle(const InviteAnswered& event) {
   answered.train_examples = event.answer.train_examples;
   answered.refused_files = event.answer.refused_files;
   std::string reason = event.answer.reason;
-  if (event.answer.accepted && Weight(answered) <= 0) {
+  if (event.answer.accepted && Weight(event.site, answered) <= 0) {
     reason = "it accepted without anything to train on";
   } else if (event.answer.accepted) {
     answered.invite = InviteState::kAccepted;
@@ -179,26 +185,81 @@ void RoundEngine::Handle(const InviteAnswered& event) {
             {"refused_files", answered.refused_files}},
            event.site);
     }
-    if (!had_accepted && work_ && Evaluating()) JoinEvaluation(event.site);
+    if (!had_accepted && work_ && Evaluating() && !Masked()) JoinEvaluation(event.site);
     return;
   }
   participant.invite = InviteState::kDeclined;
   participant.decline_reason = reason;
   Note(RunEventKind::kSiteDeclined, reason, {}, event.site);
-  if (!had_accepted || !work_ || state_.phase == Phase::kAggregating) return;
-  const auto task = work_->tasks.find(event.site);
-  if (task != work_->tasks.end() && task->second.state == TaskState::kOpen) {
-    Lose(event.site, task->second, StrCat("it left the run: ", reason));
-  }
+  if (had_accepted) Leave(event.site, StrCat("it left the run: ", reason));
 }
 
 void RoundEngine::Handle(const SiteTaskFailed& event) {
-  if (Task* task = OpenTask(event.site, event.key)) Lose(event.site, *task, event.reason);
+  if (work_ && work_->key == event.key) Leave(event.site, event.reason);
 }
 
-void RoundEngine::Handle(const SecureAnswered&) {}
+// A task that will not be gone on with. What the site has delivered stays.
+void RoundEngine::Leave(const SiteId& site, const std::string& reason) {
+  if (!work_) return;
+  const auto found = work_->tasks.find(site);
+  if (found == work_->tasks.end()) return;
+  Task& task = found->second;
+  if (task.state == TaskState::kOpen) {
+    Lose(site, task, reason);
+  } else if (task.state == TaskState::kDone && work_->secure &&
+             work_->secure->silent.insert(site).second) {
+    // Losing it before the uploads are closed would take what it delivered out of the sum.
+    if (Opening()) work_->secure->session.Lose(site);
+    Note(RunEventKind::kContributionLost,
+         StrCat("what it delivered stays, but it does not help to open the sum: ", reason), {},
+         site);
+  }
+}
 
-void RoundEngine::Handle(const RosterChanged& event) { roster_ = event.roster; }
+// ---- the roster
+
+void RoundEngine::Handle(const RosterChanged& event) {
+  roster_ = event.roster;
+  ApplyRoster();
+  for (const SiteId& site : connected_) {
+    const auto found = state_.participants.find(site);
+    if (found == state_.participants.end()) continue;
+    if (found->second.invite == InviteState::kNotInvited) InviteSite(site);
+  }
+}
+
+void RoundEngine::ApplyRoster() {
+  for (auto& [site, participant] : state_.participants) {
+    const bool takes_part =
+        participant.invite == InviteState::kInvited || participant.invite == InviteState::kAccepted;
+    if (!roster_.sites.contains(site)) {
+      if (!takes_part) continue;
+      participant.invite = InviteState::kDeclined;
+      participant.decline_reason = kLeftRoster;
+      Note(RunEventKind::kSiteDeclined, participant.decline_reason, {}, site);
+      Expel(site, participant.decline_reason);
+    } else if (participant.invite == InviteState::kDeclined &&
+               participant.decline_reason == kLeftRoster) {
+      participant = Participant{};  // it is back
+    }
+  }
+  for (const auto& [site, key] : roster_.sites) {
+    if (InCohort(site)) state_.participants.try_emplace(site);
+  }
+}
+
+// Of a site that is trusted no more, what it delivered is taken out as long as that can be done.
+void RoundEngine::Expel(const SiteId& site, const std::string& reason) {
+  if (!work_) return;
+  const auto found = work_->tasks.find(site);
+  if (found == work_->tasks.end()) return;
+  const bool sum_is_open = (state_.phase == Phase::kTraining || work_->secure) && !Opening();
+  if (found->second.state == TaskState::kDone && sum_is_open) {
+    Lose(site, found->second, reason);
+  } else {
+    Leave(site, reason);
+  }
+}
 
 void RoundEngine::Handle(const StopRequested& event) {
   stop_was_requested_ = true;
@@ -221,16 +282,16 @@ bool RoundEngine::EndIfTooManyDeclined() {
       ++possible;
     }
   }
-  if (declined.empty() || possible >= plan_.cohort.minimum_sites) return false;
+  if (declined.empty() || possible >= MinimumSites()) return false;
   End(true, StrCat("only ", possible, " of the ", state_.participants.size(),
-                   " sites can take part, and the plan needs ", plan_.cohort.minimum_sites,
+                   " sites can take part, and the plan needs ", MinimumSites(),
                    "; declined: ", declined));
   return true;
 }
 
 bool RoundEngine::SettleInviting() {
   if (EndIfTooManyDeclined()) return true;
-  const std::size_t minimum = plan_.cohort.minimum_sites;
+  const std::size_t minimum = MinimumSites();
   const auto unanswered = std::count_if(
       state_.participants.begin(), state_.participants.end(), [this](const auto& entry) {
         return entry.second.invite == InviteState::kInvited && Connected(entry.first);
@@ -298,9 +359,10 @@ bool RoundEngine::LoseAbsent() {
 }
 
 void RoundEngine::Lose(const SiteId& site, Task& task, const std::string& reason) {
-  CONSILIUM_CHECK(task.state == TaskState::kOpen);
+  CONSILIUM_CHECK(task.state != TaskState::kLost);
   task.state = TaskState::kLost;
   task.reason = reason;
+  if (work_->secure) work_->secure->session.Lose(site);
   if (Evaluating()) {
     if (task.sent) {
       Note(RunEventKind::kContributionLost, StrCat("not in the evaluation: ", reason), {}, site);
@@ -371,16 +433,22 @@ std::size_t RoundEngine::AcceptedAndConnected() const {
                        [this](const SiteId& site) { return Connected(site); });
 }
 
-double RoundEngine::Weight(const Participant& participant) const {
+double RoundEngine::Weight(const SiteId& site, const Participant& participant) const {
+  double weight = 0;
   switch (plan_.aggregation.weight) {
     case plan::WeightRule::kExamples:
-      return static_cast<double>(participant.train_examples);
+      weight = static_cast<double>(participant.train_examples);
+      break;
     case plan::WeightRule::kPatients:
-      return static_cast<double>(participant.train_patients);
+      weight = static_cast<double>(participant.train_patients);
+      break;
     case plan::WeightRule::kEqual:
-      return participant.train_examples > 0 ? 1 : 0;
+      weight = participant.train_examples > 0 ? 1 : 0;
+      break;
   }
-  return 0;
+  const auto cap = roster_.weight_caps.find(site);
+  const bool capped = cap != roster_.weight_caps.end() && cap->second > 0;
+  return capped ? std::min(weight, cap->second) : weight;
 }
 
 }  // namespace consilium::coordinator

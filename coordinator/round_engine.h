@@ -8,34 +8,39 @@
 //
 // Rules:
 // - A round is counted only with at least cohort.minimum_sites contributions, each from a site that
-// was
-//   sent this very attempt; nobody is counted twice, and only with the weight it enlisted with.
+//   was sent this very attempt; nobody is counted twice, and only with the weight it enlisted with.
 // - One deadline an attempt (cohort.round_deadline_s), and as much again for the evaluation. What
 //   comes later is not taken.
 // - A site that lost its connection is waited for absence_grace_s (its upload goes on where it
 //   stopped), then lost for the attempt, as long as enough others are present; else until the
 //   deadline.
 // - An attempt below the minimum is repeated (three attempts a round), then the run ends as failed.
-// A
-//   restart of the coordinator repeats the attempt too, and is not counted as one of the three.
-// - A site that arrives late is invited and joins the next round; an evaluation it may join at
-// once.
+//   A restart of the coordinator repeats the attempt too, and is not counted as one of the three.
+// - A site that arrives late is invited and joins the next round; a sealed evaluation it may join
+// at
+//   once.
 // - When fewer than the minimum are connected the run waits (kWaiting says so) and does not fail.
 // - The next round trains from the candidate just aggregated, better or not. A candidate that fewer
-// than
-//   the minimum could evaluate, or whose pooled AUROC cannot be computed, is never the best.
+//   than the minimum could evaluate, or whose pooled AUROC cannot be computed, is never the best.
 // - A stop (a condition of the plan, or a request) cuts training short, lets an evaluation finish,
-// then
-//   the best candidate is evaluated on the test sets and goes through the gate.
+//   then the best candidate is evaluated on the test sets and goes through the gate.
 // - With masked updates (the default) an attempt, and each evaluation, is a session of secure
-// aggregation
-//   (common/secagg): advertise, share, upload, agree, unmask. A step is closed when every site that
-//   is still in has answered, those that are away have had their grace, or the deadline is there;
-//   agree and unmask as soon as enough answered. At least max(threshold, cohort.minimum_sites)
-//   sites must be left, else the attempt has failed. Every attempt has fresh keys. Once shares have
-//   been asked for in "unmask" a site may never open the same updates with another set of sites:
-//   when that attempt fails, or a restart cuts it off, the next ROUND begins from the same base.
-//   The coordinator sees neither one site's update nor one site's evaluation.
+//   aggregation (common/secagg): advertise, share, upload, agree, unmask. At least
+//   max(threshold, cohort.minimum_sites) sites must be connected for it to begin and be left when
+//   the uploads are closed, else the attempt has failed. Every attempt has fresh keys. The
+//   coordinator sees neither one site's update nor one site's evaluation.
+//   - A step is closed when every site that is still in has answered, those that are away have had
+//     their grace, or the deadline is there. In advertise and share, which wait for no training, a
+//     connected site has absence_grace_s (10 s at least).
+//   - agree is closed when enough have signed and the others that are connected had 5 s more, for
+//     only who signed may unmask; unmask as soon as enough answered. Both may end after the
+//     deadline: each site has as long as in advertise, and those that are away until the deadline.
+//   - Once shares have been asked for in "unmask" a site may never open the same updates with
+//     another set of sites: when that attempt fails, or a restart cuts it off, the next ROUND
+//     begins from the same base. Such a spent round counts as one of the three attempts, and as one
+//     of stop.rounds unless it is the last.
+//   - The session of an evaluation that fails before that is repeated twice at most, until the
+//     evaluation's deadline; after that the candidate cannot be the best.
 // - Weights are capped as the roster says.
 // - Events that are repeated, late, foreign or of unknown sites change nothing.
 
@@ -47,6 +52,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
@@ -54,6 +60,7 @@
 #include "common/metrics/evaluation_sums.h"
 #include "common/plan/plan.h"
 #include "common/secagg/coordinator_session.h"
+#include "common/secagg/masking.h"
 #include "common/wire/protocol.h"
 #include "coordinator/unmasking.h"
 
@@ -282,6 +289,24 @@ class RoundEngine {
     double weight = 0;   // that it enlisted with
     std::string reason;  // why it was lost
   };
+  // The session of secure aggregation under way.
+  struct Secure {
+    secagg::CoordinatorSession session;
+    std::size_t asked = 0;             // sites that the present step was begun with
+    Time begun{};                      // the present step
+    std::map<SiteId, Time> told;       // when the present step was sent to a connected site
+    std::optional<Time> enough_since;  // kAgreeing: the threshold had signed
+    std::set<SiteId> silent;           // say nothing more; what they delivered stays
+    std::map<SiteId, std::vector<std::uint64_t>> masked_sums;
+  };
+  // What opening the masked sums beside an attempt's updates, or those of an evaluation, gave.
+  struct OpenedSum {
+    std::set<SiteId> sharers, survivors;
+    Digest transcript;
+    std::uint32_t threshold = 0;
+    std::vector<std::uint64_t> sums;
+    std::shared_ptr<const Unmasking> unmasking;  // shared with the actions; of an attempt
+  };
   // What the sites have been asked for: a first model, an attempt's updates, or evaluations
   // (attempt 0).
   struct Work {
@@ -289,6 +314,12 @@ class RoundEngine {
     Time opened{}, deadline{};
     std::size_t needed = 1;
     std::map<SiteId, Task> tasks;
+    std::optional<Secure> secure;
+    std::optional<OpenedSum> sum;  // then `secure` is gone
+    // Masked evaluations
+    std::uint32_t sessions = 0;  // begun
+    std::optional<metrics::EvaluationSums> pooled;
+    std::string failure;  // why there will be none
   };
 
   void Handle(const SiteConnected& event);
@@ -315,6 +346,8 @@ class RoundEngine {
   bool SettleInitialModel();
   bool SettleTraining();
   bool SettleEvaluation();
+  bool SettleSecure();
+  bool SettleSecureEvaluation();
   void CheckTimes();
   void OnDeadline();
 
@@ -324,6 +357,7 @@ class RoundEngine {
   void OpenAttempt();
   void CloseAttempt();
   void FailAttempt(const std::string& reason);
+  void BeginNextRoundFromSameBase();
   void AbandonAttempt(const std::string& reason);
   void OpenEvaluation(std::uint32_t round, std::size_t needed);
   void JoinEvaluation(const SiteId& site);
@@ -331,12 +365,58 @@ class RoundEngine {
   void JudgeCandidate();
   std::optional<double> PooledValues(std::string* text,
                                      std::map<std::string, double>* values) const;
+  std::size_t Evaluated() const;  // sites whose results the candidate has
   void JudgeBest();
   std::string StopCondition(double auroc) const;  // empty: go on
   void RequestStop(const std::string& reason);
   void BeginFinalEvaluation();
   void End(bool failed, const std::string& outcome,
            std::optional<ModelId> published = std::nullopt);
+
+  // ---- secure sessions (round_engine_secure.cpp)
+
+  bool Masked() const { return plan_.aggregation.updates == plan::Updates::kMasked; }
+  void BeginSession(secagg::SessionConfig config);
+  secagg::SessionConfig TrainingConfig() const;
+  secagg::SessionConfig EvaluationConfig() const;
+  void CloseStep();
+  void BeginStep();
+  void FailSession(const std::string& reason);
+  void OpenSums();
+  absl::StatusOr<OpenedSum> TakeMasksOut(std::vector<secagg::Mask> masks) const;
+  std::map<std::string, double> MeansOfSums() const;  // beside the updates
+  void TakePooledEvaluation();
+  void OpenEvaluationSession();
+  void LoseUnresponsive();
+  void NoteStep(std::string_view step, std::size_t answered, std::map<std::string, double> values);
+  void SendNotice(const SiteId& site);
+  void ResumeSession(const SiteId& site);  // that has connected again
+  absl::Status TakeAnswer(const SiteId& site, const wire::SecureAnswer& answer);
+  absl::Status TakeSums(const SiteId& site, const wire::MaskedSums& sums);
+  bool TakesUpload(const ContributionComplete& event, Task& task);
+  // A task that will not be gone on with. What the site has delivered stays where others may know
+  // of it already.
+  void Leave(const SiteId& site, const std::string& reason);
+  void Expel(const SiteId& site, const std::string& reason);
+  bool Opening() const;  // the uploads of a session are closed
+  bool EnoughToCloseStep() const;
+  Time StepDeadline() const;
+  std::optional<Time> PatienceEnds(const SiteId& site) const;  // of an awaited, connected site
+  std::set<SiteId> Enlisted() const;  // accepted, and connected or within their grace
+  std::size_t Needed(std::size_t cohort, std::size_t minimum) const;
+  std::uint32_t ThresholdOf(std::size_t cohort) const;
+  std::size_t MinimumSites() const;       // of a cohort
+  std::size_t EvaluationMinimum() const;  // of the evaluation under way
+  wire::EvaluationSplit Split() const;
+  void ApplyRoster();
+
+  // ---- the audit log's details (round_engine_audit.cpp)
+
+  void AuditOpening();
+  void AuditAggregate(const ModelId& candidate);
+  void AuditEvaluation();
+  void AuditPublication();
+  void AuditEnd(bool failed, const std::string& outcome, const std::optional<ModelId>& published);
 
   void BeginWork(AttemptKey key, std::size_t needed);
   Task* OpenTask(const SiteId& site,
@@ -359,11 +439,13 @@ class RoundEngine {
   std::size_t Present() const;  // tasks done, or open at a connected site
   std::vector<SiteId> Accepted() const;
   std::size_t AcceptedAndConnected() const;
-  double Weight(const Participant& participant) const;
+  double Weight(const SiteId& site, const Participant& participant) const;
   std::optional<Time> WallTimeEnd() const;
   std::string WaitingFor() const;  // empty: nothing out of the ordinary
-  std::string WaitingForSites(std::string_view what) const;
+  std::string WaitingForAbsent() const;
+  std::string WaitingForSites(std::string_view what, std::optional<Time> deadline = {}) const;
   std::optional<Time> NextWake() const;
+  std::optional<Time> SessionWake() const;
 
   plan::Plan plan_;
   RunState state_;

@@ -29,6 +29,10 @@ std::map<std::string, double> ValuesOf(const metrics::BinaryMetrics& metrics, bo
 
 void RoundEngine::OpenEvaluation(std::uint32_t round, std::size_t needed) {
   BeginWork({state_.run, round, 0}, needed);
+  if (Masked()) {
+    if (state_.opening) work_->failure = "the coordinator was restarted while the sum was opened";
+    return;  // a session begins when enough sites are there
+  }
   for (const SiteId& site : Accepted()) {
     Task& task = work_->tasks[site];
     if (state_.evaluations.contains(site)) {
@@ -48,10 +52,9 @@ void RoundEngine::JoinEvaluation(const SiteId& site) {
 }
 
 void RoundEngine::Handle(const EvaluationArrived& event) {
-  if (!Evaluating()) return;
+  if (!Evaluating() || Masked()) return;
   const wire::EvaluationReport& report = event.report;
-  const auto split = state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
-                                                        : wire::EvaluationSplit::kTest;
+  const wire::EvaluationSplit split = Split();
   if (report.run != state_.run || report.round != work_->key.round ||
       report.model != *state_.candidate || report.split != split) {
     return;
@@ -75,7 +78,22 @@ void RoundEngine::Handle(const EvaluationArrived& event) {
   Note(RunEventKind::kSiteEvaluated, {}, std::move(values), event.site);
 }
 
+wire::EvaluationSplit RoundEngine::Split() const {
+  return state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
+                                            : wire::EvaluationSplit::kTest;
+}
+
+std::size_t RoundEngine::EvaluationMinimum() const {
+  return state_.phase == Phase::kEvaluating ? plan_.cohort.minimum_sites : plan_.gate.minimum_sites;
+}
+
+std::size_t RoundEngine::Evaluated() const {
+  if (!Masked()) return state_.evaluations.size();
+  return work_->pooled ? work_->sum->survivors.size() : 0;
+}
+
 bool RoundEngine::SettleEvaluation() {
+  if (Masked()) return SettleSecureEvaluation();
   LoseAbsent();
   if (Count(TaskState::kOpen) > 0) return false;
   FinishEvaluation();
@@ -83,6 +101,8 @@ bool RoundEngine::SettleEvaluation() {
 }
 
 void RoundEngine::FinishEvaluation() {
+  state_.opening = false;
+  if (Evaluated() > 0) AuditEvaluation();
   if (state_.phase == Phase::kFinalEvaluation) {
     JudgeBest();
   } else {
@@ -93,10 +113,11 @@ void RoundEngine::FinishEvaluation() {
 void RoundEngine::JudgeCandidate() {
   const double seconds = Seconds(now_ - work_->opened);
   double auroc = 0;
-  if (state_.evaluations.size() < work_->needed) {
-    Note(RunEventKind::kRoundEvaluated,
-         StrCat("only ", state_.evaluations.size(), " of the ", work_->needed,
-                " sites that are needed evaluated the candidate: it cannot be the best"),
+  if (Evaluated() < work_->needed) {
+    const std::string why = Masked() ? work_->failure
+                                     : StrCat("only ", Evaluated(), " of the ", work_->needed,
+                                              " sites that are needed evaluated the candidate");
+    Note(RunEventKind::kRoundEvaluated, StrCat(why, ": it cannot be the best"),
          {{"seconds", seconds}, {"best", 0}});
   } else {
     std::string text;
@@ -168,16 +189,21 @@ void RoundEngine::BeginFinalEvaluation() {
 // What all sites' evaluations of the candidate show together; the AUROC, if there is one.
 std::optional<double> RoundEngine::PooledValues(std::string* text,
                                                 std::map<std::string, double>* values) const {
-  metrics::BinarySums pooled;
-  for (const auto& [site, sums] : state_.evaluations) pooled += sums;
   (*values)["suppressed"] = 1;
+  if (!work_->failure.empty()) {
+    *text = work_->failure;
+    return std::nullopt;
+  }
+  metrics::BinarySums pooled;
+  if (work_->pooled) pooled = work_->pooled->sums;
+  for (const auto& [site, sums] : state_.evaluations) pooled += sums;
   const auto metrics = metrics::Compute(pooled, plan_.evaluation.at_specificity);
   if (!metrics.ok()) {
     *text = StrCat("the pooled AUROC cannot be computed: ", metrics.status().message());
     return std::nullopt;
   }
   if (metrics::LargeEnoughToShow(pooled)) {
-    *values = ValuesOf(*metrics, metrics::PooledCountsCanBeShown(state_.evaluations));
+    *values = ValuesOf(*metrics, Masked() || metrics::PooledCountsCanBeShown(state_.evaluations));
   }
   return metrics->auroc;
 }
@@ -188,8 +214,12 @@ void RoundEngine::JudgeBest() {
   PooledValues(&pooled_text, &pooled_values);
   pooled_values["test"] = 1;
   Note(RunEventKind::kRoundEvaluated, pooled_text, std::move(pooled_values));
-  const GateDecision decision = Decide(plan_.gate, plan_.evaluation.at_specificity,
-                                       state_.evaluations, last_published_.site_aurocs);
+  const double at_specificity = plan_.evaluation.at_specificity;
+  const GateDecision decision = Masked() ? Decide(plan_.gate, at_specificity, Evaluated(),
+                                                  work_->pooled.value_or(metrics::EvaluationSums{}),
+                                                  last_published_.model.has_value())
+                                         : Decide(plan_.gate, at_specificity, state_.evaluations,
+                                                  last_published_.site_aurocs);
   std::string text, unmet;
   for (const GateCondition& condition : decision.conditions) {
     StrAppend(&text, text.empty() ? "" : "; ", condition.text);
@@ -203,12 +233,14 @@ void RoundEngine::JudgeBest() {
   }
   Note(RunEventKind::kGatePassed, text);
   actions_.push_back(Publish{*state_.best, state_.best_round});
+  AuditPublication();
   Note(RunEventKind::kPublished, state_.best->Hex());
   End(false, StrCat("published the model of round ", state_.best_round), state_.best);
 }
 
 void RoundEngine::End(bool failed, const std::string& outcome, std::optional<ModelId> published) {
   work_.reset();
+  AuditEnd(failed, outcome, published);
   Note(RunEventKind::kEnded, outcome,
        {{"published", published ? 1 : 0},
         {"failed", failed ? 1 : 0},
@@ -243,24 +275,28 @@ std::optional<Time> RoundEngine::NextWake() const {
       if (task.state == TaskState::kOpen) at(AbsentUntil(site));
     }
   }
+  at(SessionWake());
   return next;
 }
 
 std::string RoundEngine::WaitingFor() const {
+  const auto for_connected = [this](std::size_t minimum, std::optional<Time> deadline) {
+    const std::size_t needed = Needed(Enlisted().size(), minimum);
+    return WaitingForSites(StrCat("for ", needed, " sites that accepted to be connected",
+                                  Masked() ? ", as secure aggregation needs (" : " (",
+                                  AcceptedAndConnected(), " are)"),
+                           deadline);
+  };
   switch (state_.phase) {
     case Phase::kInviting:
-      return WaitingForSites(StrCat("for ", plan_.cohort.minimum_sites,
-                                    " sites to accept the plan (", AcceptedAndConnected(),
-                                    " did)"));
+      return WaitingForSites(StrCat("for ", MinimumSites(), " sites to accept the plan",
+                                    Masked() ? ", as secure aggregation needs (" : " (",
+                                    AcceptedAndConnected(), " did)"));
     case Phase::kInitialModel:
       if (!work_) return WaitingForSites("for a site that can make the first model");
       break;
     case Phase::kTraining:
-      if (!work_) {
-        return WaitingForSites(StrCat("for ", plan_.cohort.minimum_sites,
-                                      " sites that accepted to be connected (",
-                                      AcceptedAndConnected(), " are)"));
-      }
+      if (!work_) return for_connected(plan_.cohort.minimum_sites, std::nullopt);
       break;
     case Phase::kAggregating:
       if (!aggregate_again_) return {};
@@ -268,22 +304,35 @@ std::string RoundEngine::WaitingFor() const {
                     "; next try at ", ToRfc3339(*aggregate_again_));
     case Phase::kEvaluating:
     case Phase::kFinalEvaluation:
+      if (Masked() && !work_->secure) return for_connected(EvaluationMinimum(), work_->deadline);
       break;
     case Phase::kEnded:
       return {};
   }
+  return WaitingForAbsent();
+}
+
+std::string RoundEngine::WaitingForAbsent() const {
   std::string text;
+  const auto add = [&](const SiteId& site, Time until) {
+    StrAppend(&text, text.empty() ? "on " : "; on ", site.value, ", which is not connected, until ",
+              ToRfc3339(until));
+  };
   for (const auto& [site, task] : work_->tasks) {
     if (task.state != TaskState::kOpen || Connected(site)) continue;
     const Time grace_ends = *AbsentUntil(site);
-    const Time until = grace_ends > now_ ? grace_ends : work_->deadline;
-    StrAppend(&text, text.empty() ? "on " : "; on ", site.value, ", which is not connected, until ",
-              ToRfc3339(until));
+    add(site, grace_ends > now_ ? grace_ends : work_->deadline);
+  }
+  if (Opening()) {
+    for (const SiteId& site : work_->secure->session.Awaited()) {
+      if (!Connected(site)) add(site, StepDeadline());
+    }
   }
   return text;
 }
 
-std::string RoundEngine::WaitingForSites(std::string_view what) const {
+std::string RoundEngine::WaitingForSites(std::string_view what,
+                                         std::optional<Time> deadline) const {
   std::string silent, absent, declined;
   const auto add = [](std::string& list, const SiteId& site) {
     StrAppend(&list, list.empty() ? "" : ", ", site.value);
@@ -301,7 +350,9 @@ std::string RoundEngine::WaitingForSites(std::string_view what) const {
   if (!silent.empty()) StrAppend(&text, "; no answer yet from ", silent);
   if (!absent.empty()) StrAppend(&text, "; not connected: ", absent);
   if (!declined.empty()) StrAppend(&text, "; declined: ", declined);
-  if (const auto end = WallTimeEnd()) {
+  if (deadline) {
+    StrAppend(&text, "; until ", ToRfc3339(*deadline));
+  } else if (const auto end = WallTimeEnd()) {
     StrAppend(&text, "; until ", ToRfc3339(*end), ", when the wall time is over");
   } else {
     StrAppend(&text, "; until a stop is requested");

@@ -76,6 +76,7 @@ void RoundEngine::Handle(const InitialModelReady& event) {
   task.state = TaskState::kDone;
   state_.base = event.model;
   state_.parameters = event.parameters;
+  state_.layout = event.layout;
   CloseFor(site, true, {});
   Note(RunEventKind::kAggregated, event.model.Hex(),
        {{"contributions", 1}, {"seconds", Seconds(now_ - work_->opened)}});
@@ -90,16 +91,25 @@ void RoundEngine::OpenRound(std::uint32_t round) {
   state_.round = round;
   state_.attempt = 0;
   state_.failed_attempts = 0;
+  state_.opening = false;
   work_.reset();
+}
+
+void RoundEngine::BeginNextRoundFromSameBase() {
+  const std::uint32_t failed = state_.failed_attempts;
+  OpenRound(state_.round + 1);
+  state_.failed_attempts = failed;
 }
 
 bool RoundEngine::SettleTraining() {
   if (!work_) {
     if (EndIfTooManyDeclined()) return true;
-    if (AcceptedAndConnected() < plan_.cohort.minimum_sites) return false;
+    if (AcceptedAndConnected() < Needed(Enlisted().size(), plan_.cohort.minimum_sites))
+      return false;
     OpenAttempt();
     return true;
   }
+  if (work_->secure) return SettleSecure();
   LoseAbsent();
   const std::size_t done = Count(TaskState::kDone), open = Count(TaskState::kOpen);
   if (done + open < work_->needed) {
@@ -113,42 +123,51 @@ bool RoundEngine::SettleTraining() {
 }
 
 void RoundEngine::OpenAttempt() {
-  BeginWork({state_.run, state_.round, ++state_.attempt}, plan_.cohort.minimum_sites);
-  std::set<SiteId> sites;
+  if (Masked() && state_.parameters == 0) {
+    End(true,
+        "secure aggregation needs the model's size, and that of its first model is not known");
+    return;
+  }
+  // A site that went away a moment ago is enlisted too, and asked when it is back in its grace.
+  const std::set<SiteId> sites = Enlisted();
+  BeginWork({state_.run, state_.round, ++state_.attempt},
+            Needed(sites.size(), plan_.cohort.minimum_sites));
+  state_.opening = false;
   double weight_unit = 0;
-  for (const SiteId& site : Accepted()) {
-    // One that went away a moment ago is enlisted too, and asked when it is back within its grace.
-    const std::optional<Time> absent_until = AbsentUntil(site);
-    if (absent_until && now_ >= *absent_until) continue;
-    const double weight = Weight(state_.participants.at(site));
+  for (const SiteId& site : sites) {
+    const double weight = Weight(site, state_.participants.at(site));
     work_->tasks[site].weight = weight;
     weight_unit = std::max(weight_unit, weight);
-    sites.insert(site);
   }
   CONSILIUM_CHECK(sites.size() >= work_->needed);
   std::map<std::string, double> values = {{"sites", sites.size()}};
   if (state_.parameters > 0) values["parameters"] = static_cast<double>(state_.parameters);
   actions_.push_back(
-      coordinator::OpenAttempt{work_->key, *state_.base, std::move(sites), weight_unit, false});
+      coordinator::OpenAttempt{work_->key, *state_.base, sites, weight_unit, false, Masked()});
   Note(RunEventKind::kRoundOpened, {}, std::move(values));
+  if (Masked()) BeginSession(TrainingConfig());
   for (auto& [site, task] : work_->tasks) SendTask(site, task);
 }
 
 void RoundEngine::SendTask(const SiteId& site, Task& task) {
   if (!Connected(site)) return;
-  const double seconds_left = Seconds(work_->deadline - now_);
+  const double seconds_left = std::max(0.0, Seconds(StepDeadline() - now_));
   const bool first_time = !std::exchange(task.sent, true);
   if (first_time) Note(RunEventKind::kTaskSent, {}, {}, site);
+  std::optional<secagg::SessionConfig> secure;
+  if (work_->secure) secure = work_->secure->session.config();
   if (state_.phase == Phase::kInitialModel) {
     SendTo(site, wire::MakeInitialModel{work_->key});
   } else if (state_.phase == Phase::kTraining) {
     SendTo(site, wire::TrainRequest{work_->key, *state_.base, RoundSeed(plan_.seed, state_.round),
-                                    seconds_left, std::nullopt});
+                                    seconds_left, std::move(secure)});
   } else {
-    const auto split = state_.phase == Phase::kEvaluating ? wire::EvaluationSplit::kValidation
-                                                          : wire::EvaluationSplit::kTest;
-    SendTo(site, wire::EvaluateRequest{state_.run, work_->key.round, *state_.candidate, split,
-                                       seconds_left, std::nullopt, std::nullopt});
+    std::optional<ModelId> last_published;
+    if (secure && Split() == wire::EvaluationSplit::kTest && plan_.gate.maximum_site_drop) {
+      last_published = last_published_.model;
+    }
+    SendTo(site, wire::EvaluateRequest{state_.run, work_->key.round, *state_.candidate, Split(),
+                                       seconds_left, std::move(secure), last_published});
   }
 }
 
@@ -169,12 +188,15 @@ void RoundEngine::Handle(const ContributionComplete& event) {
   if (state_.phase != Phase::kTraining) return;
   Task* task = OpenTask(event.site, event.key);
   if (task == nullptr || !TakesWeight(event.site, *task, event.weight)) return;
+  if (work_->secure && !TakesUpload(event, *task)) return;
   task->state = TaskState::kDone;
-  std::map<std::string, double> values = {{"train_seconds", event.train_seconds},
-                                          {"upload_seconds", event.upload_seconds},
+  std::map<std::string, double> values = {{"upload_seconds", event.upload_seconds},
                                           {"bytes", static_cast<double>(event.bytes)},
                                           {"weight", event.weight}};
-  if (std::isfinite(event.loss)) values["loss"] = event.loss;
+  if (!work_->secure) {
+    values["train_seconds"] = event.train_seconds;
+    if (std::isfinite(event.loss)) values["loss"] = event.loss;
+  }
   Note(RunEventKind::kUpdateReceived, {}, std::move(values), event.site);
 }
 
@@ -191,18 +213,31 @@ void RoundEngine::CloseAttempt() {
   }
   CONSILIUM_CHECK(counted.size() >= plan_.cohort.minimum_sites);
   state_.phase = Phase::kAggregating;
-  actions_.push_back(Aggregate{work_->key, std::move(counted), nullptr});
+  std::shared_ptr<const Unmasking> unmasking;
+  if (work_->sum) unmasking = work_->sum->unmasking;
+  actions_.push_back(Aggregate{work_->key, std::move(counted), std::move(unmasking)});
 }
 
 void RoundEngine::FailAttempt(const std::string& reason) {
+  const bool spent = state_.opening;
   AbandonAttempt(reason);
-  Note(RunEventKind::kRoundFailed, reason);
-  if (++state_.failed_attempts < kAttemptsOfARound) return;
-  End(true, StrCat("round ", state_.round, " failed ", kAttemptsOfARound,
-                   " times, the last time because ", reason));
+  Note(RunEventKind::kRoundFailed,
+       spent ? StrCat(reason, "; the sites open one sum of a round, so the next round begins from ",
+                      "the same model")
+             : reason);
+  if (++state_.failed_attempts >= kAttemptsOfARound) {
+    End(true,
+        spent ? StrCat(kAttemptsOfARound, " attempts failed one after another, the last in round ",
+                       state_.round, " because ", reason)
+              : StrCat("round ", state_.round, " failed ", kAttemptsOfARound,
+                       " times, the last time because ", reason));
+  } else if (spent) {
+    BeginNextRoundFromSameBase();
+  }
 }
 
 void RoundEngine::AbandonAttempt(const std::string& reason) {
+  state_.opening = false;
   if (!work_) return;
   actions_.push_back(coordinator::AbandonAttempt{work_->key});
   for (auto& [site, task] : work_->tasks) {
@@ -225,8 +260,12 @@ void RoundEngine::Handle(const AggregateReady& event) {
   for (const auto& [site, task] : work_->tasks) {
     if (task.state == TaskState::kDone) CloseFor(site, true, {});
   }
-  Note(RunEventKind::kAggregated, event.candidate.Hex(),
-       {{"contributions", counted}, {"seconds", event.seconds}});
+  std::map<std::string, double> values = MeansOfSums();
+  values["contributions"] = static_cast<double>(counted);
+  values["seconds"] = event.seconds;
+  Note(RunEventKind::kAggregated, event.candidate.Hex(), std::move(values));
+  AuditAggregate(event.candidate);
+  state_.opening = false;
   state_.phase = Phase::kEvaluating;
   state_.candidate = event.candidate;
   state_.evaluations.clear();

@@ -37,6 +37,7 @@ inline plan::Plan ShortPlan() {
   plan::Plan plan;
   plan.name = "chest";
   plan.seed = 7;
+  plan.aggregation.updates = plan::Updates::kSealed;
   plan.cohort.minimum_sites = 2;
   plan.cohort.round_deadline_s = 600;
   plan.cohort.absence_grace_s = 60;
@@ -44,6 +45,14 @@ inline plan::Plan ShortPlan() {
   plan.gate.minimum_sites = 2;
   plan.stop.rounds = 2;
   return plan;
+}
+
+// Of sites whose keys do not matter.
+inline RosterView RosterOf(const std::set<SiteId>& sites) {
+  RosterView roster;
+  roster.federation = "thorax";
+  for (const SiteId& site : sites) roster.sites[site] = {};
+  return roster;
 }
 
 class Scene {
@@ -57,7 +66,10 @@ class Scene {
 
   void Start(const std::set<SiteId>& connected = {kEast, kNorth, kSouth},
              const std::set<SiteId>& enrolled = {kEast, kNorth, kSouth}) {
-    Take(engine_->Start(enrolled, connected, now_));
+    Start(RosterOf(enrolled), connected);
+  }
+  void Start(RosterView roster, const std::set<SiteId>& connected) {
+    Take(engine_->Start(std::move(roster), connected, now_));
   }
   // The coordinator is killed and comes back with what the ledger holds.
   void Restart(const std::set<SiteId>& connected = {}) {
@@ -67,6 +79,11 @@ class Scene {
     Start(connected);
   }
   void Do(const Event& event) { Take(engine_->On(event, now_)); }
+  // Without the wake-ups on the way.
+  void DoLater(double seconds, const Event& event) {
+    now_ += FromSeconds(seconds);
+    Do(event);
+  }
   void Wait(double seconds) {  // delivering the wake-ups on the way
     const Time until = now_ + FromSeconds(seconds);
     while (wake_ && *wake_ <= until) {
@@ -87,12 +104,12 @@ class Scene {
   void BeginTraining(const std::set<SiteId>& sites = {kEast, kNorth, kSouth}) {
     Start(sites);
     for (const SiteId& site : sites) Accept(site);
-    Do(InitialModelReady{Key(), ModelNumber(0), 1000});
+    Do(InitialModelReady{Key(), ModelNumber(0), 1000, {}});
   }
   AttemptKey Key() const { return {state().run, state().round, state().attempt}; }
   void Complete(const SiteId& site, double weight = 100) {
     Do(ContributionStarted{site, Key(), weight});
-    Do(ContributionComplete{site, Key(), weight, 0.5, 3, 1, 4000});
+    Do(ContributionComplete{site, Key(), weight, 0.5, 3, 1, 4000, {}, {}});
   }
   void AggregateIsReady(std::uint8_t model) { Do(AggregateReady{Key(), ModelNumber(model), 0.1}); }
   void Evaluate(const SiteId& site, double auroc, int each = 100) {

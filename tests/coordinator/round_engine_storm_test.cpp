@@ -82,7 +82,7 @@ class Storm {
     aggregating_ = false;
     wake_.reset();
     for (const SiteId& site : connected_) outbox_[site].clear();
-    CarryOut(engine_->Start(enrolled, connected_, now_));
+    CarryOut(engine_->Start(RosterOf(enrolled), connected_, now_));
   }
 
   // ---- the world
@@ -348,6 +348,8 @@ class Storm {
     wake_ = wake.time;
   }
   void Do(const EndRun&) { ++ends_; }
+  void Do(const StorePooledEvaluation&) { Must(false, "a sealed run has each site's results"); }
+  void Do(const Audit& audit) { Must(!audit.subject.empty(), "what is logged names its subject"); }
 
   SeededRandom random_;
   plan::Plan plan_;

@@ -175,19 +175,9 @@ TEST_CASE("a completion after the deadline is late even when the wake-up has not
   scene.BeginTraining();
   scene.Complete(kEast);
   scene.Complete(kNorth);
-  const AttemptKey key = scene.Key();
-  // The engine is not woken: the event itself carries the time past the deadline.
-  RoundEngine engine = scene.engine();
-  const auto actions = engine.On(ContributionComplete{kSouth, key, 100, 0.1, 1, 1, 10},
-                                 scene.now() + FromSeconds(601));
-  int aggregates = 0;
-  for (const Action& action : actions) {
-    if (const auto* aggregate = std::get_if<Aggregate>(&action)) {
-      ++aggregates;
-      CHECK(aggregate->counted.size() == 2);
-    }
-  }
-  CHECK(aggregates == 1);
+  scene.DoLater(601, ContributionComplete{kSouth, scene.Key(), 100, 0.1, 1, 1, 10, {}, {}});
+  REQUIRE(scene.Last<Aggregate>().size() == 1);
+  CHECK(scene.Last<Aggregate>()[0].counted.size() == 2);
 }
 
 TEST_CASE("an attempt below the minimum is repeated, and the third ends the run as failed") {
@@ -503,7 +493,7 @@ TEST_CASE("a model that the gate refuses is not published, and the conditions sa
 TEST_CASE("a site that falls too far below the last published model stops the publication") {
   plan::Plan plan = ShortPlan();
   plan.gate.maximum_site_drop = 0.05;
-  Scene scene(plan, {{kEast, 0.80}, {kSouth, 0.95}});
+  Scene scene(plan, {std::nullopt, {{kEast, 0.80}, {kSouth, 0.95}}});
   scene.BeginTraining();
   scene.Round(1, 0.9);
   scene.Round(2, 0.9);
