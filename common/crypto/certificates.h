@@ -77,13 +77,14 @@ struct CertificateSubject {
 };
 absl::StatusOr<CertificateSubject> ReadSubject(std::string_view pem);
 
-// Connects with TLS 1.2 or later (ALPN h2) without trust, sends nothing beyond the handshake, takes
-// the chain the server shows, and returns the PEM of the certificate in it whose fingerprint is
-// `authority` after checking that it is an authority and signed the leaf. kUnauthenticated when the
-// chain holds no such certificate (someone stands between, or the token is of another coordinator);
-// kUnavailable when nobody answers with TLS within timeout_s (resolving the name is not counted).
-// `address` is "host:port", "[::1]:port" for IPv6. Validity dates are left to the connection that
-// trusts the result.
+// Connects, through the proxy that the environment names (base/http_proxy.h), with TLS 1.2 or later
+// (ALPN h2) without trust, sends nothing beyond the handshake, takes the chain the server shows,
+// and returns the PEM of the certificate in it whose fingerprint is `authority` after checking that
+// it is an authority and signed the leaf. kUnauthenticated when the chain holds no such certificate
+// (someone stands between, or the token is of another coordinator); kUnavailable when nobody
+// answers with TLS within timeout_s (resolving the name is not counted), or the proxy does not let
+// us through. `address` is "host:port", "[::1]:port" for IPv6. Validity dates are left to the
+// connection that trusts the result.
 absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Digest& authority,
                                            double timeout_s);
 

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-#include "common/base/host_port.h"
+#include "common/base/http_proxy.h"
 #include "common/base/status.h"
 #include "common/crypto/certificates.h"
 #include "common/crypto/pem.h"
@@ -22,6 +22,8 @@ namespace consilium::crypto {
 namespace {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
+constexpr std::size_t kMaxProxyHeadBytes = 16 << 10;
+
 using OwnedAddresses = std::unique_ptr<addrinfo, FreeWith<freeaddrinfo>>;
 
 struct Socket {
@@ -72,6 +74,60 @@ int ConnectOne(const addrinfo& target, SteadyTime deadline, Socket& connected) {
   }
   connected = std::move(socket);
   return 0;
+}
+
+// Zero or an errno value.
+int SendAll(const Socket& socket, std::string_view bytes, SteadyTime deadline) {
+  while (!bytes.empty()) {
+    const ssize_t n = send(socket.descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return errno;
+    } else if (!WaitFor(socket.descriptor, POLLOUT, deadline)) {
+      return ETIMEDOUT;
+    }
+  }
+  return 0;
+}
+
+// The head of a proxy's answer, up to and with the empty line; empty when none came. Byte by byte,
+// because what follows is TLS.
+std::string ReceiveHead(const Socket& socket, SteadyTime deadline) {
+  std::string head;
+  while (!head.ends_with("\r\n\r\n")) {
+    if (head.size() > kMaxProxyHeadBytes || !WaitFor(socket.descriptor, POLLIN, deadline)) {
+      return "";
+    }
+    char c;
+    const ssize_t n = recv(socket.descriptor, &c, 1, 0);
+    if (n == 1) head += c;
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return "";
+  }
+  return head;
+}
+
+// RFC 9110 section 9.3.6.
+absl::Status AskProxy(const Socket& socket, const HttpProxy& proxy, const std::string& address,
+                      SteadyTime deadline) {
+  const std::string name = StrCat("the proxy ", proxy.address.host, ":", proxy.address.port);
+  const std::string authorization =
+      proxy.authorization.empty() ? ""
+                                  : StrCat("Proxy-Authorization: ", proxy.authorization, "\r\n");
+  const std::string request =
+      StrCat("CONNECT ", address, " HTTP/1.1\r\nHost: ", address, "\r\n", authorization, "\r\n");
+  if (SendAll(socket, request, deadline) != 0) return TimedOut(name);
+  const std::string head = ReceiveHead(socket, deadline);
+  if (head.empty()) {
+    return absl::UnavailableError(StrCat(
+        name, " did not answer CONNECT: is it an HTTP proxy, and does it allow ", address, "?"));
+  }
+  const bool http = head.starts_with("HTTP/1.") && head.size() > 12;
+  if (http && head.substr(8, 2) == " 2") return absl::OkStatus();
+  return absl::UnavailableError(
+      StrCat(name, " does not connect to ", address, ": it answered ",
+             http ? head.substr(9, 3) : std::string("something that is not HTTP"),
+             "; ask the network's operators to allow it"));
 }
 
 absl::StatusOr<OwnedAddresses> Resolve(const HostPort& parts, const std::string& address) {
@@ -172,16 +228,9 @@ class Handshake {
     std::array<char, 4096> piece;
     int size = 0;
     while ((size = BIO_read(outgoing_, piece.data(), piece.size())) > 0) {
-      for (int sent = 0; sent < size;) {
-        const ssize_t n = send(socket.descriptor, piece.data() + sent,
-                               static_cast<std::size_t>(size - sent), MSG_NOSIGNAL);
-        if (n > 0) {
-          sent += static_cast<int>(n);
-        } else if (errno == EAGAIN || errno == EINTR) {
-          if (!WaitFor(socket.descriptor, POLLOUT, deadline)) return TimedOut(address);
-        } else {
-          return NotTls(address);
-        }
+      const std::string_view text(piece.data(), static_cast<std::size_t>(size));
+      if (const int error = SendAll(socket, text, deadline); error != 0) {
+        return error == ETIMEDOUT ? TimedOut(address) : NotTls(address);
       }
     }
     return absl::OkStatus();
@@ -243,9 +292,14 @@ absl::StatusOr<std::string> FetchAuthority(const std::string& address, const Dig
   ASSIGN_OR_RETURN(const HostPort parts, ParseHostPort(address));
   ASSIGN_OR_RETURN(const OwnedSslContext context, UntrustingContext());
   ASSIGN_OR_RETURN(Handshake handshake, Handshake::Begin(context.get(), parts.host));
-  ASSIGN_OR_RETURN(const OwnedAddresses targets, Resolve(parts, address));
+  ASSIGN_OR_RETURN(const std::optional<HttpProxy> proxy, ProxyFor(parts.host));
+  const HostPort& dialled = proxy.has_value() ? proxy->address : parts;
+  const std::string name =
+      proxy.has_value() ? StrCat("the proxy ", dialled.host, ":", dialled.port) : address;
+  ASSIGN_OR_RETURN(const OwnedAddresses targets, Resolve(dialled, name));
   const SteadyTime deadline = std::chrono::steady_clock::now() + FromSeconds(timeout_s);
-  ASSIGN_OR_RETURN(const Socket socket, ConnectToAny(targets.get(), address, deadline));
+  ASSIGN_OR_RETURN(const Socket socket, ConnectToAny(targets.get(), name, deadline));
+  if (proxy.has_value()) RETURN_IF_ERROR(AskProxy(socket, *proxy, address, deadline));
   RETURN_IF_ERROR(handshake.Run(socket, address, deadline));
   return FindAuthority(handshake.ssl(), authority, address);
 }

@@ -43,8 +43,8 @@ absl::StatusOr<crypto::Ed25519PublicKey> ReadRootKey(const fs::path& path) {
   auto line = ReadLine(path);
   if (absl::IsNotFound(line.status())) {
     return absl::FailedPreconditionError(
-        "this folder was enrolled with a release before 0.2, without the federation's root key; "
-        "enrol anew into another folder");
+        "this folder was enrolled by an older release, without the federation's root key; enrol "
+        "anew into another folder");
   }
   RETURN_IF_ERROR(line.status());
   ASSIGN_OR_RETURN(const Bytes bytes, FromHex(*line));

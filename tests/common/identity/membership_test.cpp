@@ -2,10 +2,16 @@
 // over real TLS, which can be told to cheat.
 
 #include <grpcpp/grpcpp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
 #include <mutex>
+#include <thread>
 
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -380,6 +386,113 @@ TEST_CASE("A fetched roster is believed only after the pinned one took it over")
   CHECK(pinned->current().roster.version == 4);
   coordinator.roster.version = 2;
   CHECK(pinned->Advance(*FetchRoster(identity)).code() == absl::StatusCode::kFailedPrecondition);
+}
+
+// An HTTP proxy on the loopback that answers CONNECT with `answer` and, when that allows it,
+// carries bytes both ways.
+class Proxy {
+ public:
+  explicit Proxy(std::string answer)
+      : answer_(std::move(answer)), listening_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof name;
+    REQUIRE(bind(listening_, reinterpret_cast<sockaddr*>(&name), size) == 0);
+    REQUIRE(listen(listening_, 16) == 0);
+    REQUIRE(getsockname(listening_, reinterpret_cast<sockaddr*>(&name), &size) == 0);
+    setenv("https_proxy", StrCat("http://ada:words@127.0.0.1:", ntohs(name.sin_port)).c_str(), 1);
+    accepting_ = std::jthread([this] {
+      for (int client; (client = accept(listening_, nullptr, nullptr)) >= 0;) {
+        const std::lock_guard lock(mutex_);
+        carrying_.emplace_back([this, client] { Serve(client); });
+      }
+    });
+  }
+  ~Proxy() {
+    unsetenv("https_proxy");
+    shutdown(listening_, SHUT_RDWR);
+    accepting_ = {};
+    carrying_.clear();
+    close(listening_);
+  }
+
+  std::vector<std::string> requests() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+
+ private:
+  void Serve(int client) {
+    std::string request;
+    for (char c; !request.ends_with("\r\n\r\n") && read(client, &c, 1) == 1;) request += c;
+    {
+      const std::lock_guard lock(mutex_);
+      requests_.push_back(request);
+    }
+    const std::string head = StrCat("HTTP/1.1 ", answer_, "\r\nVia: test\r\n\r\n");
+    const bool answered = write(client, head.data(), head.size()) > 0;
+    if (answered && answer_.starts_with("200")) Carry(client, Dial(request));
+    close(client);
+  }
+  static int Dial(const std::string& request) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const std::size_t colon = request.find(':');
+    name.sin_port = htons(static_cast<std::uint16_t>(std::atoi(request.c_str() + colon + 1)));
+    const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(server, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0) return server;
+    close(server);
+    return -1;
+  }
+  static void Carry(int client, int server) {
+    if (server < 0) return;
+    pollfd ends[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
+    char bytes[4096];
+    for (bool open = true; open && poll(ends, 2, 20'000) > 0;) {
+      for (int i = 0; i < 2 && open; ++i) {
+        if (ends[i].revents == 0) continue;
+        const ssize_t n = read(ends[i].fd, bytes, sizeof bytes);
+        open = n > 0 && send(ends[1 - i].fd, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL) == n;
+      }
+    }
+    close(server);
+  }
+
+  const std::string answer_;
+  int listening_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> requests_;
+  std::vector<std::jthread> carrying_;
+  std::jthread accepting_;
+};
+
+TEST_CASE("A site behind an HTTP proxy enrols and asks through it") {
+  const TemporaryFolder folder;
+  SmallCoordinator coordinator;
+  Proxy proxy("200 OK");
+  const Identity identity = Enrolled(coordinator, folder / "site");
+  CHECK(Ping(identity)->caller == "north");
+  const auto requests = proxy.requests();
+  REQUIRE(requests.size() == 3);  // the authority, the enrolment, the ping
+  for (const std::string& request : requests) {
+    CHECK(request.starts_with(StrCat("CONNECT ", coordinator.address(), " HTTP/1.")));
+    CHECK_THAT(request, ContainsText("Proxy-Authorization: Basic YWRhOndvcmRz\r\n"));
+  }
+}
+
+TEST_CASE("A proxy that does not let a site through is named, with what it answered") {
+  const TemporaryFolder folder;
+  SmallCoordinator coordinator;
+  for (const char* answer : {"403 Forbidden", "407 Proxy Authentication Required"}) {
+    Proxy proxy(answer);
+    const auto refused = Enrol(coordinator.NewToken(), Role::kSite, folder / "site", Words());
+    CHECK(refused.status().code() == absl::StatusCode::kUnavailable);
+    CHECK(Says(refused.status(), "the proxy 127.0.0.1:"));
+    CHECK(Says(refused.status(), std::string(answer).substr(0, 3)));
+    CHECK_FALSE(Says(refused.status(), "words"));
+  }
 }
 
 TEST_CASE("A folder without an identity says how to enrol") {
