@@ -382,7 +382,8 @@ void ReadAggregation(Section s, Aggregation& a) {
   s.Finish();
 }
 
-void ReadSecureAggregation(Section s, const Aggregation& aggregation, SecureAggregation& secure) {
+void ReadSecureAggregation(Section s, const Aggregation& aggregation, const Cohort& cohort,
+                           SecureAggregation& secure) {
   Set(secure.clip_norm, s.Real("clip_norm", 0, 1e9, Ends::kLowExcluded));
   Set(secure.threshold, s.Whole("threshold", 3, 255));
   if (aggregation.updates == Updates::kSealed) {
@@ -391,6 +392,8 @@ void ReadSecureAggregation(Section s, const Aggregation& aggregation, SecureAggr
         s.Refuse(key, "has no effect: aggregation.updates is \"sealed\"");
       }
     }
+  } else if (!cohort.sites.empty() && secure.threshold > cohort.sites.size()) {
+    s.Refuse("threshold", StrCat("can never be reached: cohort.sites names ", cohort.sites.size()));
   }
   s.Finish();
 }
@@ -457,7 +460,7 @@ void ReadGate(Section s, const Cohort& cohort, Gate& gate) {
   if (const auto drop = s.Real("maximum_site_drop", 0, 1)) gate.maximum_site_drop = drop;
   gate.minimum_sites = cohort.minimum_sites;
   Set(gate.minimum_sites, s.Whole("minimum_sites", 2, 255));
-  CheckEnoughSites(s, gate.minimum_sites, cohort.sites.size());
+  if (s.Has("minimum_sites")) CheckEnoughSites(s, gate.minimum_sites, cohort.sites.size());
   s.Finish();
 }
 
@@ -520,8 +523,9 @@ absl::StatusOr<Plan> ParsePlan(std::string_view toml) {
   ReadPreprocessing(section("preprocessing"), plan.model, plan.preprocessing);
   ReadTraining(section("training"), plan.training);
   ReadAggregation(section("aggregation"), plan.aggregation);
-  ReadSecureAggregation(section("secure_aggregation"), plan.aggregation, plan.secure_aggregation);
   ReadCohort(section("cohort"), plan.aggregation, plan.cohort);
+  ReadSecureAggregation(section("secure_aggregation"), plan.aggregation, plan.cohort,
+                        plan.secure_aggregation);
   ReadEvaluation(section("evaluation"), plan.evaluation);
   ReadGate(section("gate"), plan.cohort, plan.gate);
   ReadStop(section("stop"), plan.stop);

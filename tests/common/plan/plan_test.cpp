@@ -63,8 +63,12 @@ TEST_CASE("a plan of the three required keys has the documented defaults") {
   const auto plan = With("");
   REQUIRE(plan.ok());
   CHECK(plan->training.batch_size == Training{}.batch_size);
-  CHECK(plan->cohort.minimum_sites == 2);
+  CHECK(plan->aggregation.updates == Updates::kMasked);
+  CHECK(plan->secure_aggregation.clip_norm == 1000);
+  CHECK(plan->secure_aggregation.threshold == 0);
+  CHECK(plan->cohort.minimum_sites == 3);
   CHECK(plan->cohort.sites.empty());
+  CHECK(plan->gate.minimum_sites == 3);
   CHECK(plan->stop.rounds == 10);
 }
 
@@ -129,11 +133,40 @@ TEST_CASE("combinations that cannot work are refused") {
              "line 9: aggregation.proximal_mu = 1 has no effect"));
   CHECK(Says(With("[training]\nmomentum = 0.9\n").status(), "has no effect with optimizer"));
   CHECK(Says(With("[cohort]\nsites = [\"a\"]\n").status(),
-             "cohort.minimum_sites is missing: its default 2 can never be reached"));
-  CHECK(Says(With("[cohort]\nsites = [\"a\", \"b\"]\n[gate]\nminimum_sites = 3\n").status(),
-             "line 10: gate.minimum_sites = 3 can never be reached: cohort.sites names 2"));
+             "cohort.minimum_sites is missing: its default 3 can never be reached"));
+  CHECK(Says(With("[cohort]\nsites = [\"a\", \"b\", \"c\"]\n[gate]\nminimum_sites = 4\n").status(),
+             "line 10: gate.minimum_sites = 4 can never be reached: cohort.sites names 3"));
   CHECK(Says(With("[cohort]\nsites = [\"a\", 2]\n").status(), "a list of texts is expected"));
-  CHECK(Says(With("[cohort]\nminimum_sites = 1\n").status(), "out of range: 2 to 10000"));
+  CHECK(Says(With("[cohort]\nminimum_sites = 1\n").status(), "out of range: 2 to 255"));
+}
+
+TEST_CASE("how updates are protected is read, and masked ones need three sites") {
+  const auto masked = With("[secure_aggregation]\nclip_norm = 12.5\nthreshold = 5\n");
+  INFO(masked.status().ToString());
+  REQUIRE(masked.ok());
+  CHECK(masked->secure_aggregation.clip_norm == 12.5);
+  CHECK(masked->secure_aggregation.threshold == 5);
+  const auto sealed = With("[aggregation]\nupdates = \"sealed\"\n[cohort]\nminimum_sites = 2\n");
+  INFO(sealed.status().ToString());
+  REQUIRE(sealed.ok());
+  CHECK(sealed->aggregation.updates == Updates::kSealed);
+  CHECK(sealed->cohort.minimum_sites == 2);
+  CHECK(sealed->gate.minimum_sites == 2);  // as many as the cohort's
+  CHECK(Says(With("[cohort]\nminimum_sites = 2\n").status(),
+             "line 8: cohort.minimum_sites = 2 is too few for secure aggregation"));
+  CHECK(Says(
+      With("[aggregation]\nupdates = \"sealed\"\n[secure_aggregation]\nthreshold = 4\n").status(),
+      "line 10: secure_aggregation.threshold = 4 has no effect"));
+  CHECK(Says(With("[secure_aggregation]\nthreshold = 4\n[cohort]\nsites = [\"a\", \"b\", "
+                  "\"c\"]\n")
+                 .status(),
+             "line 8: secure_aggregation.threshold = 4 can never be reached"));
+}
+
+TEST_CASE("a plan says in words who can see what") {
+  CHECK_THAT(Describe(*With("")), ContainsText("only sums over the cohort can be seen"));
+  CHECK_THAT(Describe(*With("[aggregation]\nupdates = \"sealed\"\n")),
+             ContainsText("it SEES each site's update and results"));
 }
 
 TEST_CASE("one fault gives one message") {
@@ -141,7 +174,8 @@ TEST_CASE("one fault gives one message") {
       GENERATE(as<std::string>(), "[training]\noptimizer = \"adam\"\nmomentum = 0.9\n",
                "[aggregation]\nmethod = \"fedavgm\"\nproximal_mu = 0.1\n",
                "[aggregation]\nmethod = \"fedprox\"\nproximal_mu = -1\n",
-               "[preprocessing]\nimage_size = 8\n");
+               "[preprocessing]\nimage_size = 8\n", "[cohort]\nsites = [\"a\"]\n",
+               "[cohort]\nminimum_sites = 2\n", "[secure_aggregation]\nthreshold = 2\n");
   const absl::Status status = With(more).status();
   CAPTURE(more, std::string(status.message()));
   CHECK_FALSE(status.ok());
