@@ -282,7 +282,9 @@ class Quickstart {
     RETURN_IF_ERROR(WithContext(verified.status(), "the published model does not verify"));
     results_.verified = true;
     results_.model_path = file;
-    results_.verify_command = federation.ResearcherCommand({"model", "verify", file}).ToString();
+    Command verify = federation.ResearcherCommand({"model", "verify", file});
+    verify.environment.clear();  // nothing secret is needed for it
+    results_.verify_command = verify.ToString();
     federated_ = file;
     Say(StrCat("   ", *verified));
     return absl::OkStatus();

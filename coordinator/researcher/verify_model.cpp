@@ -171,7 +171,8 @@ struct Log {
 // The log with every head recomputed, or why it is broken.
 absl::StatusOr<Log> ReadLog(std::string_view file) {
   Log log{Parse(file), {Digest{}}};
-  if (!log.document.is_object() || !At(log.document, "entries").is_array()) {
+  if (!At(log.document, "entries").is_array() ||
+      !At(log.document, "countersignatures").is_array() || log.document.size() != 3) {
     return absl::InvalidArgumentError("this is not a log");
   }
   for (const json& e : log.entries()) {
