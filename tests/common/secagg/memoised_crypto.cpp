@@ -30,6 +30,9 @@ CONSILIUM_WRAP(RealFromPrivate, MemoisedFromPrivate,
                "_ZN9consilium6crypto13X25519KeyPair11FromPrivateESt4spanIKhLm"
                "18446744073709551615EE",
                absl::StatusOr<X25519KeyPair>, ByteView private_key)
+CONSILIUM_WRAP(RealHkdf, MemoisedHkdf,
+               "_ZN9consilium6crypto4HkdfESt4spanIKhLm18446744073709551615EES3_S3_m",
+               absl::StatusOr<Secret>, ByteView key, ByteView salt, ByteView info, std::size_t size)
 
 namespace {
 
@@ -37,7 +40,7 @@ template <class Value>
 using Memo = std::unordered_map<std::string, Value>;
 Memo<absl::Status> verified;
 Memo<absl::StatusOr<Signature>> signatures;
-Memo<absl::StatusOr<Bytes>> agreements;
+Memo<absl::StatusOr<Bytes>> agreements, derived;
 Memo<X25519PublicKey> public_keys;
 
 template <class... Parts>
@@ -52,6 +55,15 @@ const Value& Remember(Memo<Value>& memo, std::string key, const Compute& compute
   const auto found = memo.find(key);
   if (found != memo.end()) return found->second;
   return memo.emplace(std::move(key), compute()).first->second;
+}
+
+absl::StatusOr<Bytes> Revealed(const absl::StatusOr<Secret>& secret) {
+  if (!secret.ok()) return secret.status();
+  return Bytes(secret->Reveal().begin(), secret->Reveal().end());
+}
+absl::StatusOr<Secret> Hidden(const absl::StatusOr<Bytes>& bytes) {
+  if (!bytes.ok()) return bytes.status();
+  return Secret::CopyOf(*bytes);
 }
 
 }  // namespace
@@ -72,14 +84,16 @@ absl::StatusOr<Secret> MemoisedX25519(const Secret& private_key, const X25519Pub
   const auto own = MemoisedFromPrivate(private_key.Reveal());
   if (!own.ok()) return own.status();
   const auto& [smaller, greater] = std::minmax(own->public_key, peer);
-  const auto& shared =
-      Remember(agreements, KeyOf(smaller, greater), [&]() -> absl::StatusOr<Bytes> {
-        auto secret = RealX25519(private_key, peer);
-        if (!secret.ok()) return secret.status();
-        return Bytes(secret->Reveal().begin(), secret->Reveal().end());
-      });
-  if (!shared.ok()) return shared.status();
-  return Secret::CopyOf(*shared);
+  return Hidden(Remember(agreements, KeyOf(smaller, greater),
+                         [&] { return Revealed(RealX25519(private_key, peer)); }));
+}
+
+absl::StatusOr<Secret> MemoisedHkdf(ByteView key, ByteView salt, ByteView info, std::size_t size) {
+  std::uint8_t sizes[16];
+  StoreLe64(sizes, size);
+  StoreLe64(sizes + 8, info.size());
+  return Hidden(Remember(derived, KeyOf(sizes, info, salt, key),
+                         [&] { return Revealed(RealHkdf(key, salt, info, size)); }));
 }
 
 absl::StatusOr<X25519KeyPair> MemoisedFromPrivate(ByteView private_key) {
@@ -98,6 +112,7 @@ void ForgetCrypto() {
   crypto::verified.clear();
   crypto::signatures.clear();
   crypto::agreements.clear();
+  crypto::derived.clear();
   crypto::public_keys.clear();
 }
 

@@ -80,7 +80,7 @@ class Simulation {
   void Run() {
     ++counts_.runs;
     int again = random_.Chance(0.15) ? 1 : 0;  // opens the same quantity once more
-    for (std::uint32_t attempt = 1; attempt <= 4; ++attempt) {
+    for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
       if (present_.size() < kFewestSites) break;
       ++counts_.attempts;
       hosts_.emplace_back(std::make_unique<Host>(federation_, Shape(attempt), present_));
