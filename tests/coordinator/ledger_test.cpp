@@ -31,11 +31,40 @@ Ledger OpenIn(const TemporaryFolder& folder) {
   return std::move(ledger).value();
 }
 
+// Submitted by anna; `number` makes plan and nonce its own.
+SubmittedPlan Submitted(std::uint8_t number, const std::string& toml = "name = \"chest\"") {
+  SubmittedPlan plan;
+  plan.hash = HashNumber(number);
+  plan.toml = toml;
+  plan.researcher = "anna";
+  plan.nonce[0] = number;
+  plan.signature[63] = number;
+  return plan;
+}
+
+Member NewMember(const std::string& name, Role role, std::uint8_t key) {
+  Member member;
+  member.name = name;
+  member.role = role;
+  member.tls_key = HashNumber(key);
+  member.signing_key[0] = key;
+  member.enrolled = kNow;
+  return member;
+}
+
+Invitation Invite(std::uint8_t token, Time expires) {
+  Invitation invitation;
+  invitation.token_hash = HashNumber(token);
+  invitation.name = "east";
+  invitation.expires = expires;
+  return invitation;
+}
+
 // An engine whose every step is committed, as the conductor does it.
 class KeptRun {
  public:
   KeptRun(Ledger& ledger, const plan::Plan& plan) : ledger_(ledger), plan_(plan) {
-    run_ = ledger.SubmitRun(plan, HashNumber(77), "name = \"chest\"", "anna", now_).value();
+    run_ = ledger.SubmitRun(plan, Submitted(77), now_).value();
     for (std::uint8_t i = 0; i < 5; ++i) {
       ModelEntry model;
       model.id = ModelNumber(i);
@@ -49,8 +78,8 @@ class KeptRun {
   void Load() {
     auto state = ledger_.LoadRunState(run_);
     REQUIRE(state.ok());
-    engine_.emplace(plan_, *state, ledger_.LastPublishedAurocs(plan_.name).value());
-    Keep(engine_->Start(kAll, kAll, now_));
+    engine_.emplace(plan_, *state, ledger_.LastPublishedOf(plan_.name).value());
+    Keep(engine_->Start(RosterOf(kAll), kAll, now_));
   }
   void Do(const Event& event) {
     now_ += FromSeconds(1);
@@ -60,7 +89,9 @@ class KeptRun {
   void AcceptAll() {
     for (const SiteId& site : kAll) Do(InviteAnswered{site, {run_, true, {}, 50, 100, 2}});
   }
-  void Complete(const SiteId& site) { Do(ContributionComplete{site, Key(), 100, 0.5, 3, 1, 4000}); }
+  void Complete(const SiteId& site) {
+    Do(ContributionComplete{site, Key(), 100, 0.5, 3, 1, 4000, {}, {}});
+  }
   void Evaluate(const SiteId& site, double auroc, int each = 100) {
     const bool test = state().phase == Phase::kFinalEvaluation;
     const wire::EvaluationReport report{
@@ -79,7 +110,7 @@ class KeptRun {
   }
   void Whole() {
     AcceptAll();
-    Do(InitialModelReady{Key(), ModelNumber(0), 1000});
+    Do(InitialModelReady{Key(), ModelNumber(0), 1000, {}});
     Round(1, 0.8);
     Round(2, 0.9);
     Evaluate(kEast, 0.9);
@@ -125,10 +156,7 @@ TEST_CASE("a ledger belongs to one federation") {
 TEST_CASE("an invitation is taken once, in its time, and not without being known") {
   TemporaryFolder folder;
   Ledger ledger = OpenIn(folder);
-  REQUIRE(
-      ledger
-          .AddInvitation({HashNumber(1), "east", Role::kSite, kNow + std::chrono::hours(24)}, kNow)
-          .ok());
+  REQUIRE(ledger.AddInvitation(Invite(1, kNow + std::chrono::hours(24)), kNow).ok());
   const auto refused = [&](std::uint8_t token, Time now) {
     const auto taken = ledger.TakeInvitation(HashNumber(token), now);
     CHECK(taken.status().code() == absl::StatusCode::kPermissionDenied);
@@ -147,9 +175,7 @@ TEST_CASE("of many who hold the same token exactly one gets in") {
   TemporaryFolder folder;
   Ledger ledger = OpenIn(folder);
   for (std::uint8_t token = 0; token < 10; ++token) {
-    REQUIRE(
-        ledger.AddInvitation({HashNumber(token), "east", Role::kSite, kNow + FromSeconds(60)}, kNow)
-            .ok());
+    REQUIRE(ledger.AddInvitation(Invite(token, kNow + FromSeconds(60)), kNow).ok());
   }
   std::atomic<int> taken = 0, refused = 0;
   const auto compete = [&] {
@@ -168,23 +194,23 @@ TEST_CASE("of many who hold the same token exactly one gets in") {
   CHECK(refused == 30);
 }
 
-TEST_CASE("a member is found by its certificate until it is revoked or enrols again") {
+TEST_CASE("a member is found by its key until it is revoked or enrols again") {
   TemporaryFolder folder;
   Ledger ledger = OpenIn(folder);
-  REQUIRE(ledger.AddMember({"east", Role::kSite, HashNumber(1), kNow, std::nullopt}).ok());
-  REQUIRE(ledger.AddMember({"anna", Role::kResearcher, HashNumber(2), kNow, std::nullopt}).ok());
+  REQUIRE(ledger.SetFederation("chest", kNow).ok());
+  REQUIRE(ledger.AddMember(NewMember("east", Role::kSite, 1)).ok());
+  REQUIRE(ledger.AddMember(NewMember("anna", Role::kResearcher, 2)).ok());
   CHECK(ledger.FindMember(HashNumber(1))->name == "east");
-  CHECK(ledger.EnrolledSites().value() == std::set<SiteId>{kEast});
-  CHECK(ledger.AddMember({"anna", Role::kSite, HashNumber(3), kNow, std::nullopt}).code() ==
+  CHECK_FALSE(ledger.FindMember(HashNumber(1))->admitted);
+  CHECK(ledger.AddMember(NewMember("anna", Role::kSite, 3)).code() ==
         absl::StatusCode::kFailedPrecondition);
-  REQUIRE(ledger.AddMember({"east", Role::kSite, HashNumber(4), kNow, std::nullopt}).ok());
+  REQUIRE(ledger.AddMember(NewMember("east", Role::kSite, 4)).ok());
   CHECK(ledger.FindMember(HashNumber(1)).status().code() == absl::StatusCode::kPermissionDenied);
   CHECK(ledger.FindMember(HashNumber(4)).ok());
   REQUIRE(ledger.RevokeMember("east", kNow).ok());
   CHECK(ledger.FindMember(HashNumber(4)).status().code() == absl::StatusCode::kPermissionDenied);
   CHECK(ledger.FindMember(HashNumber(9)).status().code() == absl::StatusCode::kPermissionDenied);
   CHECK(ledger.RevokeMember("east", kNow).code() == absl::StatusCode::kNotFound);
-  CHECK(ledger.EnrolledSites()->empty());
   CHECK(ledger.Members()->size() == 3);
 }
 
@@ -192,19 +218,38 @@ TEST_CASE("runs are numbered by plan name and wait in the order of their submiss
   TemporaryFolder folder;
   Ledger ledger = OpenIn(folder);
   plan::Plan plan = ShortPlan();
-  CHECK(ledger.SubmitRun(plan, HashNumber(1), "a", "anna", kNow)->value == "chest-0001");
-  CHECK(ledger.SubmitRun(plan, HashNumber(1), "a", "anna", kNow)->value == "chest-0002");
+  CHECK(ledger.SubmitRun(plan, Submitted(1), kNow)->value == "chest-0001");
+  SubmittedPlan again = Submitted(1);  // the same plan, signed once more
+  again.nonce[0] = 2;
+  CHECK(ledger.SubmitRun(plan, again, kNow)->value == "chest-0002");
   plan.name = "brain";
-  CHECK(ledger.SubmitRun(plan, HashNumber(2), "b", "anna", kNow)->value == "brain-0001");
+  CHECK(ledger.SubmitRun(plan, Submitted(3, "b"), kNow)->value == "brain-0001");
   REQUIRE(ledger.QueuedRuns()->size() == 3);
   CHECK(ledger.QueuedRuns()->front().value == "chest-0001");
   CHECK(ledger.ActiveRuns()->empty());
-  CHECK(ledger.PlanOf(RunId("brain-0001"))->toml == "b");
+  const SubmittedPlan kept = ledger.PlanOf(RunId("brain-0001")).value();
+  CHECK(kept.toml == "b");
+  CHECK(kept.researcher == "anna");
+  CHECK(kept.nonce == Submitted(3).nonce);
+  CHECK(kept.signature == Submitted(3).signature);
   CHECK(ledger.PlanOf(RunId("no-0001")).status().code() == absl::StatusCode::kNotFound);
   const auto events = ledger.Events(RunId("chest-0001"), 0);
   REQUIRE(events->size() == 1);
   CHECK(events->at(0).kind == Kind::kSubmitted);
   CHECK(events->at(0).sequence == 1);
+}
+
+TEST_CASE("a nonce is good for one run, whatever plan comes with it") {
+  TemporaryFolder folder;
+  Ledger ledger = OpenIn(folder);
+  REQUIRE(ledger.SubmitRun(ShortPlan(), Submitted(1), kNow).ok());
+  SubmittedPlan other = Submitted(2);
+  other.nonce = Submitted(1).nonce;
+  const auto replayed = ledger.SubmitRun(ShortPlan(), other, kNow).status();
+  CHECK(replayed.code() == absl::StatusCode::kAlreadyExists);
+  CHECK_THAT(std::string(replayed.message()), ContainsText("chest-0001"));
+  CHECK(ledger.QueuedRuns()->size() == 1);
+  CHECK(ledger.Head()->number == 1);  // one submission in the log
 }
 
 TEST_CASE("a run that is reloaded after every step has the state it had") {
@@ -223,6 +268,8 @@ TEST_CASE("a run that is reloaded after every step has the state it had") {
     CHECK(loaded.best == held.best);
     CHECK(loaded.best_auroc == held.best_auroc);
     CHECK(loaded.stop_reason == held.stop_reason);
+    CHECK(loaded.evaluation_attempt == held.evaluation_attempt);
+    CHECK(loaded.opening == held.opening);
     CHECK(loaded.parameters == held.parameters);
     CHECK(loaded.participants.size() == held.participants.size());
     CHECK(loaded.participants.at(kEast).train_examples ==
@@ -234,7 +281,7 @@ TEST_CASE("a run that is reloaded after every step has the state it had") {
   same();
   kept.AcceptAll();
   same();
-  kept.Do(InitialModelReady{kept.Key(), ModelNumber(0), 1000});
+  kept.Do(InitialModelReady{kept.Key(), ModelNumber(0), 1000, {}});
   kept.Complete(kEast);
   same();
   kept.Load();  // killed: another attempt
@@ -316,12 +363,14 @@ TEST_CASE("a publication changes the model's stage in the step that records it")
   REQUIRE(model.ok());
   CHECK(model->stage == ModelStage::kPublished);
   CHECK(model->record_json == R"({"signed": true})");
-  const PublishedAurocs aurocs = ledger.LastPublishedAurocs("chest").value();
-  CHECK(aurocs.size() == 2);  // south is too small
-  CHECK(aurocs.at(kNorth) == Approx(0.8));
-  CHECK(ledger.LastPublishedAurocs("brain")->empty());
+  const LastPublished last = ledger.LastPublishedOf("chest").value();
+  CHECK(last.model == ModelNumber(2));
+  CHECK(last.site_aurocs.size() == 2);  // south is too small
+  CHECK(last.site_aurocs.at(kNorth) == Approx(0.8));
+  CHECK_FALSE(ledger.LastPublishedOf("brain")->model);
   REQUIRE(ledger.SetStage(ModelNumber(2), ModelStage::kWithdrawn).ok());
-  CHECK(ledger.LastPublishedAurocs("chest")->empty());
+  CHECK_FALSE(ledger.LastPublishedOf("chest")->model);
+  CHECK(ledger.LastPublishedOf("chest")->site_aurocs.empty());
 }
 
 TEST_CASE("a commit that cannot be made leaves nothing of itself") {
@@ -382,21 +431,12 @@ TEST_CASE("a model is found by a beginning of its hash that is its own") {
   }
 }
 
-TEST_CASE("the audit keeps its order") {
-  TemporaryFolder folder;
-  Ledger ledger = OpenIn(folder);
-  REQUIRE(ledger.AddAudit({kNow, "operator", "enrol", "east"}).ok());
-  REQUIRE(ledger.AddAudit({kNow, "anna", "submit", "chest-0001"}).ok());
-  REQUIRE(ledger.Audit()->size() == 2);
-  CHECK(ledger.Audit()->at(1).action == "submit");
-}
-
 TEST_CASE("a ledger that a newer program wrote is refused") {
   TemporaryFolder folder;
   {
     Ledger ledger = OpenIn(folder);
     auto database =
-        storage::Database::Open(folder / "ledger.db", {"", "CREATE TABLE newer (a INTEGER);"});
+        storage::Database::Open(folder / "ledger.db", {"", "", "CREATE TABLE newer (a INTEGER);"});
     REQUIRE(database.ok());
   }
   CHECK(Ledger::Open(folder / "ledger.db").status().code() ==
@@ -409,7 +449,7 @@ TEST_CASE("a coordinator killed at any moment loses no event that was acknowledg
   SeededRandom random(seed);
   TemporaryFolder folder;
   const fs::path file = folder / "ledger.db";
-  const RunId run = OpenIn(folder).SubmitRun(ShortPlan(), HashNumber(1), "a", "anna", kNow).value();
+  const RunId run = OpenIn(folder).SubmitRun(ShortPlan(), Submitted(1), kNow).value();
   for (int kill_number = 0; kill_number < 8; ++kill_number) {
     int acknowledged[2];
     REQUIRE(pipe(acknowledged) == 0);
