@@ -1,8 +1,12 @@
 #include "coordinator/authority.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "absl/strings/str_split.h"
+#include "common/base/host_port.h"
 #include "common/base/status.h"
+#include "common/crypto/key_folder.h"
 #include "common/crypto/sha256.h"
 #include "common/identity/token.h"
 
@@ -10,132 +14,294 @@ namespace consilium::coordinator {
 namespace {
 
 constexpr int kAuthorityDays = 3650;
-constexpr int kServerDays = 825;
-constexpr int kMemberDays = 90;
+constexpr std::uint64_t kMaxPublicFileBytes = 1 << 20;
 
-// The role is part of what is hashed, so that a token shown in another role finds no invitation and
-// is not used up.
-Digest HashToken(Role role, const identity::Token& token) {
-  return crypto::Sha256(
-      AsBytes(StrCat("consilium invitation ", Name(role), " ", AsText(token.secret))));
+absl::Status NoCoordinator(const fs::path& state) {
+  return absl::NotFoundError(StrCat("the state folder \"", state.filename().string(),
+                                    "\" holds no coordinator; run `consilium federation init` "
+                                    "first, or give --state the right folder"));
 }
 
-absl::StatusOr<crypto::Secret> LoadPem(const fs::path& path) {
-  ASSIGN_OR_RETURN(Bytes bytes, ReadFile(path, 1 << 20));
-  crypto::Secret secret = crypto::Secret::CopyOf(bytes);
-  std::fill(bytes.begin(), bytes.end(), 0);
-  return secret;
+absl::StatusOr<crypto::Ed25519PublicKey> LoadRootKey(const fs::path& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadTextFile(path, kMaxPublicFileBytes));
+  if (text.ends_with('\n')) text.pop_back();
+  const auto bytes = FromHex(text);
+  crypto::Ed25519PublicKey key;
+  if (!bytes.ok() || bytes->size() != key.size()) {
+    return absl::DataLossError("keys/root.pub is not a public key; restore it from a backup");
+  }
+  std::copy(bytes->begin(), bytes->end(), key.begin());
+  return key;
 }
 
-absl::Status SaveIdentity(const crypto::PemIdentity& identity, const fs::path& keys,
-                          const std::string& name) {
-  RETURN_IF_ERROR(WriteFileDurably(keys / (name + ".key"), identity.private_key.Reveal()));
-  return WriteFileDurably(keys / (name + ".crt"), identity.certificate);
+// "name", "name:port" -> name
+absl::StatusOr<std::string> WithoutPort(const std::string& address) {
+  ASSIGN_OR_RETURN(const HostPort parsed, ParseHostPort(address));
+  return parsed.host;
 }
 
-absl::StatusOr<crypto::PemIdentity> LoadPemIdentity(const fs::path& keys, const std::string& name) {
-  crypto::PemIdentity identity;
-  ASSIGN_OR_RETURN(identity.certificate, ReadTextFile(keys / (name + ".crt"), 1 << 20));
-  ASSIGN_OR_RETURN(identity.private_key, LoadPem(keys / (name + ".key")));
-  return identity;
+// The first line is the address, the others are further names.
+absl::Status LoadHosts(const fs::path& path, PublicAuthority& authority) {
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxPublicFileBytes));
+  for (const auto& line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::string name(line);
+    if (authority.hosts.empty()) {
+      authority.address = name;
+      ASSIGN_OR_RETURN(std::string host, WithoutPort(name));
+      authority.hosts.push_back(std::move(host));
+    } else {
+      authority.hosts.push_back(name);
+    }
+  }
+  if (authority.hosts.empty()) {
+    return absl::DataLossError("keys/hosts names no host; restore it from a backup");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SaveHosts(const fs::path& path, const Authority::New& coordinator) {
+  std::string text = StrCat(coordinator.address, "\n");
+  for (std::size_t i = 1; i < coordinator.hosts.size(); ++i) {
+    StrAppend(&text, coordinator.hosts[i], "\n");
+  }
+  return WriteFileDurably(path, text);
+}
+
+absl::StatusOr<identity::RosterEntry> EntryOf(std::string_view certificate,
+                                              const crypto::Ed25519KeyPair& signing,
+                                              const crypto::X25519KeyPair& sealing) {
+  identity::RosterEntry entry;
+  entry.name = kCoordinatorName;
+  entry.role = Role::kCoordinator;
+  entry.signing_key = signing.public_key;
+  entry.sealing_key = sealing.public_key;
+  ASSIGN_OR_RETURN(entry.tls_key, crypto::KeyFingerprint(certificate));
+  return entry;
+}
+
+// Into `keys`, a folder that nobody reads yet.
+absl::StatusOr<identity::RosterEntry> MakeKeys(const fs::path& keys,
+                                               const Authority::New& coordinator,
+                                               const crypto::Passphrase& passphrase, Time now) {
+  ASSIGN_OR_RETURN(const auto folder, crypto::KeyFolder::Create(keys, passphrase));
+  ASSIGN_OR_RETURN(
+      const crypto::PemIdentity authority,
+      crypto::MakeAuthority(StrCat(coordinator.federation, " authority"), now, kAuthorityDays));
+  ASSIGN_OR_RETURN(const auto request, crypto::MakeRequest(kCoordinatorName));  // for its key
+  ASSIGN_OR_RETURN(const std::string chain,
+                   crypto::MakeServerCertificate(authority, request.private_key, coordinator.hosts,
+                                                 now, coordinator.certificate_life));
+  ASSIGN_OR_RETURN(const auto signing, crypto::Ed25519KeyPair::Generate());
+  ASSIGN_OR_RETURN(const auto sealing, crypto::X25519KeyPair::Generate());
+  RETURN_IF_ERROR(folder.SavePem("ca.key", authority.private_key));
+  RETURN_IF_ERROR(folder.SavePem("tls.key", request.private_key));
+  RETURN_IF_ERROR(folder.Save("signing.key", "ed25519", signing.private_key));
+  RETURN_IF_ERROR(folder.Save("sealing.key", "x25519", sealing.private_key));
+  RETURN_IF_ERROR(WriteFileDurably(keys / "ca.crt", authority.certificate));
+  RETURN_IF_ERROR(WriteFileDurably(keys / "tls.crt", chain));
+  RETURN_IF_ERROR(WriteFileDurably(keys / "root.pub", StrCat(ToHex(coordinator.root), "\n")));
+  RETURN_IF_ERROR(SaveHosts(keys / "hosts", coordinator));
+  return EntryOf(chain, signing, sealing);
+}
+
+Digest HashOf(const identity::Token& token) { return crypto::Sha256(ByteView(token.secret)); }
+
+absl::Status CheckInvitation(SharedLedger& ledger, const Invitation& invitation) {
+  RETURN_IF_ERROR(CheckName(Name(invitation.role), invitation.name));
+  if (invitation.role == Role::kCoordinator || invitation.name == kCoordinatorName) {
+    return absl::InvalidArgumentError(
+        "a federation has one coordinator, which `consilium federation init` made; invite sites, "
+        "researchers and auditors, under other names");
+  }
+  if (!std::isfinite(invitation.weight_cap) || invitation.weight_cap < 0 ||
+      (invitation.weight_cap > 0 && invitation.role != Role::kSite)) {
+    return absl::InvalidArgumentError("a weight cap is a positive number, and only for a site");
+  }
+  ASSIGN_OR_RETURN(const std::vector<Member> members,
+                   ledger.With([](Ledger& l) { return l.Members(); }));
+  for (const Member& member : members) {
+    if (member.name == invitation.name && member.role != invitation.role) {
+      return absl::FailedPreconditionError(StrCat("the name \"", member.name, "\" belongs to a ",
+                                                  Name(member.role), ": choose another"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<identity::Token> CheckToken(const std::string& text,
+                                           const PublicAuthority& authority) {
+  ASSIGN_OR_RETURN(const identity::Token token, identity::Token::Parse(text));
+  if (token.authority != authority.fingerprint || token.root != authority.root) {
+    return absl::UnauthenticatedError(
+        "this token is of another coordinator; check the address, or ask for a new token");
+  }
+  return token;
 }
 
 }  // namespace
 
-absl::Status Authority::Create(const fs::path& state, std::string_view federation,
-                               const std::vector<std::string>& hosts, Time now) {
-  RETURN_IF_ERROR(CheckName("federation", federation));
-  if (hosts.empty())
-    return absl::InvalidArgumentError("a coordinator needs at least one host name");
+absl::StatusOr<PublicAuthority> LoadPublicAuthority(const fs::path& state) {
   const fs::path keys = state / "keys";
-  if (fs::exists(keys / "tls.crt")) {
-    return absl::AlreadyExistsError(StrCat("the state folder \"", state.filename().string(),
-                                           "\" holds a coordinator already; to start over, give "
-                                           "--state another folder"));
-  }
-  RETURN_IF_ERROR(EnsureFolder(keys));
-  ASSIGN_OR_RETURN(const crypto::PemIdentity authority,
-                   crypto::MakeAuthority(StrCat(federation, " authority"), now, kAuthorityDays));
-  ASSIGN_OR_RETURN(crypto::PemIdentity server,
-                   crypto::MakeServerIdentity(authority, hosts, now, kServerDays));
-  server.certificate += authority.certificate;  // members find the authority in the chain
-  ASSIGN_OR_RETURN(const auto signing, crypto::Ed25519KeyPair::Generate());
-  ASSIGN_OR_RETURN(const auto sealing, crypto::X25519KeyPair::Generate());
-  RETURN_IF_ERROR(crypto::SavePrivateKey(keys / "signing.key", "ed25519", signing.private_key));
-  RETURN_IF_ERROR(crypto::SavePrivateKey(keys / "sealing.key", "x25519", sealing.private_key));
-  RETURN_IF_ERROR(SaveIdentity(authority, keys, "ca"));
-  return SaveIdentity(server, keys, "tls");  // last: before it, init may be repeated
-}
-
-absl::StatusOr<Authority> Authority::Load(const fs::path& state) {
-  const fs::path keys = state / "keys";
-  if (!fs::exists(keys / "tls.crt")) {
-    return absl::NotFoundError(StrCat("the state folder \"", state.filename().string(),
-                                      "\" holds no coordinator; run `consilium-coordinator init` "
-                                      "first, or give --state the right folder"));
-  }
-  Authority authority;
-  ASSIGN_OR_RETURN(authority.authority_, LoadPemIdentity(keys, "ca"));
-  ASSIGN_OR_RETURN(authority.server_, LoadPemIdentity(keys, "tls"));
-  ASSIGN_OR_RETURN(authority.fingerprint_,
-                   crypto::CertificateFingerprint(authority.authority_.certificate));
-  ASSIGN_OR_RETURN(const crypto::Secret signing,
-                   crypto::LoadPrivateKey(keys / "signing.key", "ed25519"));
-  ASSIGN_OR_RETURN(authority.signing_, crypto::Ed25519KeyPair::FromPrivate(signing.Reveal()));
-  ASSIGN_OR_RETURN(const crypto::Secret sealing,
-                   crypto::LoadPrivateKey(keys / "sealing.key", "x25519"));
-  ASSIGN_OR_RETURN(authority.sealing_, crypto::X25519KeyPair::FromPrivate(sealing.Reveal()));
+  std::error_code error;
+  if (!fs::exists(keys / "tls.crt", error)) return NoCoordinator(state);
+  PublicAuthority authority;
+  ASSIGN_OR_RETURN(authority.certificate, ReadTextFile(keys / "ca.crt", kMaxPublicFileBytes));
+  ASSIGN_OR_RETURN(authority.fingerprint, crypto::CertificateFingerprint(authority.certificate));
+  ASSIGN_OR_RETURN(authority.server_chain, ReadTextFile(keys / "tls.crt", kMaxPublicFileBytes));
+  ASSIGN_OR_RETURN(authority.root, LoadRootKey(keys / "root.pub"));
+  RETURN_IF_ERROR(LoadHosts(keys / "hosts", authority));
   return authority;
 }
 
-absl::StatusOr<std::string> Authority::Invite(SharedLedger& ledger, std::string_view name,
-                                              Role role, Duration valid_for, Time now,
-                                              RandomSource& random) const {
-  RETURN_IF_ERROR(CheckName(Name(role), name));
+std::string DefaultListenAddress(const PublicAuthority& authority) {
+  const auto parsed = ParseHostPort(authority.address);  // LoadPublicAuthority parsed it too
+  CONSILIUM_CHECK(parsed.ok());
+  return StrCat("0.0.0.0:", parsed->port);
+}
+
+absl::StatusOr<std::string> Invite(SharedLedger& ledger, const PublicAuthority& authority,
+                                   Invitation invitation, Time now, RandomSource& random) {
+  RETURN_IF_ERROR(CheckInvitation(ledger, invitation));
   identity::Token token;
   random.Fill(token.secret);
-  token.authority = fingerprint_;
-  const Invitation invitation{HashToken(role, token), std::string(name), role, now + valid_for};
+  token.authority = authority.fingerprint;
+  token.root = authority.root;
+  token.address = authority.address;
+  invitation.token_hash = HashOf(token);
   RETURN_IF_ERROR(ledger.With([&](Ledger& l) -> absl::Status {
     RETURN_IF_ERROR(l.AddInvitation(invitation, now));
-    return l.AddAudit({now, "operator", "invite", std::string(name)});
+    return l.AddLogEntry(now, "operator", "invite", invitation.name,
+                         StrCat("{\"role\":\"", Name(invitation.role), "\"}"));
   }));
   return token.ToString();
 }
 
-absl::StatusOr<Enrolment> Authority::Enrol(SharedLedger& ledger, std::string_view token_text,
-                                           std::string_view role, std::string_view request_pem,
+absl::StatusOr<identity::RosterEntry> Authority::Create(const fs::path& state,
+                                                        const New& coordinator,
+                                                        const crypto::Passphrase& passphrase,
+                                                        Time now) {
+  RETURN_IF_ERROR(CheckName("federation", coordinator.federation));
+  const fs::path keys = state / "keys", making = state / "keys.new";
+  if (fs::exists(keys)) {
+    return absl::AlreadyExistsError(StrCat("the state folder \"", state.filename().string(),
+                                           "\" holds a coordinator already; to start over, give "
+                                           "--state another folder"));
+  }
+  RETURN_IF_ERROR(EnsureFolder(state));
+  std::error_code ignored;
+  fs::remove_all(making, ignored);
+  ASSIGN_OR_RETURN(identity::RosterEntry entry, MakeKeys(making, coordinator, passphrase, now));
+  RETURN_IF_ERROR(RenameDurably(making, keys));
+  return entry;
+}
+
+absl::StatusOr<Authority> Authority::Load(const fs::path& state,
+                                          const crypto::PassphraseOptions& passphrase) {
+  Authority authority;
+  authority.state_ = state;
+  ASSIGN_OR_RETURN(authority.public_, LoadPublicAuthority(state));
+  ASSIGN_OR_RETURN(const auto folder, crypto::KeyFolder::Open(state / "keys", passphrase));
+  authority.authority_.certificate = authority.public_.certificate;
+  authority.server_.certificate = authority.public_.server_chain;
+  ASSIGN_OR_RETURN(authority.authority_.private_key, folder.LoadPem("ca.key"));
+  ASSIGN_OR_RETURN(authority.server_.private_key, folder.LoadPem("tls.key"));
+  ASSIGN_OR_RETURN(const crypto::Secret signing, folder.Load("signing.key", "ed25519"));
+  ASSIGN_OR_RETURN(authority.signing_, crypto::Ed25519KeyPair::FromPrivate(signing.Reveal()));
+  ASSIGN_OR_RETURN(const crypto::Secret sealing, folder.Load("sealing.key", "x25519"));
+  ASSIGN_OR_RETURN(authority.sealing_, crypto::X25519KeyPair::FromPrivate(sealing.Reveal()));
+  authority.renewable_ = std::make_unique<Renewable>();
+  authority.renewable_->chain = authority.public_.server_chain;
+  return authority;
+}
+
+absl::StatusOr<identity::RosterEntry> Authority::Entry() const {
+  return EntryOf(server_.certificate, signing_, sealing_);
+}
+
+std::string Authority::ServerCertificate() const {
+  std::lock_guard lock(renewable_->mutex);
+  return renewable_->chain;
+}
+
+absl::StatusOr<Time> Authority::ServerRenewalDue() const {
+  ASSIGN_OR_RETURN(const crypto::CertificateSubject subject,
+                   crypto::ReadSubject(ServerCertificate()));
+  return subject.not_before + (subject.not_after - subject.not_before) / 3 * 2;
+}
+
+absl::Status Authority::RenewServerCertificate(Duration life, Time now) const {
+  ASSIGN_OR_RETURN(
+      const std::string chain,
+      crypto::MakeServerCertificate(authority_, server_.private_key, public_.hosts, now, life));
+  std::lock_guard lock(renewable_->mutex);
+  RETURN_IF_ERROR(WriteFileDurably(state_ / "keys" / "tls.crt", chain));
+  renewable_->chain = chain;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Enrolment> Authority::Enrol(SharedLedger& ledger, const EnrolmentRequest& request,
                                            Time now) const {
-  ASSIGN_OR_RETURN(const identity::Token token, identity::Token::Parse(token_text));
-  if (token.authority != fingerprint_) {
-    return absl::UnauthenticatedError(
-        "this token is of another coordinator; check the address, or ask for a new token");
-  }
-  if (role != Name(Role::kSite) && role != Name(Role::kResearcher)) {
+  ASSIGN_OR_RETURN(const identity::Token token, CheckToken(request.token, public_));
+  const std::optional<Role> role = identity::RoleNamed(request.role);
+  if (!role) {
     return absl::InvalidArgumentError(
-        StrCat("the role \"", role, "\" is not known; \"site\" and \"researcher\" are"));
+        StrCat("the role \"", request.role.substr(0, 32), "\" is not known"));
   }
-  const Role asked = role == Name(Role::kSite) ? Role::kSite : Role::kResearcher;
-  // A request that cannot be signed must not cost the token.
-  RETURN_IF_ERROR(
-      crypto::SignRequest(authority_, request_pem, "unnamed", Name(asked), now, 1).status());
+  const Bytes proven =
+      identity::EnrolmentText(request.token, request.request_pem, *role, request.signing_key);
+  if (!crypto::VerifySignature(request.signing_key, proven, request.signing_proof).ok()) {
+    return absl::UnauthenticatedError(
+        "the enrolment is not signed with the signing key in it: it was changed on the way, or its "
+        "sender does not hold the key");
+  }
+  const Digest token_hash = HashOf(token);
   return ledger.With([&](Ledger& l) -> absl::StatusOr<Enrolment> {
-    absl::StatusOr<Invitation> invitation = l.TakeInvitation(HashToken(asked, token), now);
-    if (absl::IsPermissionDenied(invitation.status())) {
-      return absl::PermissionDeniedError(StrCat(ToStd(invitation.status().message()),
-                                                "; ask the coordinator's operator for a new "
-                                                "token for role \"",
-                                                role, "\""));
+    ASSIGN_OR_RETURN(const Invitation invitation, l.FindInvitation(token_hash, now));
+    if (invitation.role != *role) {
+      return absl::InvalidArgumentError(StrCat("the token is for a ", Name(invitation.role),
+                                               ", not for a ", Name(*role),
+                                               "; it can still be used"));
     }
-    RETURN_IF_ERROR(invitation.status());
-    ASSIGN_OR_RETURN(std::string certificate,
-                     crypto::SignRequest(authority_, request_pem, invitation->name,
-                                         Name(invitation->role), now, kMemberDays));
-    ASSIGN_OR_RETURN(const Digest fingerprint, crypto::CertificateFingerprint(certificate));
-    RETURN_IF_ERROR(l.AddMember({invitation->name, invitation->role, fingerprint, now, {}}));
-    RETURN_IF_ERROR(l.AddAudit({now, invitation->name, "enrol", invitation->name}));
-    return Enrolment{std::move(certificate), invitation->name, invitation->role};
+    ASSIGN_OR_RETURN(const Duration life, l.CertificateLife());
+    Enrolment enrolment;
+    ASSIGN_OR_RETURN(enrolment.certificate_pem,
+                     crypto::SignRequest(authority_, request.request_pem, invitation.name,
+                                         Name(*role), now, life));
+    enrolment.member = {.name = invitation.name,
+                        .role = *role,
+                        .signing_key = request.signing_key,
+                        .enrolled = now,
+                        .weight_cap = invitation.weight_cap};
+    ASSIGN_OR_RETURN(enrolment.member.tls_key, crypto::KeyFingerprint(enrolment.certificate_pem));
+    RETURN_IF_ERROR(l.Enrol(token_hash, enrolment.member, now));
+    return enrolment;
   });
+}
+
+absl::StatusOr<std::string> Authority::Renew(SharedLedger& ledger, const Member& member,
+                                             std::string_view request_pem, Time now) const {
+  ASSIGN_OR_RETURN(const Digest key, crypto::RequestKeyFingerprint(request_pem));
+  if (key != member.tls_key) {
+    return absl::InvalidArgumentError(
+        "a certificate is renewed for the key it was made for; for another key enrol again with a "
+        "new token");
+  }
+  return ledger.With([&](Ledger& l) -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const Duration life, l.CertificateLife());
+    ASSIGN_OR_RETURN(
+        std::string certificate,
+        crypto::SignRequest(authority_, request_pem, member.name, Name(member.role), now, life));
+    RETURN_IF_ERROR(l.AddLogEntry(now, member.name, "renew", member.name));
+    return certificate;
+  });
+}
+
+absl::StatusOr<bool> RenewWhenDue(const Authority& authority, SharedLedger& ledger, Time now) {
+  ASSIGN_OR_RETURN(const Time due, authority.ServerRenewalDue());
+  if (now < due) return false;
+  ASSIGN_OR_RETURN(const Duration life, ledger.With([](Ledger& l) { return l.CertificateLife(); }));
+  RETURN_IF_ERROR(authority.RenewServerCertificate(life, now));
+  return true;
 }
 
 }  // namespace consilium::coordinator

@@ -45,6 +45,8 @@ struct PublicAuthority {
 };
 // kNotFound, with the command to run, before Authority::Create.
 absl::StatusOr<PublicAuthority> LoadPublicAuthority(const fs::path& state);
+// All addresses of this machine, at the port that members are told.
+std::string DefaultListenAddress(const PublicAuthority& authority);
 
 // A one-time token for one name and role. It is shown once and kept nowhere: the ledger has its
 // hash. kInvalidArgument: a name against the grammar or the coordinator's, a role that no member
@@ -75,9 +77,11 @@ class Authority {
     crypto::Ed25519PublicKey root{};
     Duration certificate_life{};  // of the server's certificate
   };
-  // Makes the keys of a new coordinator; all or nothing. kAlreadyExists when the folder has some.
-  static absl::Status Create(const fs::path& state, const New& coordinator,
-                             const crypto::Passphrase& passphrase, Time now);
+  // Makes the keys of a new coordinator, all or nothing, and returns what the roster must say of
+  // it. kAlreadyExists when the folder has some.
+  static absl::StatusOr<identity::RosterEntry> Create(const fs::path& state, const New& coordinator,
+                                                      const crypto::Passphrase& passphrase,
+                                                      Time now);
   // kNotFound, with the command to run, before Create; kUnauthenticated: a wrong passphrase.
   static absl::StatusOr<Authority> Load(const fs::path& state,
                                         const crypto::PassphraseOptions& passphrase = {});
@@ -90,7 +94,7 @@ class Authority {
   const crypto::PemIdentity& server() const { return server_; }
   const crypto::X25519KeyPair& sealing_key() const { return sealing_; }
   const crypto::Ed25519KeyPair& signing_key() const { return signing_; }
-  // What the roster must say of this coordinator.
+  // As Create returned it.
   absl::StatusOr<identity::RosterEntry> Entry() const;
 
   // The newest certificate chain of the server, PEM; always of the key of server().
@@ -124,5 +128,9 @@ class Authority {
   crypto::Ed25519KeyPair signing_;
   std::unique_ptr<Renewable> renewable_;
 };
+
+// Renews the server's certificate once two thirds of its life are over, with the ledger's life for
+// certificates. True when it did.
+absl::StatusOr<bool> RenewWhenDue(const Authority& authority, SharedLedger& ledger, Time now);
 
 }  // namespace consilium::coordinator

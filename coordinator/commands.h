@@ -4,28 +4,28 @@
 // asked to.
 
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/file.h"
-#include "coordinator/ledger.h"
+#include "common/crypto/passphrase.h"
 
 namespace consilium::coordinator {
 
 struct CommandOptions {
   fs::path state;
+  crypto::PassphraseOptions passphrase;
   bool json = false;
 };
 
-absl::Status InitCommand(const CommandOptions& options, const std::string& federation,
-                         const std::vector<std::string>& hosts);
-// A token for one member; may run while the coordinator serves.
-absl::Status InviteCommand(const CommandOptions& options, const std::string& name, Role role,
-                           double valid_hours);
-// Until SIGINT or SIGTERM. One process at a time may serve a state folder.
+// Until SIGINT or SIGTERM. One process at a time may serve a state folder. `address`: "host:port";
+// empty: all addresses, at the port that members are told.
 absl::Status ServeCommand(const CommandOptions& options, const std::string& address);
-absl::Status MembersCommand(const CommandOptions& options);
-absl::Status RevokeCommand(const CommandOptions& options, const std::string& name);
 absl::Status StatusCommand(const CommandOptions& options);
+absl::Status MembersCommand(const CommandOptions& options);
+// check.h. kFailedPrecondition when something failed.
+absl::Status CheckCommand(const CommandOptions& options, const std::string& address);
+// Recomputes the audit log's chain and verifies the sites' signatures under its heads. kDataLoss
+// where it does not fit; kUnauthenticated when a signature is not its site's.
+absl::Status VerifyLogCommand(const CommandOptions& options);
 
 }  // namespace consilium::coordinator

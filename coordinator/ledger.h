@@ -123,6 +123,8 @@ class Ledger {
   // kPermissionDenied when no member holds this key, or it is revoked (says which). A member that
   // waits to be admitted is found: see `admitted`. One index look-up.
   absl::StatusOr<Member> FindMember(const Digest& tls_key);
+  // Revoked ones too. kNotFound: nobody ever held this key.
+  absl::StatusOr<Member> MemberWithKey(const Digest& tls_key);
   // In force at once, whatever the roster says. kNotFound when no such member is there.
   absl::Status RevokeMember(std::string_view name, Time now);
   absl::StatusOr<std::vector<Member>> Members();  // by name, those that wait and revoked ones too

@@ -132,19 +132,24 @@ absl::Status Ledger::Enrol(const Digest& token_hash, const Member& member, Time 
   });
 }
 
-absl::StatusOr<Member> Ledger::FindMember(const Digest& tls_key) {
+absl::StatusOr<Member> Ledger::MemberWithKey(const Digest& tls_key) {
   ASSIGN_OR_RETURN(auto row, impl_->db.Prepare(StrCat("SELECT ", kMemberColumns,
                                                       " FROM members WHERE tls_key = ?")));
   row.Bind(tls_key.Hex());
   ASSIGN_OR_RETURN(const bool found, row.Step());
-  if (!found) {
+  if (!found) return absl::NotFoundError("nobody ever held this key");
+  return MemberAt(row);
+}
+
+absl::StatusOr<Member> Ledger::FindMember(const Digest& tls_key) {
+  absl::StatusOr<Member> member = MemberWithKey(tls_key);
+  if (absl::IsNotFound(member.status())) {
     return absl::PermissionDeniedError(
         "no member of the federation holds this key: enrol with a token first");
   }
-  ASSIGN_OR_RETURN(Member member, MemberAt(row));
-  if (member.revoked) {
-    return absl::PermissionDeniedError(StrCat("the key of \"", member.name, "\" was revoked at ",
-                                              ToRfc3339(*member.revoked),
+  if (member.ok() && member->revoked) {
+    return absl::PermissionDeniedError(StrCat("the key of \"", member->name, "\" was revoked at ",
+                                              ToRfc3339(*member->revoked),
                                               ": enrol again with a new token"));
   }
   return member;

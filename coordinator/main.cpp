@@ -1,7 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <string>
-#include <vector>
 
 #include "common/base/core_dumps.h"
 #include "common/base/progress.h"
@@ -14,11 +13,14 @@ namespace {
 
 constexpr char kExamples[] =
     "Examples:\n"
-    "  consilium-coordinator init --federation lung-network --host fl.example.org\n"
-    "  consilium-coordinator invite north-hospital\n"
-    "  consilium-coordinator invite ada --role researcher --hours 2\n"
-    "  consilium-coordinator serve --listen 0.0.0.0:443\n"
-    "  consilium-coordinator revoke north-hospital";
+    "  consilium-coordinator check --state coordinator\n"
+    "  consilium-coordinator serve --state coordinator\n"
+    "  consilium-coordinator members --state coordinator\n"
+    "  consilium-coordinator verify-log --state coordinator\n"
+    "\n"
+    "`consilium federation` founds a federation, invites, admits and revokes members.\n"
+    "\n"
+    "Exit codes: 0 done or stopped, 1 failed, 2 wrong input, 3 not reachable, 4 refused.";
 
 std::string DefaultState() {
   if (const char* state = std::getenv("CONSILIUM_STATE")) return state;
@@ -34,35 +36,27 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   CommandOptions options;
-  std::string state = DefaultState();
+  std::string state = DefaultState(), passphrase, address;
   app.add_option("--state", state, "Folder with keys, ledger and models (CONSILIUM_STATE)")
       ->capture_default_str();
+  app.add_option(
+      "--passphrase-file", passphrase,
+      "File with the passphrase of the keys (CONSILIUM_PASSPHRASE_FILE; else asked for)");
   app.add_flag("--json", options.json, "Print JSON for scripts");
 
-  std::string federation, name, role = "site", address = "0.0.0.0:50051";
-  std::vector<std::string> hosts;
-  double hours = 24;
-  auto* init = app.add_subcommand("init", "Make a new coordinator's keys and ledger, once");
-  init->add_option("--federation", federation, "Name: lower-case letters, digits and -")
-      ->required();
-  init->add_option("--host", hosts, "DNS name or IP address members will use; may be repeated")
-      ->required();
-  auto* invite = app.add_subcommand(
-      "invite", "Print a one-time token for a new member; also while the coordinator serves");
-  invite->add_option("name", name, "Lower-case letters, digits and -")->required();
-  invite->add_option("--role", role, "What the member will be")
-      ->check(CLI::IsMember({"site", "researcher"}))
-      ->capture_default_str();
-  invite->add_option("--hours", hours, "How long the token is good for")
-      ->check(CLI::Range(0.01, 720.0))
-      ->capture_default_str();
+  const auto add_listen = [&](CLI::App* command) {
+    command->add_option("--listen", address,
+                        "host:port; port 0 takes any that is free; else all addresses, at the port "
+                        "that members are told");
+  };
   auto* serve = app.add_subcommand("serve", "Run the coordinator until Ctrl-C or SIGTERM");
-  serve->add_option("--listen", address, "host:port; port 0 takes any that is free")
-      ->capture_default_str();
-  auto* members = app.add_subcommand("members", "Who is enrolled");
-  auto* revoke = app.add_subcommand("revoke", "Shut a member out, within a second");
-  revoke->add_option("name", name)->required();
+  auto* check = app.add_subcommand("check", "Whether it can serve, and what to do if not");
+  add_listen(serve);
+  add_listen(check);
   auto* status = app.add_subcommand("status", "What this coordinator is, and what it does now");
+  auto* members = app.add_subcommand("members", "Who is enrolled, admitted, revoked");
+  auto* verify_log = app.add_subcommand(
+      "verify-log", "Recompute the audit log's chain and verify the sites' signatures under it");
 
   try {
     app.parse(argc, argv);
@@ -70,19 +64,16 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   options.state = state;
+  options.passphrase.file = passphrase;
 
-  if (*init) return ReportAndExitCode(InitCommand(options, federation, hosts));
-  if (*invite) {
-    const Role as = role == "site" ? Role::kSite : Role::kResearcher;
-    return ReportAndExitCode(InviteCommand(options, name, as, hours));
-  }
   if (*serve) {
     CatchInterrupts();
     return ReportAndExitCode(ServeCommand(options, address));
   }
-  if (*members) return ReportAndExitCode(MembersCommand(options));
-  if (*revoke) return ReportAndExitCode(RevokeCommand(options, name));
+  if (*check) return ReportAndExitCode(CheckCommand(options, address));
   if (*status) return ReportAndExitCode(StatusCommand(options));
+  if (*members) return ReportAndExitCode(MembersCommand(options));
+  if (*verify_log) return ReportAndExitCode(VerifyLogCommand(options));
   return 2;
 }
 

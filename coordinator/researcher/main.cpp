@@ -1,5 +1,6 @@
-// consilium: the researcher's program. Checks and submits plans, watches and stops runs, lists,
-// fetches and verifies models.
+// consilium: the program of researchers and of a federation's operator. Checks and submits plans,
+// watches and stops runs, lists, fetches and verifies models; founds a federation and admits its
+// members.
 
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "coordinator/federation/command_line.h"
 #include "coordinator/researcher/model_commands.h"
 #include "coordinator/researcher/run_commands.h"
 
@@ -111,12 +113,15 @@ int Main(int argc, char** argv) {
   verify_log->add_option("--root", verification.root, root_help);
   verify_log->add_option("--roster", roster, "The roster (else the one you enrolled with)");
 
+  const federation::CommandLine operators(app, options.json);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   options.state = state;
+  if (operators.chosen()) return ReportAndExitCode(operators.Run());
   CatchInterrupts();
 
   absl::Status status;
