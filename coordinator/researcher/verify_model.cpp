@@ -182,7 +182,8 @@ absl::StatusOr<Log> ReadLog(std::string_view file) {
         TextAt(e, "actor"),    TextAt(e, "action"),
         TextAt(e, "subject"),  TextAt(e, "details")};
     const Digest head = wire::ExtendedBy(log.heads.back(), entry);
-    if (entry.number != number || DigestAt(e, "head") != head) {
+    const bool whole = e.is_object() && e.size() == 7 && At(e, "time").is_number_unsigned();
+    if (!whole || entry.number != number || DigestAt(e, "head") != head) {
       return absl::DataLossError(
           StrCat("entry ", number, " is not what it was when it was written"));
     }
