@@ -4,22 +4,37 @@
 
 #include <algorithm>
 #include <cmath>
-#include <future>
+#include <thread>
 #include <utility>
 
+#include "common/base/on_threads.h"
 #include "common/base/status.h"
+#include "common/crypto/piece_hasher.h"
 #include "common/crypto/sha256.h"
+#include "coordinator/exact_sum.h"
 
 namespace consilium::coordinator {
 namespace {
 
 constexpr std::size_t kSegmentValues = crypto::kSegmentBytes / sizeof(float);
 
+// More help little, and each holds a few pieces of memory.
+constexpr int kMostThreads = 16;
+
 std::span<std::uint8_t> AsWritableBytes(std::span<float> values) {
   return {reinterpret_cast<std::uint8_t*>(values.data()), values.size_bytes()};
 }
 ByteView AsBytes(std::span<const float> values) {
   return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()};
+}
+std::span<const float> AsFloats(ByteView bytes) {
+  return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
+}
+
+int ThreadsOf(const AttemptSpec& spec) {
+  const int wanted =
+      spec.threads > 0 ? spec.threads : static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(wanted, 1, kMostThreads);
 }
 
 // The tensor that holds value `index` of the flat vector.
@@ -42,6 +57,13 @@ absl::StatusOr<SafetensorsHeader> ReadLayoutHeader(const wire::UploadHeader& hea
   return read;
 }
 
+// Whether an upload with header `b` goes on with the one of `a`.
+bool IsSame(const SiteId& site, const wire::UploadHeader& a, const wire::UploadHeader& b) {
+  return wire::EnvelopeContext(site, a) == wire::EnvelopeContext(site, b) &&
+         a.envelope_header == b.envelope_header && a.masked_sums == b.masked_sums &&
+         a.proof == b.proof;
+}
+
 }  // namespace
 
 struct Aggregator::Contribution {
@@ -49,26 +71,46 @@ struct Aggregator::Contribution {
 
   std::mutex mutex;  // all below
   Progress progress = Progress::kOpen;
-  crypto::EnvelopeOpener opener;
-  Bytes context;  // what the envelope is bound to
-  std::array<std::uint8_t, 32> envelope_header{};
-  std::uint64_t plaintext_size = 0;
+  const wire::UploadHeader header;
+  std::optional<crypto::EnvelopeOpener> opener;  // absent: masked, the segments are the values
+  crypto::Sha256Stream sha256;                   // of a masked one's values
   double scaled_weight = 0;
   std::uint32_t next = 0, segments = 0;
   std::uint32_t taken_out = 0;  // segments subtracted again
-  File file;                    // sealed segments; of an initial model, the model itself
+  File file;                    // segments as they came; of an initial model, the model itself
   fs::path path;
-  SafetensorsHeader layout;   // of an initial model
-  std::vector<float> values;  // one segment, while the contribution is open
+  SafetensorsHeader layout;  // of an initial model
+  Bytes values;              // one segment, while the contribution is open
 
-  std::size_t ValuesIn(std::uint32_t index) const {
+  std::size_t ValueBytesIn(std::uint32_t index) const {
     const std::uint64_t offset = std::uint64_t{index} * crypto::kSegmentBytes;
-    return std::min<std::uint64_t>(crypto::kSegmentBytes, plaintext_size - offset) / sizeof(float);
+    return std::min<std::uint64_t>(crypto::kSegmentBytes, header.plaintext_size - offset);
   }
-  bool IsLast(std::uint32_t index) const { return index + 1 == segments; }
+  std::size_t SegmentBytesIn(std::uint32_t index) const {
+    return ValueBytesIn(index) + (opener ? crypto::kTagBytes : 0);
+  }
+  std::uint64_t SpoolOffset(std::uint32_t index) const {
+    return opener ? crypto::SegmentOffset(index) : std::uint64_t{index} * crypto::kSegmentBytes;
+  }
+  // `values`: ValueBytesIn(index).
+  absl::Status Open(std::uint32_t index, ByteView segment, std::span<std::uint8_t> out) {
+    if (opener) return opener->Open(index, index + 1 == segments, segment, out);
+    std::copy(segment.begin(), segment.end(), out.begin());
+    return absl::OkStatus();
+  }
   void EndWith(Progress end) {
     progress = end;
     values = {};
+  }
+  absl::Status CheckProof() {
+    for (const std::uint64_t sum : header.masked_sums) {
+      std::array<std::uint8_t, sizeof sum> bytes;
+      StoreLe64(bytes.data(), sum);
+      sha256.Update(bytes);
+    }
+    if (std::move(sha256).Finish() == header.proof.sha256) return absl::OkStatus();
+    return absl::UnauthenticatedError(
+        "the masked update that came is not the one whose hash its site signed");
   }
 };
 
@@ -77,8 +119,8 @@ absl::StatusOr<std::unique_ptr<Aggregator>> Aggregator::Open(AttemptSpec spec,
                                                              fs::path spool, fs::path models) {
   CONSILIUM_CHECK(spec.weight_unit > 0);
   if (spec.sites.empty()) return absl::InvalidArgumentError("an attempt needs a site");
-  if (!spec.base && spec.sites.size() != 1) {
-    return absl::InvalidArgumentError("the first model comes from one site");
+  if (!spec.base && (spec.sites.size() != 1 || spec.masked)) {
+    return absl::InvalidArgumentError("the first model comes from one site, in the clear");
   }
   return std::unique_ptr<Aggregator>(
       new Aggregator(std::move(spec), recipient, std::move(spool), std::move(models)));
@@ -90,7 +132,8 @@ Aggregator::Aggregator(AttemptSpec spec, const crypto::X25519KeyPair& recipient,
       recipient_(recipient),
       spool_(std::move(spool)),
       models_(std::move(models)),
-      sum_(spec_.base ? TotalElements(spec_.base->header.layout) : 0) {}
+      parameters_(spec_.base ? TotalElements(spec_.base->header.layout) : 0),
+      sum_(spec_.masked ? SumMasked(parameters_) : SumInTheClear(parameters_)) {}
 
 Aggregator::~Aggregator() {
   for (const auto& contribution : replaced_) unlink(contribution->path.c_str());
@@ -118,15 +161,21 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
     }
     return ReadLayoutHeader(header).status();
   }
-  if (header.kind != wire::ContributionKind::kUpdate) {
-    return absl::InvalidArgumentError("this attempt takes updates, not an initial model");
+  if (spec_.masked && (header.kind != wire::ContributionKind::kMaskedUpdate ||
+                       header.masked_sums.size() != wire::kUpdateSums)) {
+    return absl::InvalidArgumentError(
+        StrCat("this attempt takes masked updates with ", wire::kUpdateSums, " masked sums"));
+  }
+  if (!spec_.masked && header.kind != wire::ContributionKind::kUpdate) {
+    return absl::InvalidArgumentError(
+        "this attempt takes sealed updates, not masked ones or an initial model");
   }
   if (header.base_model != spec_.base->id) {
     return absl::InvalidArgumentError(StrCat("the update was trained from model ",
                                              header.base_model.Short(), ", this attempt's base is ",
                                              spec_.base->id.Short()));
   }
-  const std::uint64_t expected = sum_.size() * sizeof(float);
+  const std::uint64_t expected = parameters_ * sizeof(float);
   if (header.plaintext_size != expected) {
     return absl::InvalidArgumentError(StrCat("the update has ", header.plaintext_size,
                                              " bytes, the model's layout needs ", expected));
@@ -141,14 +190,17 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
 
 absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContribution(
     const SiteId& site, const wire::UploadHeader& header) {
-  Bytes context = wire::EnvelopeContext(site, header);
-  ASSIGN_OR_RETURN(crypto::EnvelopeOpener opener,
-                   crypto::EnvelopeOpener::Create(recipient_, header.envelope_header, context));
+  std::optional<crypto::EnvelopeOpener> opener;
+  if (!spec_.masked) {
+    ASSIGN_OR_RETURN(opener, crypto::EnvelopeOpener::Create(recipient_, header.envelope_header,
+                                                            wire::EnvelopeContext(site, header)));
+  }
   fs::path path;
   SafetensorsHeader layout;
   if (spec_.base) {
     // The first name is used again in the next round, so that the disk sees few new blocks.
-    path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_), ".sealed");
+    path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_),
+                           spec_.masked ? ".masked" : ".sealed");
   } else {
     ASSIGN_OR_RETURN(layout, ReadLayoutHeader(header));
     path = models_ /
@@ -157,16 +209,14 @@ absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContrib
   ASSIGN_OR_RETURN(File file, File::OpenForWriting(path, /*truncate=*/!spec_.base));
   if (!spec_.base) RETURN_IF_ERROR(file.WriteAt(0, consilium::AsBytes(header.layout_header)));
   return std::unique_ptr<Contribution>(
-      new Contribution{.opener = std::move(opener),
-                       .context = std::move(context),
-                       .envelope_header = header.envelope_header,
-                       .plaintext_size = header.plaintext_size,
+      new Contribution{.header = header,
+                       .opener = std::move(opener),
                        .scaled_weight = header.weight / spec_.weight_unit,
                        .segments = crypto::SegmentCount(header.plaintext_size),
                        .file = std::move(file),
                        .path = std::move(path),
                        .layout = std::move(layout),
-                       .values = std::vector<float>(kSegmentValues)});
+                       .values = Bytes(crypto::kSegmentBytes)});
 }
 
 absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
@@ -183,8 +233,12 @@ absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
       return absl::FailedPreconditionError(
           StrCat("the contribution of ", site.value, " to ", spec_.key.ToString(), " was dropped"));
     }
-    const bool same = slot->context == wire::EnvelopeContext(site, header) &&
-                      slot->envelope_header == header.envelope_header;
+    const bool same = IsSame(site, slot->header, header);
+    if (!same && spec_.masked) {
+      return absl::InvalidArgumentError(StrCat("site ", site.value,
+                                               " has begun another masked update of ",
+                                               spec_.key.ToString(), "; a second one is refused"));
+    }
     if (same || slot->progress == Contribution::Progress::kWhole) return slot->next;
     slot->EndWith(Contribution::Progress::kDropped);
     replaced_.push_back(std::move(slot));
@@ -206,7 +260,7 @@ std::shared_ptr<Aggregator::Contribution> Aggregator::Find(const SiteId& site) {
 }
 
 absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t index,
-                                            ByteView sealed) {
+                                            ByteView segment) {
   const std::shared_ptr<Contribution> contribution = Find(site);
   if (!contribution) return absl::FailedPreconditionError("a segment before its header");
   Contribution& c = *contribution;
@@ -218,39 +272,41 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
   if (index != c.next) {
     return absl::OutOfRangeError(StrCat("segment ", index, " came, segment ", c.next, " is next"));
   }
-  const std::span<float> values(c.values.data(), c.ValuesIn(index));
-  if (sealed.size() != values.size_bytes() + crypto::kTagBytes) {
+  if (segment.size() != c.SegmentBytesIn(index)) {
     c.EndWith(Contribution::Progress::kDropped);
-    return absl::InvalidArgumentError(StrCat("segment ", index, " has ", sealed.size(), " bytes, ",
-                                             values.size_bytes() + crypto::kTagBytes,
-                                             " were expected"));
+    return absl::InvalidArgumentError(StrCat("segment ", index, " has ", segment.size(), " bytes, ",
+                                             c.SegmentBytesIn(index), " were expected"));
   }
-  absl::Status status = c.opener.Open(index, c.IsLast(index), sealed, AsWritableBytes(values));
+  const std::span<std::uint8_t> values = std::span(c.values).first(c.ValueBytesIn(index));
+  absl::Status status = c.Open(index, segment, values);
   if (status.ok() && spec_.base) {
-    RETURN_IF_ERROR(c.file.WriteAt(crypto::SegmentOffset(index), sealed));
+    RETURN_IF_ERROR(c.file.WriteAt(c.SpoolOffset(index), segment));
     status = AddToSum(c, index, values);
   } else if (status.ok()) {
     status = WriteValues(c, index, values);
   }
+  if (status.ok()) ++c.next;  // it is in the sum
+  if (status.ok() && spec_.masked) c.sha256.Update(values);
+  if (status.ok() && spec_.masked && c.next == c.segments) status = c.CheckProof();
   if (absl::IsInvalidArgument(status) || absl::IsUnauthenticated(status)) {
     c.EndWith(Contribution::Progress::kDropped);
   }
   RETURN_IF_ERROR(status);
-  if (++c.next < c.segments) return false;
+  if (c.next < c.segments) return false;
   c.EndWith(Contribution::Progress::kWhole);
   return true;
 }
 
-absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index,
-                                  std::span<const float> values) {
+absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index, ByteView bytes) {
   const std::uint64_t offset = std::uint64_t{index} * kSegmentValues;
   {
     std::lock_guard lock(stripes_[index % stripes_.size()]);
-    if (const absl::Status added = sum_.Add(offset, values, c.scaled_weight);
+    if (const absl::Status added = sum_->Add(offset, bytes, c.scaled_weight);
         !absl::IsInvalidArgument(added)) {
       return added;
     }
   }
+  const std::span<const float> values = AsFloats(bytes);
   const std::size_t i = ExactSum::FirstRefused(values, c.scaled_weight);
   return absl::InvalidArgumentError(StrCat(
       "the update of tensor \"", TensorAt(spec_.base->header.layout, offset + i), "\" holds ",
@@ -259,8 +315,8 @@ absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index,
       "; training has diverged, a lower learning rate may help"));
 }
 
-absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index,
-                                     std::span<const float> values) {
+absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index, ByteView bytes) {
+  const std::span<const float> values = AsFloats(bytes);
   const auto bad =
       std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
   if (bad != values.end()) {
@@ -269,8 +325,7 @@ absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index,
                                              "\" of the initial model holds a value that is not "
                                              "a finite number"));
   }
-  return c.file.WriteAt(c.layout.data_offset + std::uint64_t{index} * crypto::kSegmentBytes,
-                        AsBytes(values));
+  return c.file.WriteAt(c.layout.data_offset + std::uint64_t{index} * crypto::kSegmentBytes, bytes);
 }
 
 void Aggregator::Drop(const SiteId& site) {
@@ -291,14 +346,13 @@ void Aggregator::Close() {
 }
 
 absl::Status Aggregator::TakeOut(Contribution& c) {
-  Bytes sealed(crypto::kSegmentBytes + crypto::kTagBytes);
-  std::vector<float> buffer(kSegmentValues);
+  Bytes spooled(crypto::kSegmentBytes + crypto::kTagBytes), buffer(crypto::kSegmentBytes);
   for (std::uint32_t& index = c.taken_out; index < c.next; ++index) {
-    const std::span<float> values(buffer.data(), c.ValuesIn(index));
-    const std::span<std::uint8_t> segment(sealed.data(), values.size_bytes() + crypto::kTagBytes);
-    RETURN_IF_ERROR(c.file.ReadAt(crypto::SegmentOffset(index), segment));
-    RETURN_IF_ERROR(c.opener.Open(index, c.IsLast(index), segment, AsWritableBytes(values)));
-    sum_.Subtract(std::uint64_t{index} * kSegmentValues, values, c.scaled_weight);
+    const std::span<std::uint8_t> segment = std::span(spooled).first(c.SegmentBytesIn(index));
+    const std::span<std::uint8_t> values = std::span(buffer).first(c.ValueBytesIn(index));
+    RETURN_IF_ERROR(c.file.ReadAt(c.SpoolOffset(index), segment));
+    RETURN_IF_ERROR(c.Open(index, segment, values));
+    sum_->Subtract(std::uint64_t{index} * kSegmentValues, values, c.scaled_weight);
   }
   return absl::OkStatus();
 }
@@ -320,50 +374,71 @@ absl::StatusOr<double> Aggregator::SettleSum(const std::set<SiteId>& counted) {
   return total_weight;
 }
 
-absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight, double rate) {
-  ASSIGN_OR_RETURN(File base, File::OpenForReading(spec_.base->file));
-  crypto::Sha256Stream hash;
-  Bytes header(spec_.base->header.data_offset);
-  RETURN_IF_ERROR(base.ReadAt(0, header));
-  hash.Update(header);
-  RETURN_IF_ERROR(out.WriteAt(0, header));
-  // All sites wait for this: one piece is hashed while the next is made.
-  constexpr std::size_t kPieceValues = 4 * kSegmentValues;
-  std::array<std::vector<float>, 2> buffers = {std::vector<float>(kPieceValues),
-                                               std::vector<float>(kPieceValues)};
-  std::vector<double> mean(kPieceValues);
-  std::future<void> hashing;  // after the buffers: it ends before they go
-  for (std::uint64_t done = 0; done < sum_.size(); done += kPieceValues) {
-    const std::size_t n = std::min<std::uint64_t>(kPieceValues, sum_.size() - done);
-    const std::uint64_t offset = header.size() + done * sizeof(float);
-    const std::span<float> piece(buffers[done / kPieceValues % 2].data(), n);
-    RETURN_IF_ERROR(base.ReadAt(offset, AsWritableBytes(piece)));
-    sum_.Mean(done, total_weight, std::span(mean.data(), n));
+// The model in the making: everything that the threads share.
+struct Aggregator::Candidate {
+  const File& base;
+  File& out;
+  const double total_weight, rate;
+  const Unmasking* unmasking;
+  crypto::PieceHasher<float> hasher;
+};
+
+// Makes pieces, base + rate * mean, and writes them until there are no more.
+absl::Status Aggregator::MakePieces(Candidate& candidate) {
+  ASSIGN_OR_RETURN(const Summation::Mean write_mean,
+                   sum_->OpenMean(candidate.total_weight, candidate.unmasking));
+  std::vector<double> mean(kSegmentValues);
+  while (auto* slot = candidate.hasher.Take()) {
+    const std::uint64_t first = std::uint64_t{slot->index} * kSegmentValues;
+    slot->count = std::min<std::uint64_t>(kSegmentValues, parameters_ - first);
+    const std::span<float> piece = std::span(slot->values).first(slot->count);
+    const std::uint64_t offset = spec_.base->header.data_offset + first * sizeof(float);
+    RETURN_IF_ERROR(candidate.base.ReadAt(offset, AsWritableBytes(piece)));
+    RETURN_IF_ERROR(write_mean(first, std::span(mean).first(piece.size())));
     bool finite = true;
-    for (std::size_t i = 0; i < n; ++i) {
-      piece[i] = static_cast<float>(static_cast<double>(piece[i]) + rate * mean[i]);
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      piece[i] = static_cast<float>(static_cast<double>(piece[i]) + candidate.rate * mean[i]);
       finite &= std::isfinite(piece[i]);
     }
     if (!finite) {
       const auto bad = std::find_if(piece.begin(), piece.end(),
                                     [](float value) { return !std::isfinite(value); });
       return absl::FailedPreconditionError(
-          StrCat("tensor \"", TensorAt(spec_.base->header.layout, done + (bad - piece.begin())),
+          StrCat("tensor \"", TensorAt(spec_.base->header.layout, first + (bad - piece.begin())),
                  "\" of the new model would hold a value that is not a finite number; a lower "
                  "aggregation.server_learning_rate may help"));
     }
-    if (hashing.valid()) hashing.get();
-    hashing = std::async(std::launch::async, [&hash, piece] { hash.Update(AsBytes(piece)); });
-    RETURN_IF_ERROR(out.WriteAt(offset, AsBytes(piece)));
+    RETURN_IF_ERROR(candidate.out.WriteAt(offset, AsBytes(piece)));
+    candidate.hasher.Give(slot);
   }
-  if (hashing.valid()) hashing.get();
-  return std::move(hash).Finish();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight, double rate,
+                                                  const Unmasking* unmasking) {
+  ASSIGN_OR_RETURN(const File base, File::OpenForReading(spec_.base->file));
+  Bytes header(spec_.base->header.data_offset);
+  RETURN_IF_ERROR(base.ReadAt(0, header));
+  RETURN_IF_ERROR(out.WriteAt(0, header));
+  // All sites wait for this: one piece is hashed while others are made.
+  const int threads = ThreadsOf(spec_);
+  const std::size_t pieces = (parameters_ + kSegmentValues - 1) / kSegmentValues;
+  Candidate candidate{base, out, total_weight, rate, unmasking, {pieces, kSegmentValues, threads}};
+  candidate.hasher.Begin(header);
+  RETURN_IF_ERROR(OnThreads(threads, [&] {
+    const absl::Status made = MakePieces(candidate);
+    if (!made.ok()) candidate.hasher.Stop();
+    return made;
+  }));
+  return std::move(candidate.hasher).Finish();
 }
 
 absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
-                                             double server_learning_rate) {
+                                             double server_learning_rate,
+                                             const Unmasking* unmasking) {
   Close();
   CONSILIUM_CHECK(!counted.empty());
+  CONSILIUM_CHECK(spec_.masked == (unmasking != nullptr));
   ASSIGN_OR_RETURN(const double total_weight, SettleSum(counted));
   const auto finish = [this](File& file, const fs::path& path,
                              const Digest& id) -> absl::StatusOr<MadeModel> {
@@ -376,16 +451,17 @@ absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
     Contribution& c = *Find(*counted.begin());
     ASSIGN_OR_RETURN(const Digest id, crypto::Sha256OfFile(c.path));
     ASSIGN_OR_RETURN(MadeModel made, finish(c.file, c.path, id));
-    made.parameters = c.plaintext_size / sizeof(float);
+    made.parameters = c.header.plaintext_size / sizeof(float);
     return made;
   }
   const fs::path temporary = models_ / StrCat("candidate-", spec_.key.run.value, "-",
                                               spec_.key.round, "-", spec_.key.attempt, ".tmp");
   const auto make = [&]() -> absl::StatusOr<MadeModel> {
     ASSIGN_OR_RETURN(File file, File::OpenForWriting(temporary, /*truncate=*/true));
-    ASSIGN_OR_RETURN(const Digest id, WriteCandidate(file, total_weight, server_learning_rate));
+    ASSIGN_OR_RETURN(const Digest id,
+                     WriteCandidate(file, total_weight, server_learning_rate, unmasking));
     ASSIGN_OR_RETURN(MadeModel made, finish(file, temporary, id));
-    made.parameters = sum_.size();
+    made.parameters = parameters_;
     return made;
   };
   absl::StatusOr<MadeModel> made = make();

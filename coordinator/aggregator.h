@@ -2,9 +2,13 @@
 
 // One attempt's contributions, added as their segments arrive, and the model made of them.
 //
-// Memory: 8 bytes a parameter (twice the model) and a few segments, whatever the number of sites.
-// A contribution's sealed segments are also spooled to disk: that is what takes an uncounted one
-// out of the sum again, exactly (exact_sum.h). Nothing readable lies in the spool.
+// An attempt takes sealed updates, which are added as floats, or masked ones (secure aggregation),
+// which are added as they come and say nothing before the sum is unmasked.
+//
+// Memory: 8 bytes a parameter (twice the model), 4 with masked updates, and a few segments,
+// whatever the number of sites. A contribution's segments are also spooled to disk as they came:
+// that is what takes an uncounted one out of the sum again, exactly (summation.h). Nothing readable
+// lies in the spool.
 
 #include <array>
 #include <map>
@@ -23,7 +27,7 @@
 #include "common/crypto/keys.h"
 #include "common/model/safetensors.h"
 #include "common/wire/protocol.h"
-#include "coordinator/exact_sum.h"
+#include "coordinator/summation.h"
 
 namespace consilium::coordinator {
 
@@ -39,6 +43,8 @@ struct AttemptSpec {
   std::set<SiteId> sites;         // each may contribute once
   double weight_unit = 1;         // weights are divided by it before they scale a value
   std::optional<BaseModel> base;  // absent: the attempt makes the first model, from one site
+  bool masked = false;            // with a base: takes kMaskedUpdate instead of kUpdate
+  int threads = 0;                // that Report works on; 0: as many as the machine has
 };
 
 struct MadeModel {
@@ -62,16 +68,19 @@ class Aggregator {
   const AttemptKey& key() const { return spec_.key; }
 
   // The segment with which `site` begins or goes on; all of them when everything is here. Another
-  // envelope than before replaces an unfinished one (the site sealed its update again).
+  // envelope than before replaces an unfinished one (the site sealed its update again). A masked
+  // update has no second form: another one is kInvalidArgument, and the first goes on.
   // kPermissionDenied: the site is not in this attempt; kFailedPrecondition: another attempt, or
-  // the contribution was dropped; kInvalidArgument: size, weight, base or layout does not fit.
+  // the contribution was dropped; kInvalidArgument: kind, size, weight, sums, base or layout does
+  // not fit.
   absl::StatusOr<std::uint32_t> Begin(const SiteId& site, const wire::UploadHeader& header);
 
   // Opens, checks, spools and adds segment `index`, which must be the next. True: it was the last,
-  // the contribution is whole. kInvalidArgument names the tensor whose value is not finite or too
-  // large; kUnauthenticated: the seal is broken; kOutOfRange: not the next segment. After
-  // kInvalidArgument and kUnauthenticated the contribution is dropped.
-  absl::StatusOr<bool> AddSegment(const SiteId& site, std::uint32_t index, ByteView sealed);
+  // the contribution is whole; a masked one has the SHA-256 of its proof. kInvalidArgument names
+  // the tensor whose value is not finite or too large; kUnauthenticated: the seal is broken, or the
+  // hash is another; kOutOfRange: not the next segment. After kInvalidArgument and kUnauthenticated
+  // the contribution is dropped.
+  absl::StatusOr<bool> AddSegment(const SiteId& site, std::uint32_t index, ByteView segment);
 
   // Takes no more of this site and will not count it.
   void Drop(const SiteId& site);
@@ -81,9 +90,11 @@ class Aggregator {
 
   // Closes, takes out what is not of `counted`, and writes base + server_learning_rate * mean as a
   // safetensors file: piece by piece, hashed on the way, synced, then renamed to its hash. The
-  // layout header is the base's own. kFailedPrecondition when a counted contribution is not whole
+  // layout header is the base's own. A masked sum needs `unmasking`, for the masks of `counted`; it
+  // must outlive the call. kFailedPrecondition when a counted contribution is not whole
   // or the result is not finite (naming the tensor); kResourceExhausted when the disk is full.
-  absl::StatusOr<MadeModel> Report(const std::set<SiteId>& counted, double server_learning_rate);
+  absl::StatusOr<MadeModel> Report(const std::set<SiteId>& counted, double server_learning_rate,
+                                   const Unmasking* unmasking = nullptr);
 
  private:
   struct Contribution;
@@ -94,18 +105,20 @@ class Aggregator {
   absl::StatusOr<std::unique_ptr<Contribution>> NewContribution(const SiteId& site,
                                                                 const wire::UploadHeader& header);
   std::shared_ptr<Contribution> Find(const SiteId& site);
-  absl::Status AddToSum(Contribution& contribution, std::uint32_t index,
-                        std::span<const float> values);
-  absl::Status WriteValues(Contribution& contribution, std::uint32_t index,
-                           std::span<const float> values);
+  absl::Status AddToSum(Contribution& contribution, std::uint32_t index, ByteView values);
+  absl::Status WriteValues(Contribution& contribution, std::uint32_t index, ByteView values);
   absl::Status TakeOut(Contribution& contribution);
   absl::StatusOr<double> SettleSum(const std::set<SiteId>& counted);
-  absl::StatusOr<Digest> WriteCandidate(File& out, double total_weight, double rate);
+  struct Candidate;
+  absl::Status MakePieces(Candidate& candidate);
+  absl::StatusOr<Digest> WriteCandidate(File& out, double total_weight, double rate,
+                                        const Unmasking* unmasking);
 
   const AttemptSpec spec_;
   const crypto::X25519KeyPair& recipient_;
   const fs::path spool_, models_;
-  ExactSum sum_;
+  const std::uint64_t parameters_;  // of an update
+  const std::unique_ptr<Summation> sum_;
   std::array<std::mutex, 61> stripes_;  // sum_, by segment index
 
   std::mutex mutex_;  // contributions_, replaced_, closed_, counter_

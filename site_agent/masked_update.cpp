@@ -4,19 +4,17 @@
 #include <array>
 #include <atomic>
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "common/base/fixed_point.h"
+#include "common/base/on_threads.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/crypto/envelope.h"
 #include "common/crypto/keystream.h"
-#include "common/crypto/sha256.h"
+#include "common/crypto/piece_hasher.h"
 #include "common/model/quantizer.h"
 
 namespace consilium::site_agent {
@@ -31,24 +29,6 @@ constexpr std::size_t kPartValues = 2048;
 template <class Number>
 ByteView BytesOf(std::span<const Number> numbers) {
   return {reinterpret_cast<const std::uint8_t*>(numbers.data()), numbers.size_bytes()};
-}
-
-// Calls work(thread's number) on every thread; returns the first error.
-template <class Work>
-absl::Status OnThreads(int threads, const Work& work) {
-  std::mutex mutex;
-  absl::Status first;
-  const auto run = [&] {
-    const absl::Status status = work();
-    const std::lock_guard lock(mutex);
-    first.Update(status);
-  };
-  {
-    std::vector<std::jthread> others;
-    for (int i = 1; i < threads; ++i) others.emplace_back(run);
-    run();
-  }
-  return first;
 }
 
 absl::Status CheckSession(const Contribution& contribution, const secagg::SessionConfig& session) {
@@ -89,71 +69,6 @@ absl::StatusOr<std::array<std::uint64_t, wire::kUpdateSums>> Sums(const Contribu
   }
   return sums;
 }
-
-// Hashes pieces in their order, whoever brings them: who finds the next one ready hashes it and
-// those after it, while the others go on. Holds a few pieces; who is too far ahead waits.
-class PieceHasher {
- public:
-  PieceHasher(std::size_t pieces, std::size_t held) : pieces_(pieces), slots_(held) {}
-
-  // The memory for the next piece to be made and its index; nullptr when there are no more.
-  struct Slot {
-    std::size_t index = 0;
-    std::vector<std::uint32_t> values;
-    std::size_t count = 0;
-    bool ready = false;
-  };
-  Slot* Take() {
-    std::unique_lock lock(mutex_);
-    if (taken_ == pieces_ || stopped_) return nullptr;
-    const std::size_t index = taken_++;
-    hashed_further_.wait(lock, [&] { return index < hashed_ + slots_.size() || stopped_; });
-    if (stopped_) return nullptr;
-    Slot& slot = slots_[index % slots_.size()];
-    slot.index = index;
-    return &slot;
-  }
-
-  void Give(Slot* slot) {
-    std::unique_lock lock(mutex_);
-    slot->ready = true;
-    if (hashing_) return;
-    hashing_ = true;
-    for (Slot* next = Next(); next->ready; next = Next()) {
-      lock.unlock();
-      sha256_.Update(BytesOf(std::span<const std::uint32_t>(next->values).first(next->count)));
-      lock.lock();
-      next->ready = false;
-      ++hashed_;
-      hashed_further_.notify_all();
-    }
-    hashing_ = false;
-  }
-
-  void Stop() {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    hashed_further_.notify_all();
-  }
-
-  // After all pieces.
-  Digest Finish(ByteView rest) && {
-    CONSILIUM_CHECK(hashed_ == pieces_);
-    sha256_.Update(rest);
-    return std::move(sha256_).Finish();
-  }
-
- private:
-  Slot* Next() { return &slots_[hashed_ % slots_.size()]; }
-
-  const std::size_t pieces_;
-  std::mutex mutex_;  // all below but sha256_, which is of whom hashing_ lets in
-  std::condition_variable hashed_further_;
-  std::vector<Slot> slots_;
-  std::size_t taken_ = 0, hashed_ = 0;
-  bool hashing_ = false, stopped_ = false;
-  crypto::Sha256Stream sha256_;
-};
 
 // Everything that the threads share.
 struct Work {
@@ -207,12 +122,12 @@ absl::Status QuantizePiece(const Work& work, double factor, std::size_t first,
 }
 
 // Makes, masks and writes pieces until there are no more.
-absl::Status MakePieces(const Work& work, double factor, PieceHasher& hasher, File& file) {
+absl::Status MakePieces(const Work& work, double factor, crypto::PieceHasher<std::uint32_t>& hasher,
+                        File& file) {
   ASSIGN_OR_RETURN(crypto::Keystream rounding, crypto::Keystream::Create(work.rounding_key));
   ASSIGN_OR_RETURN(secagg::Masker masker, secagg::Masker::Create(work.masks, work.values()));
-  while (PieceHasher::Slot* slot = hasher.Take()) {
+  while (auto* slot = hasher.Take()) {
     const std::size_t first = slot->index * kPieceValues;
-    slot->values.resize(kPieceValues);
     slot->count = work.ValuesIn(slot->index);
     const std::span<std::uint32_t> piece = std::span(slot->values).first(slot->count);
     RETURN_IF_ERROR(QuantizePiece(work, factor, first, rounding, piece));
@@ -227,7 +142,7 @@ absl::Status MakePieces(const Work& work, double factor, PieceHasher& hasher, Fi
 // Writes the masked vector; returns its SHA-256. `sums` become the masked ones.
 absl::StatusOr<Digest> WriteMasked(const Work& work, double factor, std::span<std::uint64_t> sums,
                                    File& file) {
-  PieceHasher hasher(work.pieces(), 2 * static_cast<std::size_t>(work.threads) + 2);
+  crypto::PieceHasher<std::uint32_t> hasher(work.pieces(), kPieceValues, work.threads);
   RETURN_IF_ERROR(OnThreads(work.threads, [&] {
     const absl::Status made = MakePieces(work, factor, hasher, file);
     if (!made.ok()) hasher.Stop();

@@ -8,6 +8,7 @@
 
 #include "common/base/random.h"
 #include "common/crypto/sha256.h"
+#include "coordinator/exact_sum.h"
 #include "tests/catch.h"
 #include "tests/common/temporary_folder.h"
 #include "tests/coordinator/sites_contribution.h"
