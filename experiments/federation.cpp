@@ -172,10 +172,12 @@ absl::Status Federation::Admit(const std::string& name, const std::string& progr
 
 absl::Status Federation::EnrolSite(const std::string& name) {
   ASSIGN_OR_RETURN(const std::string token, Invite(name, "site"));
-  RETURN_IF_ERROR(Call("consilium-site",
-                       {"enrol", token, "--coordinator", address(), "--state", SiteState(name)},
-                       "enrol-" + name)
-                      .status());
+  RETURN_IF_ERROR(
+      Call("consilium-site",
+           {"enrol", token, "--coordinator", StrCat("127.0.0.1:", site_port_.value_or(port_)),
+            "--state", SiteState(name)},
+           "enrol-" + name)
+          .status());
   return Admit(name, "consilium-site", SiteState(name));
 }
 

@@ -47,6 +47,8 @@ class Federation {
 
   // A one-time token; `role` is "site" or "researcher".
   absl::StatusOr<std::string> Invite(const std::string& name, const std::string& role);
+  // Sites that enrol from now on call the coordinator at this port: of a proxy, in tests.
+  void CallThrough(int port) { site_port_ = port; }
   // Invited, enrolled, fingerprints compared, admitted to the roster.
   absl::Status EnrolSite(const std::string& name);
   absl::Status EnrolResearcher(const std::string& name);
@@ -95,6 +97,7 @@ class Federation {
 
   fs::path programs_, folder_;
   int port_ = 0;
+  std::optional<int> site_port_;
   // Agents end before the coordinator: members are destroyed from the last to the first.
   std::optional<Process> coordinator_;
   std::map<std::string, Process> sites_;

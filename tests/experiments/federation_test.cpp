@@ -18,7 +18,7 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-// Two agents that train nothing, so that rounds pass in milliseconds.
+// Agents that train nothing, so that rounds pass in milliseconds.
 Federation SmallFederation(const fs::path& folder, int sites) {
   auto created = Federation::Create(Programs(), folder);
   RequireOk(created.status());
@@ -37,7 +37,7 @@ std::string SubmitQuickPlan(Federation& federation, int rounds) {
   const fs::path file = federation.folder() / "plan.toml";
   RequireOk(WriteFileDurably(
       file, StrCat("[plan]\nname = \"quick\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = "
-                   "[\"DX\"]\n[cohort]\nminimum_sites = 2\n[stop]\nrounds = ",
+                   "[\"DX\"]\n[cohort]\nminimum_sites = 3\n[stop]\nrounds = ",
                    rounds, "\n")));
   const auto answer = federation.Researcher({"run", "submit", file, "--json"}, "submit");
   RequireOk(answer.status());
@@ -58,7 +58,7 @@ int Count(const std::vector<wire::RunEvent>& events, wire::RunEventKind kind) {
 TEST_CASE("a run goes on when the coordinator was killed between rounds and is started again") {
   const TemporaryFolder folder;
   constexpr int kRounds = 20;
-  Federation federation = SmallFederation(folder.path(), 2);
+  Federation federation = SmallFederation(folder.path(), 3);
   const std::string run = SubmitQuickPlan(federation, kRounds);
   Command watch = federation.ResearcherCommand({"run", "watch", run});
   watch.output = watch.errors = folder / "watch";
@@ -105,10 +105,11 @@ TEST_CASE("a token that is wrong, used or for another role is refused with the r
   Federation federation = SmallFederation(folder.path(), 0);
   const auto enrol = [&](const std::string& token, const std::string& state) {
     return RunProgram({.program = Programs() / "consilium-site",
-                       .arguments = {"enrol", "--coordinator", federation.address(), "--token",
-                                     token, "--state", folder / state},
+                       .arguments = {"enrol", token, "--coordinator", federation.address(),
+                                     "--state", folder / state},
                        .logs = folder.path(),
-                       .name = state})
+                       .name = state,
+                       .environment = federation.Environment()})
         .status();
   };
   const absl::Status garbage = enrol("not-a-token", "garbage");
@@ -128,14 +129,16 @@ TEST_CASE("a token that is wrong, used or for another role is refused with the r
 TEST_CASE("a coordinator whose port is in use says so and ends") {
   const TemporaryFolder folder;
   Federation federation = SmallFederation(folder / "first", 0);
-  RequireOk(Federation::Create(Programs(), folder / "second").status());
+  const auto second = Federation::Create(Programs(), folder / "second");
+  RequireOk(second.status());
   const std::string port = federation.address().substr(federation.address().rfind(':') + 1);
   const auto status =
       RunProgram({.program = Programs() / "consilium-coordinator",
                   .arguments = {"serve", "--state", folder / "second" / "coordinator", "--listen",
                                 "127.0.0.1:" + port},
                   .logs = folder.path(),
-                  .name = "second"},
+                  .name = "second",
+                  .environment = second->Environment()},
                  seconds(20))
           .status();
   CHECK_FALSE(status.ok());

@@ -89,6 +89,8 @@ class NoLearning final : public site_agent::Learner {
 
 absl::Status RunAgent(const fs::path& state_folder, std::uint64_t parameters) {
   ASSIGN_OR_RETURN(const identity::Identity identity, identity::LoadIdentity(state_folder));
+  ASSIGN_OR_RETURN(identity::PinnedRoster roster,
+                   identity::PinnedRoster::Load(state_folder, identity.root));
   ASSIGN_OR_RETURN(const auto state,
                    site_agent::SiteState::Open(state_folder, site_agent::SiteState::Access::kOwn));
   std::stop_source stop;
@@ -102,7 +104,7 @@ absl::Status RunAgent(const fs::path& state_folder, std::uint64_t parameters) {
   NoLearning learner(parameters);
   NoImages data;
   const SystemClock clock;
-  site_agent::Agent agent(SiteId(identity.name), channel, *state, learner, data, clock, {});
+  site_agent::Agent agent(identity, std::move(roster), channel, *state, learner, data, clock, {});
   return agent.Run(stop.get_token());
 }
 
