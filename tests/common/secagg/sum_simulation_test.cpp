@@ -5,6 +5,7 @@
 // One run is one seed:   CONSILIUM_SEED=<seed> CONSILIUM_RUNS=1 secagg_simulation_test
 // More of them:          CONSILIUM_SEED=1 CONSILIUM_RUNS=100000 secagg_simulation_test "<test>"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -330,7 +331,10 @@ Counts RunSimulations(std::uint64_t runs, std::size_t fewest, std::size_t most) 
   runs = FromEnvironment("CONSILIUM_RUNS", runs);
   Counts counts;
   for (std::uint64_t seed = first; seed < first + runs; ++seed) {
-    const std::size_t sites = fewest + SeededRandom(seed, "cohort").Below(most - fewest + 1);
+    SeededRandom draw(seed, "cohort");
+    // Small cohorts are cheap and close to their threshold: every second run has at most 8 sites.
+    const std::size_t largest = draw.Chance(0.5) ? std::min<std::size_t>(most, fewest + 5) : most;
+    const std::size_t sites = fewest + draw.Below(largest - fewest + 1);
     try {
       Simulation(federation, seed, sites, counts).Run();
     } catch (const RuleBroken& broken) {
@@ -345,7 +349,7 @@ Counts RunSimulations(std::uint64_t runs, std::size_t fewest, std::size_t most) 
 }
 
 TEST_CASE("The opened sum is bit-exactly the plain sum of the survivors, with 3 to 20 sites") {
-  const Counts counts = RunSimulations(500, 3, 20);
+  const Counts counts = RunSimulations(300, 3, 20);
   if (counts.runs < 300) return;  // too few to ask for every kind of accident
   CHECK(counts.opened > counts.runs / 2);
   CHECK(counts.opened_without_a_site > counts.opened / 20);
@@ -356,7 +360,7 @@ TEST_CASE("The opened sum is bit-exactly the plain sum of the survivors, with 3 
 }
 
 TEST_CASE("The opened sum is bit-exactly the plain sum of the survivors, with 100 sites") {
-  CHECK(RunSimulations(2, 100, 100).opened > 0);
+  CHECK(RunSimulations(1, 100, 100).opened > 0);
 }
 
 }  // namespace
