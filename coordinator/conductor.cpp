@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Start(Parts parts) {
   fs::remove_all(parts.spool, ignored);
   RETURN_IF_ERROR(EnsureFolder(parts.spool));
   std::unique_ptr<Conductor> conductor(new Conductor(std::move(parts)));
-  conductor->TakeUpRoster(&conductor->inbox_);
+  conductor->TakeUpRoster();
   conductor->Post(LookForRun{});
   conductor->stepping_ = std::thread([c = conductor.get()] { c->StepLoop(); });
   conductor->making_ = std::thread([c = conductor.get()] { c->MakeLoop(); });
@@ -187,10 +187,9 @@ void Conductor::StepLoop() {
   for (;;) {
     WaitForInput(lock);
     if (stopping_) return;
-    std::vector<Input> inputs = std::exchange(inbox_, {});
+    std::vector<Input> came = std::exchange(inbox_, {});
     lock.unlock();
-    WatchFederation(&inputs);
-    Step(inputs);
+    Step(WithRosterFirst(std::move(came)));
     ExtendLogs();
     lock.lock();
   }

@@ -154,8 +154,8 @@ class Conductor {
   void Announce(const RunId& run, const std::vector<wire::RunEvent>& events);
 
   // Who belongs to the federation, and the audit log (conductor_federation.cpp).
-  void WatchFederation(std::vector<Input>* inputs);
-  void TakeUpRoster(std::vector<Input>* inputs);
+  std::vector<Input> WithRosterFirst(std::vector<Input> came);
+  bool TakeUpRoster();
   void CloseRevoked(const std::vector<Member>& members);
   void ExtendLogs();
   void KeepSignature(const SiteId& site, const wire::LogSignature& signature);

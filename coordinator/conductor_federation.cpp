@@ -40,27 +40,34 @@ bool SameSites(const RosterView& a, const RosterView& b) {
 
 // A roster or a revocation may come from another process. What is new goes before the other
 // inputs: a site that was just admitted is known when it connects.
-void Conductor::WatchFederation(std::vector<Input>* inputs) {
-  const bool connects = std::any_of(inputs->begin(), inputs->end(), [](const Input& input) {
+std::vector<Conductor::Input> Conductor::WithRosterFirst(std::vector<Input> came) {
+  const bool connects = std::any_of(came.begin(), came.end(), [](const Input& input) {
     const auto* event = std::get_if<Event>(&input);
     return event && std::holds_alternative<SiteConnected>(*event);
   });
   const Time now = parts_.clock.Now();
   const bool due = now < federation_watched_ || now >= federation_watched_ + kFederationWatch;
-  if (!connects && !due) return;
+  if (!connects && !due) return came;
   federation_watched_ = now;
-  TakeUpRoster(inputs);
+  if (!TakeUpRoster()) return came;
+  std::vector<Input> inputs;
+  inputs.reserve(came.size() + 1);
+  inputs.emplace_back(Event(RosterChanged{view_}));
+  std::move(came.begin(), came.end(), std::back_inserter(inputs));
+  return inputs;
 }
 
-void Conductor::TakeUpRoster(std::vector<Input>* inputs) {
+// True when the sites are others than before, or have another roster.
+bool Conductor::TakeUpRoster() {
   const auto members = parts_.ledger.With([](Ledger& ledger) { return ledger.Members(); });
-  if (!members.ok()) return;
+  if (!members.ok()) return false;
   CloseRevoked(*members);
   const auto roster = rosters_.Get();
   if (!roster.ok()) {
-    if (absl::IsNotFound(roster.status())) return;
-    Log(LogLevel::kError, "roster_not_read", {{"why", ToStd(roster.status().message())}});
-    return;
+    if (!absl::IsNotFound(roster.status())) {
+      Log(LogLevel::kError, "roster_not_read", {{"why", ToStd(roster.status().message())}});
+    }
+    return false;
   }
   {
     std::lock_guard lock(mutex_);
@@ -73,9 +80,9 @@ void Conductor::TakeUpRoster(std::vector<Input>* inputs) {
     }
   }
   RosterView view = ViewOf(**roster, *members);
-  if (SameSites(view, view_)) return;
+  if (SameSites(view, view_)) return false;
   view_ = std::move(view);
-  inputs->insert(inputs->begin(), Event(RosterChanged{view_}));
+  return true;
 }
 
 void Conductor::CloseRevoked(const std::vector<Member>& members) {
@@ -150,7 +157,7 @@ void Conductor::KeepSignature(const SiteId& site, const wire::LogSignature& sign
   if (found == connections_.end()) return;
   found->second.log_signed = std::max(found->second.log_signed, signature.number);
   found->second.log_sent = false;
-  inbox_.push_back(LogSigned{});
+  inbox_.emplace_back(std::in_place_type<LogSigned>);
   input_came_.notify_all();
 }
 
