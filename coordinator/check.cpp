@@ -73,7 +73,10 @@ void CheckCertificate(const PublicAuthority& authority, bool served, Time now,
 enum class Port { kFree, kTaken, kWrong };
 
 Port TryPort(const std::string& address, std::string* why) {
-  const auto parsed = ParseHostPort(address);
+  // Port 0, any that is free, is nothing that one can connect to, which ParseHostPort asks.
+  const bool any = address.ends_with(":0");
+  auto parsed = ParseHostPort(any ? StrCat(address.substr(0, address.size() - 1), "1") : address);
+  if (parsed.ok() && any) parsed->port = "0";
   if (!parsed.ok()) {
     *why = std::string(parsed.status().message());
     return Port::kWrong;

@@ -43,7 +43,9 @@ struct Newcomer {
 
 class FoundedFederation {
  public:
-  explicit FoundedFederation(Duration certificate_life = kDefaultCertificateLife) {
+  explicit FoundedFederation(Duration certificate_life = kDefaultCertificateLife,
+                             Time founded_at = Time(std::chrono::seconds(1'800'000'000)))
+      : now(founded_at) {
     const auto founded =
         Found({.name = "lung-network",
                .hosts = {"fl.example.org", "127.0.0.1"},
@@ -92,7 +94,7 @@ class FoundedFederation {
         [&](Ledger& ledger) { return federation::Admit(Root(), ledger, members, now); });
   }
 
-  Time now{std::chrono::seconds(1'800'000'000)};
+  const Time now;
 
  private:
   TemporaryFolder folder_;
