@@ -10,17 +10,31 @@
 
 #include "absl/status/status.h"
 #include "common/base/file.h"
+#include "common/crypto/passphrase.h"
 
 namespace consilium::site_agent {
 
 struct EnrolCommand {
-  std::string coordinator, token;
+  std::string token, coordinator;  // coordinator: another address than the token's
   fs::path state;
+  crypto::PassphraseOptions passphrase;
+  bool json = false;
 };
 absl::Status Run(const EnrolCommand& command);
 
+// What needs the site's keys, and no more.
+struct KeysCommand {
+  fs::path state;
+  crypto::PassphraseOptions passphrase;
+  bool json = false;
+};
+absl::Status ShowFingerprint(const KeysCommand& command);
+// kFailedPrecondition when a check failed.
+absl::Status Check(const KeysCommand& command);
+
 struct RunCommand {
   fs::path state, data, labels;
+  crypto::PassphraseOptions passphrase;
   int threads = 0;
   bool once = false;
 };
@@ -45,11 +59,25 @@ struct EvaluateCommand {
 };
 absl::Status Run(const EvaluateCommand& command);
 
+// ---- the operator's, beside a running agent or without one
+
 struct LookCommand {
   fs::path state;
   bool json = false;
 };
 absl::Status ShowStatus(const LookCommand& command);
 absl::Status ShowOutbox(const LookCommand& command);
+
+struct DecideCommand {
+  fs::path state;
+  std::string run;
+  bool approve = false;
+};
+absl::Status Decide(const DecideCommand& command);
+
+absl::Status Pause(const fs::path& state);
+absl::Status Resume(const fs::path& state);
+// The coordinator's audit log may begin anew for this site. Not beside a running agent.
+absl::Status AcceptLog(const fs::path& state);
 
 }  // namespace consilium::site_agent

@@ -44,6 +44,8 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& address) {
                    "check the address with the coordinator's operator, or enrol again (",
                    message, ")"));
       }
+      // From the coordinator itself: it waits for the federation's operator to admit this site.
+      if (says("admitted")) return absl::UnavailableError(message);
       return absl::UnavailableError(
           StrCat("the coordinator at ", address, " cannot be reached (", message, ")"));
     case grpc::StatusCode::UNKNOWN:
@@ -151,36 +153,49 @@ struct GrpcChannel::Link {
 
 GrpcChannel::GrpcChannel(const identity::Identity& identity) : address_(identity.coordinator) {
   RestrictCipherSuites();
-  link_ = std::make_shared<Link>(identity::OpenChannel(identity));
+  Use(identity);
+}
+
+void GrpcChannel::Use(const identity::Identity& identity) {
+  auto link = std::make_shared<Link>(identity::OpenChannel(identity));
+  const std::lock_guard lock(mutex_);
+  link_.swap(link);
+}
+
+std::shared_ptr<GrpcChannel::Link> GrpcChannel::Present() const {
+  const std::lock_guard lock(mutex_);
+  return link_;
 }
 
 GrpcChannel::~GrpcChannel() = default;
 
-void GrpcChannel::Reconnect(const std::stop_token& stop) {
-  if (link_->channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
-  grpc::experimental::ChannelResetConnectionBackoff(link_->channel.get());
+void GrpcChannel::Reconnect(const Link& link, const std::stop_token& stop) {
+  if (link.channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
+  grpc::experimental::ChannelResetConnectionBackoff(link.channel.get());
   const auto until = std::chrono::system_clock::now() + kReconnectWithin;
   while (!stop.stop_requested() && std::chrono::system_clock::now() < until) {
     const auto slice = std::chrono::system_clock::now() + std::chrono::milliseconds(100);
-    if (link_->channel->WaitForStateChange(GRPC_CHANNEL_TRANSIENT_FAILURE, slice)) return;
+    if (link.channel->WaitForStateChange(GRPC_CHANNEL_TRANSIENT_FAILURE, slice)) return;
   }
 }
 
 absl::StatusOr<std::unique_ptr<Session>> GrpcChannel::Attend(std::stop_token stop) {
   if (stop.stop_requested()) return Stopped();
-  Reconnect(stop);
-  return std::make_unique<GrpcSession>(link_, link_->stub, address_, std::move(stop));
+  const std::shared_ptr<Link> link = Present();
+  Reconnect(*link, stop);
+  return std::make_unique<GrpcSession>(link, link->stub, address_, std::move(stop));
 }
 
 absl::Status GrpcChannel::DownloadModel(const ModelId& model, std::uint64_t offset,
                                         const ModelSink& sink, std::stop_token stop) {
-  Reconnect(stop);
+  const std::shared_ptr<Link> link = Present();
+  Reconnect(*link, stop);
   grpc::ClientContext context;
   const std::stop_callback on_stop(stop, [&context] { context.TryCancel(); });
   v1::DownloadRequest request;
   request.set_model(wire::ToProtoBytes(model));
   request.set_offset(offset);
-  const auto reader = link_->stub.DownloadModel(&context, request);
+  const auto reader = link->stub.DownloadModel(&context, request);
   v1::ModelChunk chunk;
   std::uint64_t total_size = 0;
   absl::Status kept;
@@ -203,13 +218,14 @@ absl::StatusOr<UploadOutcome> GrpcChannel::Upload(const OutboxFile& update,
     return absl::OutOfRangeError(
         StrCat("the coordinator asks for segment ", first_segment, " of ", segments));
   }
-  Reconnect(stop);
+  const std::shared_ptr<Link> link = Present();
+  Reconnect(*link, stop);
   grpc::ClientContext context;
   const std::stop_callback on_stop(stop, [&context] { context.TryCancel(); });
   v1::UploadReceipt receipt;
   const std::unique_ptr<RawWriter> writer(
       grpc::internal::ClientWriterFactory<grpc::ByteBuffer>::Create(
-          link_->channel.get(), link_->upload, &context, &receipt));
+          link->channel.get(), link->upload, &context, &receipt));
   wire::UploadHeader header = update.header();
   header.first_segment = first_segment;
   v1::UploadChunk beginning;

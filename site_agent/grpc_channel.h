@@ -3,6 +3,7 @@
 // The coordinator over gRPC and mutual TLS, as common/identity opens it. Connects out only.
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "common/identity/identity.h"
@@ -16,6 +17,9 @@ class GrpcChannel final : public CoordinatorChannel {
   // Does not connect yet.
   explicit GrpcChannel(const identity::Identity& identity);
   ~GrpcChannel() override;
+  // New calls go out with this identity (a renewed certificate). What is under way goes on with the
+  // old one.
+  void Use(const identity::Identity& identity);
 
   std::string Address() const override { return address_; }
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) override;
@@ -28,10 +32,12 @@ class GrpcChannel final : public CoordinatorChannel {
   struct Link;
   // Has a connection that failed before tried again at once: how long to wait before that is the
   // caller's choice, not gRPC's.
-  void Reconnect(const std::stop_token& stop);
+  static void Reconnect(const Link& link, const std::stop_token& stop);
+  std::shared_ptr<Link> Present() const;
 
   const std::string address_;
-  std::shared_ptr<Link> link_;  // shared with the sessions
+  mutable std::mutex mutex_;
+  std::shared_ptr<Link> link_;  // shared with the sessions and calls that began with it
 };
 
 }  // namespace consilium::site_agent

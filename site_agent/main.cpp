@@ -13,9 +13,12 @@ namespace consilium::site_agent {
 namespace {
 
 constexpr char kExamples[] = R"(Examples:
-  consilium-site enrol --coordinator coordinator.example.org:8443 --token TOKEN --state site
+  consilium-site enrol TOKEN --state site
+  consilium-site check --state site
   consilium-site run --state site --data /images/chest
   consilium-site status --state site
+  consilium-site approve chest-opacity-0003 --state site
+  consilium-site pause --state site
   consilium-site outbox --state site
   consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
   consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
@@ -39,15 +42,41 @@ int Main(int argc, char** argv) {
         ->check(CLI::Range(0, 1024));
   };
 
+  const auto add_json = [](CLI::App* command, bool* json) {
+    command->add_flag("--json", *json, "Print JSON for scripts");
+  };
+  const auto add_passphrase = [](CLI::App* command, crypto::PassphraseOptions* options) {
+    command->add_option("--passphrase-file", options->file,
+                        "File whose first line unwraps the keys; default: "
+                        "$CONSILIUM_PASSPHRASE_FILE, a systemd credential, or a question");
+  };
+
   EnrolCommand enrol;
   CLI::App* enrol_app = app.add_subcommand("enrol", "Join a federation, once, with a token");
-  enrol_app->add_option("--coordinator", enrol.coordinator, "HOST:PORT")->required();
-  enrol_app->add_option("--token", enrol.token, "From the coordinator's operator")->required();
+  enrol_app->add_option("token", enrol.token, "From the coordinator's operator")->required();
+  enrol_app->add_option("--coordinator", enrol.coordinator,
+                        "HOST:PORT, when it is not the token's");
   add_state(enrol_app, &enrol.state);
+  add_passphrase(enrol_app, &enrol.passphrase);
+  enrol_app->add_flag("--unprotected-keys", enrol.passphrase.unprotected_keys,
+                      "Keep the keys without a passphrase");
+  add_json(enrol_app, &enrol.json);
+
+  KeysCommand keys;
+  CLI::App* fingerprint_app =
+      app.add_subcommand("fingerprint", "What to read to the federation's operator");
+  CLI::App* check_app =
+      app.add_subcommand("check", "Tests what this site needs to work, and says what to mend");
+  for (CLI::App* command : {fingerprint_app, check_app}) {
+    add_state(command, &keys.state);
+    add_passphrase(command, &keys.passphrase);
+    add_json(command, &keys.json);
+  }
 
   RunCommand run;
   CLI::App* run_app = app.add_subcommand("run", "Work for the federation until interrupted");
   add_state(run_app, &run.state);
+  add_passphrase(run_app, &run.passphrase);
   run_app->add_option("--data", run.data, "Folder tree of DICOM files")->required();
   run_app->add_option("--labels", run.labels, "Label table; default: labels.csv in the folder");
   add_threads(run_app, &run.threads);
@@ -86,8 +115,24 @@ int Main(int argc, char** argv) {
   CLI::App* outbox_app = app.add_subcommand("outbox", "Everything that left the building");
   for (CLI::App* command : {status_app, outbox_app}) {
     add_state(command, &look.state);
-    command->add_flag("--json", look.json, "Print JSON for scripts");
+    add_json(command, &look.json);
   }
+
+  DecideCommand decide;
+  CLI::App* approve_app = app.add_subcommand("approve", "Take part in a run that waits for you");
+  CLI::App* refuse_app = app.add_subcommand("refuse", "Take no part, or no longer, in a run");
+  for (CLI::App* command : {approve_app, refuse_app}) {
+    add_state(command, &decide.state);
+    command->add_option("run", decide.run, "As `status` names it")->required();
+  }
+
+  fs::path state;
+  CLI::App* pause_app =
+      app.add_subcommand("pause", "Stop all work and send nothing, within a second");
+  CLI::App* resume_app = app.add_subcommand("resume", "Go on after a pause");
+  CLI::App* accept_log_app = app.add_subcommand(
+      "accept-log", "Believe the coordinator's audit log again, after a fork was cleared up");
+  for (CLI::App* command : {pause_app, resume_app, accept_log_app}) add_state(command, &state);
 
   try {
     app.parse(argc, argv);
@@ -100,6 +145,15 @@ int Main(int argc, char** argv) {
     if (run_app->parsed()) return Run(run);
     if (train_app->parsed()) return Run(train);
     if (evaluate_app->parsed()) return Run(evaluate);
+    if (fingerprint_app->parsed()) return ShowFingerprint(keys);
+    if (check_app->parsed()) return Check(keys);
+    if (approve_app->parsed() || refuse_app->parsed()) {
+      decide.approve = approve_app->parsed();
+      return Decide(decide);
+    }
+    if (pause_app->parsed()) return Pause(state);
+    if (resume_app->parsed()) return Resume(state);
+    if (accept_log_app->parsed()) return AcceptLog(state);
     return status_app->parsed() ? ShowStatus(look) : ShowOutbox(look);
   };
   return ReportAndExitCode(dispatch());

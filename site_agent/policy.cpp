@@ -44,6 +44,20 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
     policy->enabled = *value;
     return absl::OkStatus();
   }
+  if (key == "sealed_updates") {
+    const auto value = node.value_exact<bool>();
+    if (!value) return Refuse(node, key, "true or false");
+    policy->sealed_updates = *value;
+    return absl::OkStatus();
+  }
+  if (key == "decide") {
+    const auto value = node.value_exact<std::string>();
+    if (value != "rules" && value != "ask") return Refuse(node, key, "\"rules\" or \"ask\"");
+    policy->decide = value == "ask" ? DecideBy::kAsk : DecideBy::kRules;
+    return absl::OkStatus();
+  }
+  if (key == "researchers") return ReadWords(node, key, &policy->researchers);
+  if (key == "modalities") return ReadWords(node, key, &policy->modalities);
   if (key == "plans") return ReadWords(node, key, &policy->plans);
   if (key == "targets") return ReadWords(node, key, &policy->targets);
   if (key == "architectures") return ReadWords(node, key, &policy->architectures);
@@ -57,8 +71,8 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
   }
   return absl::InvalidArgumentError(
       StrCat("policy.toml line ", node.source().begin.line, ": unknown key \"", key,
-             "\"; known are enabled, plans, targets, architectures, minimum_cohort and "
-             "maximum_rounds"));
+             "\"; known are enabled, decide, researchers, plans, targets, modalities, "
+             "architectures, minimum_cohort, sealed_updates and maximum_rounds"));
 }
 
 absl::Status CheckListed(const Words& allowed, std::string_view what, std::string_view value) {
@@ -71,13 +85,22 @@ absl::Status CheckListed(const Words& allowed, std::string_view what, std::strin
 
 }  // namespace
 
-absl::Status Policy::Check(const plan::Plan& plan) const {
+absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) const {
   if (!enabled) {
     return absl::PermissionDeniedError("the site's operator has switched its participation off");
   }
+  RETURN_IF_ERROR(CheckListed(researchers, "plans of researcher", researcher));
   RETURN_IF_ERROR(CheckListed(plans, "plan", plan.name));
   RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
+  for (const std::string& modality : plan.data.modalities) {
+    RETURN_IF_ERROR(CheckListed(modalities, "modality", modality));
+  }
   RETURN_IF_ERROR(CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
+  if (plan.aggregation.updates == plan::Updates::kSealed && !sealed_updates) {
+    return absl::PermissionDeniedError(
+        "the plan's updates are only sealed, so that the coordinator sees this site's own; the "
+        "site's policy asks for masked ones (sealed_updates = true would allow it)");
+  }
   if (plan.cohort.minimum_sites < minimum_cohort) {
     return absl::PermissionDeniedError(
         StrCat("the plan counts a round on ", plan.cohort.minimum_sites,

@@ -1,14 +1,19 @@
 #pragma once
 
-// The site's own word on what it takes part in, from STATE/policy.toml. Without the file everything
-// with a cohort of at least two sites is allowed. It is read anew before every task, so that an
-// operator's change needs no restart:
+// The site's own word on what it takes part in, from STATE/policy.toml. Without the file every plan
+// with a cohort of three or more is allowed, as long as its updates are masked. It is read anew
+// before every task, so that an operator's change needs no restart:
 //
 //   enabled = true                      # false: take part in nothing, send nothing
+//   decide = "rules"                    # "ask": the operator approves each run that passes them
+//   researchers = ["ada"]               # whose plans; absent: every researcher of the roster
 //   plans = ["chest-opacity"]           # plan names allowed; absent: all
-//   targets = ["opacity"]               # label columns allowed; absent: all
+//   targets = ["opacity"]               # label columns used; absent: all
+//   modalities = ["DX", "CR"]           # DICOM (0008,0060) values used; absent: all
 //   architectures = ["resnet18"]        # absent: all
-//   minimum_cohort = 3                  # refuse plans that would count a round on fewer sites
+//   minimum_cohort = 3                  # refuse plans that would count a round on fewer sites; 2
+//                                       # needs sealed_updates
+//   sealed_updates = false              # true: also plans whose updates the coordinator sees
 //   maximum_rounds = 50
 
 #include <cstdint>
@@ -23,14 +28,18 @@
 
 namespace consilium::site_agent {
 
+enum class DecideBy { kRules, kAsk };  // "rules", "ask"
+
 struct Policy {
   bool enabled = true;
-  std::optional<std::vector<std::string>> plans, targets, architectures;
-  std::uint32_t minimum_cohort = 2;
+  DecideBy decide = DecideBy::kRules;
+  std::optional<std::vector<std::string>> researchers, plans, targets, modalities, architectures;
+  std::uint32_t minimum_cohort = 3;
+  bool sealed_updates = false;
   std::optional<std::uint32_t> maximum_rounds;
 
   // kPermissionDenied with the rule that forbids it.
-  absl::Status Check(const plan::Plan& plan) const;
+  absl::Status Check(const plan::Plan& plan, std::string_view researcher) const;
 };
 
 // Unknown keys, wrong types and values out of range are refused (kInvalidArgument with the line).

@@ -69,6 +69,65 @@ CREATE TRIGGER departure_kept BEFORE DELETE ON departure
   BEGIN SELECT RAISE(ABORT, 'the ledger of what left the building is append-only'); END;
 CREATE TRIGGER departure_fixed BEFORE UPDATE ON departure
   BEGIN SELECT RAISE(ABORT, 'the ledger of what left the building is append-only'); END;
+)sql",
+                                         R"sql(
+ALTER TABLE run ADD COLUMN researcher TEXT NOT NULL DEFAULT '';
+ALTER TABLE run ADD COLUMN train_patients INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN train_examples INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN refused_files INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN proof_signature BLOB NOT NULL DEFAULT x'';
+CREATE TABLE submission (
+  nonce BLOB PRIMARY KEY,
+  run TEXT NOT NULL UNIQUE,
+  plan BLOB NOT NULL,
+  researcher TEXT NOT NULL
+);
+CREATE TABLE secure_session (
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  purpose INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  context BLOB NOT NULL,
+  model BLOB NOT NULL,
+  sealed BLOB NOT NULL,
+  reason TEXT NOT NULL,
+  changed_us INTEGER NOT NULL,
+  PRIMARY KEY (run, round, attempt, purpose)
+);
+CREATE TABLE unmasking (
+  transcript BLOB PRIMARY KEY,
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  purpose INTEGER NOT NULL,
+  model BLOB NOT NULL,
+  sharers TEXT NOT NULL,
+  survivors TEXT NOT NULL,
+  made_us INTEGER NOT NULL
+);
+CREATE TABLE release (
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  purpose INTEGER NOT NULL,
+  model BLOB NOT NULL,
+  survivors TEXT NOT NULL,
+  PRIMARY KEY (run, round, purpose, model)
+);
+CREATE TRIGGER unmasking_kept BEFORE DELETE ON unmasking
+  BEGIN SELECT RAISE(ABORT, 'an unmasking is never forgotten'); END;
+CREATE TRIGGER unmasking_fixed BEFORE UPDATE ON unmasking
+  BEGIN SELECT RAISE(ABORT, 'an unmasking is never changed'); END;
+CREATE TRIGGER release_kept BEFORE DELETE ON release
+  BEGIN SELECT RAISE(ABORT, 'a release is never forgotten'); END;
+CREATE TRIGGER release_fixed BEFORE UPDATE ON release
+  BEGIN SELECT RAISE(ABORT, 'a release is never changed'); END;
+CREATE TABLE log_head (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  number INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  fork TEXT NOT NULL
+);
 )sql"};
 
 std::int64_t Micros(Time time) { return time.time_since_epoch().count(); }
@@ -86,7 +145,7 @@ Digest ToDigest(const Bytes& blob) { return Digest{ToArray<decltype(Digest::byte
 constexpr std::string_view kTaskColumns =
     "SELECT run, round, attempt, kind, state, base_model, seed, plaintext_size, weight, loss,"
     " train_seconds, layout_header, envelope_header, recipient, sha256, outbox_file, reason,"
-    " began_us FROM task ";
+    " began_us, proof_signature FROM task ";
 
 TaskRecord ReadTask(const storage::Statement& row, const fs::path& outbox) {
   TaskRecord task;
@@ -109,25 +168,43 @@ TaskRecord ReadTask(const storage::Statement& row, const fs::path& outbox) {
   if (const std::string file = row.Text(15); !file.empty()) task.file = outbox / file;
   task.reason = row.Text(16);
   task.began = FromMicros(row.Int(17));
+  header.proof.signature = ToArray<crypto::Signature>(row.Blob(18));
   return task;
 }
 
 constexpr std::string_view kRunColumns =
-    "SELECT run, plan_toml, accepted, reason, outcome, published_model, seen_us FROM run ";
+    "SELECT run, plan_toml, accepted, reason, outcome, published_model, seen_us, researcher,"
+    " train_patients, train_examples, refused_files FROM run ";
 
 RunRecord ReadRun(const storage::Statement& row) {
   RunRecord run;
   run.run = RunId(row.Text(0));
   run.plan_toml = row.Text(1);
-  run.accepted = row.Int(2) != 0;
+  run.consent = static_cast<Consent>(row.Int(2));
   run.reason = row.Text(3);
   run.outcome = row.Text(4);
   if (!row.IsNull(5)) run.published_model = ToDigest(row.Blob(5));
   run.seen = FromMicros(row.Int(6));
+  run.researcher = row.Text(7);
+  run.train_patients = static_cast<std::uint64_t>(row.Int(8));
+  run.train_examples = static_cast<std::uint64_t>(row.Int(9));
+  run.refused_files = static_cast<std::uint64_t>(row.Int(10));
   return run;
 }
 
 }  // namespace
+
+std::string_view Name(Consent consent) {
+  switch (consent) {
+    case Consent::kDeclined:
+      return "declined";
+    case Consent::kAccepted:
+      return "accepted";
+    case Consent::kWaiting:
+      return "waiting";
+  }
+  return "unknown";
+}
 
 std::string_view Name(TaskState state) {
   switch (state) {
@@ -164,6 +241,8 @@ absl::StatusOr<std::unique_ptr<SiteState>> SiteState::Open(const fs::path& root,
                                       "\" is not a site's state folder: it has no site.db"));
   }
   ASSIGN_OR_RETURN(auto database, storage::Database::Open(folder.Database(), kMigrations));
+  // What is erased (a session's sealed secrets) is overwritten.
+  RETURN_IF_ERROR(database.Execute("PRAGMA secure_delete = ON"));
   std::unique_ptr<SiteState> state(
       new SiteState(std::move(folder), std::move(database), std::move(lock)));
   if (access == Access::kOwn) RETURN_IF_ERROR(state->SweepOutbox());
@@ -182,14 +261,42 @@ absl::Status SiteState::SweepOutbox() {
   return absl::OkStatus();
 }
 
-absl::Status SiteState::RecordInvite(const wire::Invite& invite, bool accepted,
-                                     const std::string& reason, Time now) {
+absl::Status SiteState::BindPlan(const wire::Invite& invite, const PlanHash& plan) {
+  const std::lock_guard lock(mutex_);
+  return database_.Transact([&]() -> absl::Status {
+    RETURN_IF_ERROR(database_.Execute("INSERT OR IGNORE INTO submission VALUES (?, ?, ?, ?)",
+                                      ByteView(invite.nonce), invite.run.value,
+                                      ByteView(plan.bytes), invite.researcher));
+    ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT nonce, plan, researcher FROM submission"
+                                                 " WHERE run = ?"));
+    ASSIGN_OR_RETURN(const bool found, row.Bind(invite.run.value).Step());
+    if (!found) {
+      return absl::PermissionDeniedError(
+          "the plan's signature was already used for another run: a plan that is submitted again "
+          "must be signed again");
+    }
+    if (ToArray<wire::PlanNonce>(row.Blob(0)) != invite.nonce || ToDigest(row.Blob(1)) != plan ||
+        row.Text(2) != invite.researcher) {
+      return absl::PermissionDeniedError(
+          StrCat("the plan of run ", invite.run.value,
+                 " is not the one this site was first shown: a changed plan is a new run"));
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SiteState::RecordInvite(const wire::Invite& invite, Consent consent,
+                                     const wire::InviteAnswer& answer, Time now) {
   const std::lock_guard lock(mutex_);
   return database_.Execute(
-      "INSERT INTO run (run, plan_toml, accepted, reason, seen_us) VALUES (?, ?, ?, ?, ?)"
+      "INSERT INTO run (run, plan_toml, accepted, reason, seen_us, researcher, train_patients,"
+      " train_examples, refused_files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (run) DO UPDATE SET plan_toml = excluded.plan_toml,"
-      " accepted = excluded.accepted, reason = excluded.reason",
-      invite.run.value, invite.plan_toml, accepted, reason, Micros(now));
+      " accepted = excluded.accepted, reason = excluded.reason, researcher = excluded.researcher,"
+      " train_patients = excluded.train_patients, train_examples = excluded.train_examples,"
+      " refused_files = excluded.refused_files",
+      invite.run.value, invite.plan_toml, consent, answer.reason, Micros(now), invite.researcher,
+      answer.train_patients, answer.train_examples, answer.refused_files);
 }
 
 absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
@@ -203,6 +310,7 @@ absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
         "UPDATE task SET state = ?, reason = 'the run ended', outbox_file = '', changed_us = ?"
         " WHERE run = ? AND state <= ?",
         TaskState::kNotCounted, Micros(now), ended.run.value, TaskState::kAcknowledged));
+    RETURN_IF_ERROR(EraseSessions(ended.run, std::nullopt, now));
     return database_.Execute(
         "UPDATE run SET outcome = ?, published_model = ?, ended_us = ? WHERE run = ?",
         ended.outcome.empty() ? "ended" : ended.outcome, published, Micros(now), ended.run.value);
@@ -244,18 +352,20 @@ absl::Status SiteState::RecordTaskBegun(const wire::UploadHeader& header, std::u
       ByteView(header.base_model.bytes), static_cast<std::int64_t>(seed), Micros(now), Micros(now));
 }
 
-absl::Status SiteState::RecordSealed(const SealedUpdate& update,
+absl::Status SiteState::RecordSealed(const OutboxFile& update,
                                      const crypto::X25519PublicKey& recipient, Time now) {
   const std::lock_guard lock(mutex_);
   const wire::UploadHeader& header = update.header();
   RETURN_IF_ERROR(database_.Execute(
       "UPDATE task SET state = ?, plaintext_size = ?, weight = ?, loss = ?, train_seconds = ?,"
       " layout_header = ?, envelope_header = ?, recipient = ?, sha256 = ?, outbox_file = ?,"
-      " changed_us = ? WHERE run = ? AND round = ? AND attempt = ? AND state = ?",
+      " proof_signature = ?, changed_us = ? WHERE run = ? AND round = ? AND attempt = ? AND state "
+      "= ?",
       TaskState::kSealed, header.plaintext_size, header.weight, header.loss, header.train_seconds,
       AsBytes(header.layout_header), ByteView(header.envelope_header), ByteView(recipient),
-      ByteView(update.sha256().bytes), update.path().filename().string(), Micros(now),
-      header.key.run.value, header.key.round, header.key.attempt, TaskState::kTraining));
+      ByteView(update.sha256().bytes), update.path().filename().string(),
+      ByteView(header.proof.signature), Micros(now), header.key.run.value, header.key.round,
+      header.key.attempt, TaskState::kTraining));
   ASSIGN_OR_RETURN(const auto tasks,
                    SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", header.key));
   if (!tasks.empty() && tasks.front().state == TaskState::kSealed) return absl::OkStatus();
@@ -312,6 +422,15 @@ absl::StatusOr<std::optional<TaskRecord>> SiteState::FindTask(const AttemptKey& 
 absl::StatusOr<std::vector<TaskRecord>> SiteState::Tasks() {
   const std::lock_guard lock(mutex_);
   return SelectTasks("WHERE run >= ? AND round >= ? AND attempt >= ?", AttemptKey{});
+}
+
+absl::StatusOr<bool> SiteState::TrainedElsewhere(const AttemptKey& key, const ModelId& base,
+                                                 std::uint64_t seed) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT 1 FROM task WHERE run = ? AND round <> ?"
+                                               " AND base_model = ? AND seed = ? LIMIT 1"));
+  row.Bind(key.run.value, key.round, ByteView(base.bytes), static_cast<std::int64_t>(seed));
+  return row.Step();
 }
 
 absl::Status SiteState::RecordEvaluation(const wire::EvaluationReport& report, Time now) {

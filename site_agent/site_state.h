@@ -3,10 +3,12 @@
 // What a site remembers, in one folder of its own:
 //
 //   keys/       who the site is (common/identity)        policy.toml   optional, see policy.h
-//   site.db     runs, tasks, evaluations, and the ledger of what left the building
-//   models/     downloaded models, checked by hash        published/   models that passed the gate
-//   catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
-//   outbox/     sealed updates that the coordinator has not yet done with
+//   site.db     runs, tasks, evaluations, secure sessions, what was opened with whom, the audit
+//               log's head, and the ledger of what left the building
+//   approvals/  the operator's word on runs, see approvals.h      paused   there while all work
+//   rests models/     downloaded models, checked by hash        published/   models that passed the
+//   gate catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
+//   outbox/     sealed and masked updates that the coordinator has not yet done with
 //
 // Thread-safe. Every change is committed when the call returns.
 
@@ -14,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,9 +25,10 @@
 #include "common/base/file.h"
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
+#include "common/secagg/site_session.h"
 #include "common/storage/database.h"
 #include "common/wire/protocol.h"
-#include "site_agent/sealed_update.h"
+#include "site_agent/outbox_file.h"
 
 namespace consilium::site_agent {
 
@@ -38,13 +42,22 @@ struct SiteFolder {
   fs::path Outbox() const { return root / "outbox"; }
   fs::path Catalog() const { return root / "catalog.db"; }
   fs::path Cache() const { return root / "cache"; }
+  fs::path Approvals() const { return root / "approvals"; }
+  fs::path Paused() const { return root / "paused"; }
 };
+
+// The site's answer to an invitation. The numbers are stored: append only.
+enum class Consent { kDeclined = 0, kAccepted = 1, kWaiting = 2 };  // kWaiting: for the operator
+std::string_view Name(Consent consent);
 
 struct RunRecord {
   RunId run;
   std::string plan_toml;
-  bool accepted = false;
-  std::string reason;   // of a refusal
+  std::string researcher;
+  Consent consent = Consent::kDeclined;
+  std::string reason;  // of a refusal
+  // What the site has for it, and enlisted with.
+  std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
   std::string outcome;  // empty until the run has ended
   std::optional<ModelId> published_model;
   Time seen{};
@@ -62,10 +75,12 @@ enum class TaskState {
 std::string_view Name(TaskState state);
 
 struct TaskRecord {
-  wire::UploadHeader header;  // whole from kSealed on; key, kind and base model before
+  // From kSealed on whole, but for what OutboxFile::Restore takes from the file; key, kind and base
+  // model before.
+  wire::UploadHeader header;
   TaskState state = TaskState::kTraining;
   crypto::X25519PublicKey recipient{};
-  Digest sha256;  // of the sealed file
+  Digest sha256;  // of the file
   fs::path file;  // in the outbox; empty when there is none
   std::uint64_t seed = 0;
   std::string reason;
@@ -82,6 +97,28 @@ struct Departure {
   Digest sha256;
 };
 
+// A secure session on the site's disk. The numbers are stored: append only.
+enum class SessionState {
+  kGoing = 1,
+  kOpened = 2,   // the site has given its shares, once and for all
+  kRefused = 3,  // it failed one of the site's checks, or the site could not go on
+  kClosed = 4,   // the coordinator has done with it, or went on to another
+};
+
+struct SessionRecord {
+  SessionState state = SessionState::kGoing;
+  Digest context;      // secagg::ContextHash of its config
+  ModelId model;       // of its config
+  Bytes sealed;        // kGoing: the session; kOpened: the answers given. Else empty
+  std::string reason;  // kRefused, kClosed
+};
+
+// How far this site has followed the coordinator's audit log.
+struct LogHead {
+  std::uint64_t number = 0;
+  Digest head;
+};
+
 class SiteState {
  public:
   enum class Access { kOwn, kLook };  // kLook: without the lock, for status; changes nothing
@@ -90,8 +127,12 @@ class SiteState {
 
   const SiteFolder& folder() const { return folder_; }
 
-  absl::Status RecordInvite(const wire::Invite& invite, bool accepted, const std::string& reason,
-                            Time now);
+  // Binds the submission to the run, for good. kPermissionDenied when the run was bound to another
+  // submission or plan, or the submission to another run.
+  absl::Status BindPlan(const wire::Invite& invite, const PlanHash& plan);
+  // A later answer to the same invitation replaces the earlier one.
+  absl::Status RecordInvite(const wire::Invite& invite, Consent consent,
+                            const wire::InviteAnswer& answer, Time now);
   // Also closes the run's tasks and empties its outbox.
   absl::Status RecordRunEnded(const wire::RunEnded& ended, Time now);
   absl::StatusOr<std::optional<RunRecord>> FindRun(const RunId& run);
@@ -100,7 +141,7 @@ class SiteState {
   // A task that was there before begins anew.
   absl::Status RecordTaskBegun(const wire::UploadHeader& header, std::uint64_t seed, Time now);
   // kCancelled, and the file is removed, when the attempt was closed in the meantime.
-  absl::Status RecordSealed(const SealedUpdate& update, const crypto::X25519PublicKey& recipient,
+  absl::Status RecordSealed(const OutboxFile& update, const crypto::X25519PublicKey& recipient,
                             Time now);
   absl::Status RecordAcknowledged(const AttemptKey& key, Time now);
   // Its end: kCounted, kNotCounted or kFailed. Removes the sealed file.
@@ -108,10 +149,43 @@ class SiteState {
   absl::StatusOr<std::optional<TaskRecord>> FindTask(const AttemptKey& key);
   absl::StatusOr<std::vector<TaskRecord>> Tasks();  // newest last
 
+  // Whether the run has a task of another round with this base and seed: it would be the same
+  // update again.
+  absl::StatusOr<bool> TrainedElsewhere(const AttemptKey& key, const ModelId& base,
+                                        std::uint64_t seed);
+
   absl::Status RecordEvaluation(const wire::EvaluationReport& report, Time now);
   // The same question was answered before.
   absl::StatusOr<std::optional<wire::EvaluationReport>> FindEvaluation(
       const wire::EvaluateRequest& request);
+
+  // ---- secure sessions (secure_sessions.h)
+
+  // `sealed`: for the disk, never in the clear.
+  absl::Status SaveSession(const secagg::SessionKey& key, const SessionRecord& record, Time now);
+  absl::StatusOr<std::optional<SessionRecord>> FindSession(const secagg::SessionKey& key);
+  // Its end; erases what was kept of it. One that has ended before stays as it is.
+  absl::Status EndSession(const secagg::SessionKey& key, SessionState end,
+                          const std::string& reason, Time now);
+  // Closes all sessions of the run but `except`.
+  absl::Status CloseSessions(const RunId& run, const std::optional<secagg::SessionKey>& except,
+                             Time now);
+  // The one-shot record: from here on the session is kOpened and its secrets are erased, and the
+  // quantity may be opened again with these survivors only. kAlreadyExists: this transcript was
+  // answered before; kPermissionDenied: the quantity was opened with others.
+  absl::Status RecordUnmasking(const secagg::UnmaskRecord& record, Time now);
+  // With whom the quantity that this session adds up was opened, if it was.
+  absl::StatusOr<std::optional<std::set<SiteId>>> FindRelease(const secagg::SessionKey& key,
+                                                              const ModelId& model);
+
+  // ---- the coordinator's audit log (log_follower.h)
+  absl::StatusOr<std::optional<LogHead>> FindLogHead();
+  absl::Status RecordLogHead(const LogHead& head);
+  // Why this site believes the coordinator's log no more; empty: it does.
+  absl::StatusOr<std::string> LogFork();
+  absl::Status RecordLogFork(const std::string& reason);
+  // The operator's word: begin anew with whatever log the coordinator shows next.
+  absl::Status ForgetLog();
 
   // The same bytes of the same attempt are one line, however often they are sent.
   absl::Status RecordDeparture(const Departure& departure);
@@ -119,6 +193,10 @@ class SiteState {
 
  private:
   SiteState(SiteFolder folder, storage::Database database, std::optional<FolderLock> lock);
+  absl::Status EraseSessions(const RunId& run, const std::optional<secagg::SessionKey>& except,
+                             Time now);
+  absl::StatusOr<std::optional<std::set<SiteId>>> SelectRelease(const secagg::SessionKey& key,
+                                                                const ModelId& model);
   // Removes files of which no task knows: sealed just before a crash, or closed just before one.
   absl::Status SweepOutbox();
   absl::StatusOr<std::vector<TaskRecord>> SelectTasks(std::string_view where,

@@ -45,6 +45,18 @@ class QuietProgress final : public Progress {
   const std::stop_token stop_;
 };
 
+std::string_view Name(wire::ContributionKind kind) {
+  switch (kind) {
+    case wire::ContributionKind::kUpdate:
+      return "sealed update";
+    case wire::ContributionKind::kInitialModel:
+      return "sealed initial model";
+    case wire::ContributionKind::kMaskedUpdate:
+      return "masked update";
+  }
+  return "update";
+}
+
 std::string_view Name(wire::EvaluationSplit split) {
   return split == wire::EvaluationSplit::kTest ? "test" : "validation";
 }
@@ -76,12 +88,22 @@ std::optional<AttemptKey> AttemptOf(const Task& task) {
                     task);
 }
 
+std::optional<secagg::SessionKey> SessionOf(const Task& task) {
+  using Key = std::optional<secagg::SessionKey>;
+  const auto of = [](const auto& t) -> Key { return t.secure ? Key(t.secure->key) : Key(); };
+  return std::visit(Overloaded{[&](const wire::TrainRequest& t) { return of(t); },
+                               [&](const wire::EvaluateRequest& t) { return of(t); },
+                               [](const auto&) -> Key { return std::nullopt; }},
+                    task);
+}
+
 bool SameWork(const Task& a, const Task& b) {
   if (a.index() != b.index()) return false;
   if (const auto key = AttemptOf(a)) return key == AttemptOf(b);
   if (const auto* x = std::get_if<wire::EvaluateRequest>(&a)) {
     const auto& y = std::get<wire::EvaluateRequest>(b);
-    return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split;
+    return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split &&
+           SessionOf(a) == SessionOf(b);
   }
   return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
 }
@@ -92,7 +114,7 @@ std::string Describe(const Task& task) {
           [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
           [](const wire::TrainRequest&) -> std::string { return "train"; },
           [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
-          [](const SendSealed&) -> std::string { return "send a sealed update"; },
+          [](const SendSealed&) -> std::string { return "send an update"; },
           [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
       task);
 }
@@ -122,6 +144,7 @@ absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
     return status;
   }
   const std::string reason(ToStd(status.message()));
+  if (const auto session = SessionOf(task)) context_.sessions.Refuse(*session, reason);
   const std::optional<AttemptKey> attempt = AttemptOf(task);
   if (attempt) {
     const auto closed =
@@ -135,15 +158,10 @@ absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
   return status;
 }
 
-absl::StatusOr<plan::Plan> TaskRunner::AcceptedPlan(const RunId& run) {
-  ASSIGN_OR_RETURN(const auto record, context_.state.FindRun(run));
-  if (!record || !record->accepted) {
-    return absl::FailedPreconditionError("this site has not accepted the run");
-  }
-  ASSIGN_OR_RETURN(plan::Plan plan, plan::ParsePlan(record->plan_toml));
-  ASSIGN_OR_RETURN(const Policy policy, LoadPolicy(context_.state.folder().Policy()));
-  RETURN_IF_ERROR(policy.Check(plan));
-  return plan;
+absl::StatusOr<crypto::X25519PublicKey> TaskRunner::SealingKey() const {
+  const auto key = context_.sealing_key();
+  if (key) return *key;
+  return absl::FailedPreconditionError("the roster this site has pinned names no coordinator");
 }
 
 absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, std::stop_token stop) {
@@ -158,7 +176,7 @@ absl::StatusOr<std::optional<SealedUpdate>> TaskRunner::SealedBefore(
     const AttemptKey& key, const ModelId& base, const crypto::X25519PublicKey& recipient) {
   ASSIGN_OR_RETURN(const auto task, context_.state.FindTask(key));
   if (!task || task->file.empty() || task->header.base_model != base ||
-      task->recipient != recipient) {
+      task->header.kind == wire::ContributionKind::kMaskedUpdate || task->recipient != recipient) {
     return std::optional<SealedUpdate>();
   }
   auto sealed = SealedUpdate::Restore(task->header, task->file, task->sha256);
@@ -168,6 +186,20 @@ absl::StatusOr<std::optional<SealedUpdate>> TaskRunner::SealedBefore(
   return std::optional<SealedUpdate>();
 }
 
+absl::StatusOr<std::optional<MaskedUpdate>> TaskRunner::MaskedBefore(const AttemptKey& key,
+                                                                     const ModelId& base) {
+  ASSIGN_OR_RETURN(const auto task, context_.state.FindTask(key));
+  if (!task || task->file.empty() || task->header.base_model != base ||
+      task->header.kind != wire::ContributionKind::kMaskedUpdate) {
+    return std::optional<MaskedUpdate>();
+  }
+  auto masked = MaskedUpdate::Restore(task->header, task->file, task->sha256);
+  if (masked.ok()) return std::optional<MaskedUpdate>(*std::move(masked));
+  Log(LogLevel::kWarning, "masked_update_lost",
+      {{"attempt", key.ToString()}, {"reason", ToStd(masked.status().message())}});
+  return std::optional<MaskedUpdate>();
+}
+
 bool TaskRunner::Closed(const AttemptKey& key) {
   const auto task = context_.state.FindTask(key);
   return task.ok() && *task &&
@@ -175,8 +207,9 @@ bool TaskRunner::Closed(const AttemptKey& key) {
 }
 
 absl::Status TaskRunner::Do(const wire::MakeInitialModel& task, std::stop_token stop) {
-  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.key.run));
-  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
+  ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.key.run));
+  const plan::Plan& plan = agreement.plan;
+  ASSIGN_OR_RETURN(const auto recipient, SealingKey());
   if (Closed(task.key)) return absl::OkStatus();  // a request that came late
   ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, ModelId{}, recipient));
   if (sealed) return Send(*sealed, stop);
@@ -187,34 +220,78 @@ absl::Status TaskRunner::Do(const wire::MakeInitialModel& task, std::stop_token 
 }
 
 absl::Status TaskRunner::Do(const wire::TrainRequest& task, std::stop_token stop) {
-  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.key.run));
-  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
+  ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.key.run));
   if (Closed(task.key)) return absl::OkStatus();  // a request that came late
+  if (task.secure) return TrainMasked(task, agreement, stop);
+  ASSIGN_OR_RETURN(const auto recipient, SealingKey());
   ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, task.base_model, recipient));
   if (sealed) return Send(*sealed, stop);
   wire::UploadHeader header{task.key, wire::ContributionKind::kUpdate, task.base_model};
   RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, task.seed, context_.clock.Now()));
-  ASSIGN_OR_RETURN(Contribution contribution, TrainFrom(task, plan, stop));
+  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, stop));
+  ASSIGN_OR_RETURN(Contribution contribution,
+                   TrainFrom(task, std::move(base), agreement.plan, stop));
   return SealAndSend(std::move(contribution), recipient, stop);
 }
 
-absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& task,
-                                                   const plan::Plan& plan, std::stop_token stop) {
+absl::Status TaskRunner::TrainMasked(const wire::TrainRequest& task, const Agreement& agreement,
+                                     std::stop_token stop) {
+  const secagg::SessionConfig& config = *task.secure;
+  ASSIGN_OR_RETURN(const auto before, context_.state.FindTask(task.key));
+  if (before && before->state == TaskState::kAcknowledged) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto masked, MaskedBefore(task.key, task.base_model));
+  if (masked) return Send(*masked, stop);
+  ASSIGN_OR_RETURN(const bool elsewhere,
+                   context_.state.TrainedElsewhere(task.key, task.base_model, task.seed));
+  if (elsewhere) {
+    return absl::PermissionDeniedError(
+        "the same base model and seed as in another round: the same update could be opened with "
+        "two sets of sites");
+  }
+  wire::UploadHeader header{task.key, wire::ContributionKind::kMaskedUpdate, task.base_model};
+  RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, task.seed, context_.clock.Now()));
   ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, stop));
-  TaskProgress progress(task.key, context_.tell, context_.clock, context_.progress_interval, stop);
+  RETURN_IF_ERROR(CheckBase(config, base));
+  ASSIGN_OR_RETURN(Contribution contribution,
+                   TrainFrom(task, std::move(base), agreement.plan, stop));
+  contribution.weight = context_.weight(agreement);
+  ASSIGN_OR_RETURN(const auto masks, context_.sessions.AwaitMasks(config.key, stop));
+  const auto sign = [&](const Digest& sha256) {
+    return context_.sessions.SignUpload(config.key, sha256);
+  };
+  ASSIGN_OR_RETURN(const MaskedUpdate update,
+                   Mask(std::move(contribution), config, masks, sign,
+                        context_.state.folder().Outbox(), context_.threads));
+  RETURN_IF_ERROR(context_.state.RecordSealed(update, {}, context_.clock.Now()));
+  return Send(update, stop);
+}
+
+absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& task, ModelState base,
+                                                   const plan::Plan& plan, std::stop_token stop) {
+  const AttemptKey& key = task.key;
+  const bool trained = trained_ && trained_->key.run == key.run &&
+                       trained_->key.round == key.round && trained_->base == task.base_model &&
+                       trained_->seed == task.seed;
+  if (trained) {
+    Log(LogLevel::kInfo, "trained_before", {{"attempt", key.ToString()}});
+    return Contribution{key, std::move(base), task.base_model,        trained_->model,
+                        0,   trained_->loss,  trained_->train_seconds};
+  }
+  trained_.reset();  // first: two of them need not be in memory
+  TaskProgress progress(key, context_.tell, context_.clock, context_.progress_interval, stop);
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
   const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
                                           plan.training.local_epochs};
   const Time began = context_.clock.Now();
   ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
   const double weight = WeightOf(result, plan.aggregation.weight);
-  return Contribution{task.key,
-                      std::move(base),
-                      task.base_model,
-                      std::move(result.trained),
-                      weight,
-                      result.last_epoch_loss,
-                      Seconds(context_.clock.Now() - began)};
+  const double seconds = Seconds(context_.clock.Now() - began);
+  if (task.secure) {
+    trained_ =
+        Trained{key, task.base_model, task.seed, result.trained, result.last_epoch_loss, seconds};
+  }
+  return Contribution{key,    std::move(base),        task.base_model, std::move(result.trained),
+                      weight, result.last_epoch_loss, seconds};
 }
 
 absl::Status TaskRunner::SealAndSend(Contribution&& contribution,
@@ -226,13 +303,19 @@ absl::Status TaskRunner::SealAndSend(Contribution&& contribution,
   return Send(sealed, stop);
 }
 
-absl::Status TaskRunner::Send(const SealedUpdate& update, std::stop_token stop) {
+absl::Status TaskRunner::Depart(std::string what, const AttemptKey& key, ByteView bytes) {
+  return context_.state.RecordDeparture({context_.clock.Now(), context_.channel.Address(),
+                                         std::move(what), key, bytes.size(),
+                                         crypto::Sha256(bytes)});
+}
+
+absl::Status TaskRunner::Send(const OutboxFile& update, std::stop_token stop) {
   const AttemptKey& key = update.header().key;
-  RETURN_IF_ERROR(AcceptedPlan(key.run).status());  // the kill switch holds until the last moment
-  const bool initial = update.header().kind == wire::ContributionKind::kInitialModel;
+  // The operator's word holds until the last moment.
+  RETURN_IF_ERROR(FindAgreement(context_.state, key.run).status());
   const Departure departure{context_.clock.Now(),
                             context_.channel.Address(),
-                            initial ? "sealed initial model" : "sealed update",
+                            std::string(Name(update.header().kind)),
                             key,
                             update.size(),
                             update.sha256()};
@@ -256,49 +339,99 @@ absl::Status TaskRunner::Send(const SealedUpdate& update, std::stop_token stop) 
 }
 
 absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
-  ASSIGN_OR_RETURN(const auto recipient, context_.sealing_key(stop));
   ASSIGN_OR_RETURN(const auto record, context_.state.FindTask(task.key));
   if (!record) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, record->header.base_model, recipient));
-  if (!sealed)
-    return absl::OkStatus();  // the coordinator asks for the task again if it still wants it
-  const absl::Status sent = Send(*sealed, stop);
+  absl::Status sent;  // the coordinator asks for the task again if it still wants it
+  if (record->header.kind == wire::ContributionKind::kMaskedUpdate) {
+    ASSIGN_OR_RETURN(const auto masked, MaskedBefore(task.key, record->header.base_model));
+    if (masked) sent = Send(*masked, stop);
+  } else {
+    ASSIGN_OR_RETURN(const auto recipient, SealingKey());
+    ASSIGN_OR_RETURN(const auto sealed,
+                     SealedBefore(task.key, record->header.base_model, recipient));
+    if (sealed) sent = Send(*sealed, stop);
+  }
   // The attempt may be over, or not open yet after a restart of the coordinator: it will say which.
   if (absl::IsFailedPrecondition(sent) || absl::IsNotFound(sent)) return absl::OkStatus();
   return sent;
 }
 
-absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token stop) {
-  ASSIGN_OR_RETURN(const auto before, context_.state.FindEvaluation(task));
-  ASSIGN_OR_RETURN(const plan::Plan plan, AcceptedPlan(task.run));
-  if (before) {
-    Report(*before);
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const ModelState model, LoadModel(task.model, stop));
+// ---- evaluations
+
+absl::StatusOr<wire::EvaluationReport> TaskRunner::Evaluate(const wire::EvaluateRequest& task,
+                                                            const ModelId& model,
+                                                            const plan::Plan& plan,
+                                                            std::stop_token stop) {
+  wire::EvaluateRequest of = task;
+  of.model = model;
+  ASSIGN_OR_RETURN(auto before, context_.state.FindEvaluation(of));
+  if (before) return *std::move(before);
+  ASSIGN_OR_RETURN(const ModelState state, LoadModel(model, stop));
   QuietProgress progress(stop);  // TaskProgress messages belong to attempts
   const auto split = task.split == wire::EvaluationSplit::kTest ? datasets::Split::kTest
                                                                 : datasets::Split::kValidation;
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));
   const Time began = context_.clock.Now();
-  wire::EvaluationReport report{task.run, task.round, task.model, task.split};
-  ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(model, plan, *data, progress));
+  wire::EvaluationReport report{task.run, task.round, model, task.split};
+  ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(state, plan, *data, progress));
   report.seconds = Seconds(context_.clock.Now() - began);
   RETURN_IF_ERROR(context_.state.RecordEvaluation(report, context_.clock.Now()));
+  return report;
+}
+
+absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token stop) {
+  trained_.reset();  // its round is over
+  ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
+  ASSIGN_OR_RETURN(const wire::EvaluationReport report,
+                   Evaluate(task, task.model, agreement.plan, stop));
+  if (task.secure) return SendMaskedSums(task, report, agreement.plan, stop);
   const std::string sums = metrics::ToJson(report.sums);
-  const Departure departure{context_.clock.Now(),
-                            context_.channel.Address(),
-                            StrCat("evaluation sums (", Name(task.split), ")"),
-                            AttemptKey{task.run, task.round, 0},
-                            sums.size(),
-                            crypto::Sha256(std::string_view(sums))};
-  RETURN_IF_ERROR(context_.state.RecordDeparture(departure));
-  Report(report);
+  RETURN_IF_ERROR(Depart(StrCat("evaluation sums (", Name(task.split), ")"),
+                         {task.run, task.round, 0}, AsBytes(sums)));
+  // Without a connection the report waits in the state: the coordinator asks again.
+  context_.tell(report);
   return absl::OkStatus();
 }
 
-// Without a connection the report waits in the state: the coordinator asks again.
-void TaskRunner::Report(const wire::EvaluationReport& report) { context_.tell(report); }
+absl::Status TaskRunner::SendMaskedSums(const wire::EvaluateRequest& task,
+                                        const wire::EvaluationReport& report,
+                                        const plan::Plan& plan, std::stop_token stop) {
+  const secagg::SessionKey& key = task.secure->key;
+  metrics::EvaluationSums sums{report.sums};
+  Compare(task, plan, stop, &sums);
+  if (stop.stop_requested()) return absl::CancelledError("the evaluation was stopped");
+  wire::MaskedSums masked{metrics::ToRing(sums)};
+  ASSIGN_OR_RETURN(const auto masks, context_.sessions.AwaitMasks(key, stop));
+  ASSIGN_OR_RETURN(secagg::Masker masker, secagg::Masker::Create(masks, /*values=*/0));
+  RETURN_IF_ERROR(masker.AddToSums(0, masked.sums));
+  ASSIGN_OR_RETURN(const secagg::UploadProof proof,
+                   context_.sessions.SignUpload(key, crypto::Sha256(ToBytes(masked.sums))));
+  masked.signature = proof.signature;
+  const wire::SecureAnswer answer{key, std::move(masked)};
+  const AnswerText text = site_agent::Describe(answer);
+  RETURN_IF_ERROR(Depart(text.what, key.attempt, text.bytes));
+  context_.tell(answer);  // asked again after a reconnection, the very same is sent again
+  return absl::OkStatus();
+}
+
+void TaskRunner::Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
+                         std::stop_token stop, metrics::EvaluationSums* sums) {
+  if (!task.last_published || !plan.gate.maximum_site_drop) return;
+  const double at_specificity = plan.evaluation.at_specificity;
+  const auto now = metrics::Compute(sums->sums, at_specificity);
+  if (!now.ok() || !metrics::LargeEnoughToShow(sums->sums)) return;
+  const auto report = Evaluate(task, *task.last_published, plan, stop);
+  if (!report.ok()) {
+    Log(LogLevel::kInfo, "not_compared",
+        {{"model", task.last_published->Short()}, {"reason", ToStd(report.status().message())}});
+    return;
+  }
+  const auto last = metrics::Compute(report->sums, at_specificity);
+  if (!last.ok() || !metrics::LargeEnoughToShow(report->sums)) return;
+  constexpr double kRounding = 1e-9;
+  sums->compared = 1;
+  sums->worse = now->auroc < last->auroc - *plan.gate.maximum_site_drop - kRounding ? 1 : 0;
+}
 
 absl::Status TaskRunner::Do(const FetchPublished& task, std::stop_token stop) {
   while (true) {

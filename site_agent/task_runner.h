@@ -10,15 +10,20 @@
 #include <variant>
 
 #include "common/base/clock.h"
+#include "common/metrics/evaluation_sums.h"
 #include "common/wire/protocol.h"
+#include "site_agent/consents.h"
 #include "site_agent/coordinator_channel.h"
 #include "site_agent/learner.h"
+#include "site_agent/masked_update.h"
 #include "site_agent/model_store.h"
+#include "site_agent/sealed_update.h"
+#include "site_agent/secure_sessions.h"
 #include "site_agent/site_state.h"
 
 namespace consilium::site_agent {
 
-// A sealed update of an earlier connection or process goes to the coordinator.
+// An update in the outbox, of an earlier connection or process, goes to the coordinator.
 struct SendSealed {
   AttemptKey key;
 };
@@ -33,6 +38,8 @@ using Task = std::variant<wire::MakeInitialModel, wire::TrainRequest, wire::Eval
 const RunId& RunOf(const Task& task);
 // Of tasks whose result is a contribution.
 std::optional<AttemptKey> AttemptOf(const Task& task);
+// Of tasks whose result goes through a secure session.
+std::optional<secagg::SessionKey> SessionOf(const Task& task);
 // Whether both ask for the same work.
 bool SameWork(const Task& a, const Task& b);
 std::string Describe(const Task& task);  // for the log
@@ -45,14 +52,18 @@ struct TaskContext {
   LocalData& data;
   const Clock& clock;
   SiteId site;
+  SecureSessions& sessions;
   // To the coordinator over the standing connection; false when there is none now.
   std::function<bool(const wire::FromSite&)> tell;
-  // The coordinator's key, once it has welcomed the site; waits for that. kCancelled at stop.
-  std::function<absl::StatusOr<crypto::X25519PublicKey>(std::stop_token)> sealing_key;
+  // The coordinator's, from the pinned roster; none when it has none.
+  std::function<std::optional<crypto::X25519PublicKey>()> sealing_key;
+  // The site's own weight in a mean, as it enlisted with it.
+  std::function<double(const Agreement&)> weight;
   // Waits before a call to the coordinator is repeated: for a while, or until it is connected
   // again.
   std::function<void(std::stop_token)> wait_to_retry;
   Duration progress_interval = FromSeconds(0.5);
+  int threads = 1;  // for masking
 };
 
 class TaskRunner {
@@ -70,24 +81,49 @@ class TaskRunner {
   absl::Status Do(const SendSealed& task, std::stop_token stop);
   absl::Status Do(const FetchPublished& task, std::stop_token stop);
 
-  // The plan of a run that this site accepted and its policy still allows.
-  absl::StatusOr<plan::Plan> AcceptedPlan(const RunId& run);
   bool Closed(const AttemptKey& key);
+  absl::StatusOr<crypto::X25519PublicKey> SealingKey() const;
   absl::StatusOr<ModelState> LoadModel(const ModelId& model, std::stop_token stop);
   // What an earlier process or connection sealed for this attempt, if it can still be opened by
   // `recipient`.
   absl::StatusOr<std::optional<SealedUpdate>> SealedBefore(
       const AttemptKey& key, const ModelId& base, const crypto::X25519PublicKey& recipient);
-  absl::StatusOr<Contribution> TrainFrom(const wire::TrainRequest& task, const plan::Plan& plan,
-                                         std::stop_token stop);
+  absl::StatusOr<std::optional<MaskedUpdate>> MaskedBefore(const AttemptKey& key,
+                                                           const ModelId& base);
+  absl::StatusOr<Contribution> TrainFrom(const wire::TrainRequest& task, ModelState base,
+                                         const plan::Plan& plan, std::stop_token stop);
+  absl::Status TrainMasked(const wire::TrainRequest& task, const Agreement& agreement,
+                           std::stop_token stop);
   absl::Status SealAndSend(Contribution&& contribution, const crypto::X25519PublicKey& recipient,
                            std::stop_token stop);
-  absl::Status Send(const SealedUpdate& update, std::stop_token stop);
-  void Report(const wire::EvaluationReport& report);
+  absl::Status Send(const OutboxFile& update, std::stop_token stop);
+
+  // Of a model on a split, made or remembered.
+  absl::StatusOr<wire::EvaluationReport> Evaluate(const wire::EvaluateRequest& task,
+                                                  const ModelId& model, const plan::Plan& plan,
+                                                  std::stop_token stop);
+  absl::Status SendMaskedSums(const wire::EvaluateRequest& task,
+                              const wire::EvaluationReport& report, const plan::Plan& plan,
+                              std::stop_token stop);
+  // Against the last published model, for the release gate.
+  void Compare(const wire::EvaluateRequest& task, const plan::Plan& plan, std::stop_token stop,
+               metrics::EvaluationSums* sums);
+  absl::Status Depart(std::string what, const AttemptKey& key, ByteView bytes);
+
+  // The model that the site trained last for a secure session: another attempt of the round masks
+  // it anew.
+  struct Trained {
+    AttemptKey key;
+    ModelId base;
+    std::uint64_t seed = 0;
+    ModelState model;
+    double loss = 0, train_seconds = 0;
+  };
 
   TaskContext context_;
   ModelStore models_;
   ModelStore published_;
+  std::optional<Trained> trained_;
 };
 
 // Whether trying again may help: the coordinator is away or overloaded, or the connection broke.
