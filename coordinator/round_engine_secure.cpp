@@ -240,7 +240,11 @@ bool RoundEngine::SettleSecure() {
                          threshold, " are needed"));
       return true;
     }
-    if (!secure.enough_since && AnsweredMembers(session) >= threshold) secure.enough_since = now_;
+    if (AnsweredMembers(session) < threshold) {
+      secure.enough_since.reset();  // one that had signed is out
+    } else if (!secure.enough_since) {
+      secure.enough_since = now_;
+    }
   }
   if (!EnoughToCloseStep()) return false;
   CloseStep();

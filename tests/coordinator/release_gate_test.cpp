@@ -74,6 +74,46 @@ TEST_CASE("small and missing sites are not compared one by one, and that is said
         "south did not evaluate it, so it is not compared: left out");
 }
 
+metrics::EvaluationSums Pooled(double auroc, std::uint64_t compared, std::uint64_t worse) {
+  return {SumsWithAuroc(auroc), compared, worse};
+}
+
+TEST_CASE("a pooled result is judged by its sites, its AUROC and the sites' own comparison") {
+  plan::Gate gate = AGate();
+  gate.maximum_site_drop = 0.02;
+  const GateDecision good = Decide(gate, 0.9, 3, Pooled(0.9, 3, 0), true);
+  CHECK(good.passed);
+  REQUIRE(good.conditions.size() == 3);
+  CHECK(good.conditions[0].text == "3 sites evaluated it, at least 2 must");
+  CHECK(good.conditions[1].text == "pooled AUROC 0.900 is at least 0.800");
+  CHECK(good.conditions[2].text ==
+        "no site of 3 that compared itself is more than 0.020 below the last published model "
+        "(0 are)");
+  const GateDecision fell = Decide(gate, 0.9, 3, Pooled(0.9, 2, 1), true);
+  CHECK_FALSE(fell.passed);
+  CHECK_THAT(fell.conditions[2].text, ContainsText("no site of 2 that compared itself"));
+  CHECK_THAT(fell.conditions[2].text, ContainsText("(1 is)"));
+  CHECK_FALSE(Decide(gate, 0.9, 1, Pooled(0.9, 0, 0), true).passed);
+  CHECK_FALSE(Decide(gate, 0.9, 3, Pooled(0.7, 3, 0), true).passed);
+}
+
+TEST_CASE("without a last published model, or without a limit, no site is compared") {
+  plan::Gate gate = AGate();
+  CHECK(Decide(gate, 0.9, 3, Pooled(0.9, 3, 3), true).conditions.size() == 2);
+  gate.maximum_site_drop = 0.02;
+  CHECK(Decide(gate, 0.9, 3, Pooled(0.9, 0, 0), false).conditions.size() == 2);
+  const GateDecision none = Decide(gate, 0.9, 3, Pooled(0.9, 0, 0), true);
+  CHECK(none.passed);
+  CHECK_THAT(none.conditions[2].text, ContainsText("no site could compare itself"));
+}
+
+TEST_CASE("a pooled evaluation that failed passes no gate") {
+  plan::Gate lax = AGate();
+  lax.minimum_auroc = 0;
+  lax.minimum_sites = 1;
+  CHECK_FALSE(Decide(lax, 0.9, 0, metrics::EvaluationSums{}, false).passed);
+}
+
 TEST_CASE("numbers that differ are written with enough digits to see it") {
   plan::Gate gate = AGate();
   gate.minimum_auroc = 0.90004;
