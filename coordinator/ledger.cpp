@@ -82,6 +82,9 @@ const storage::Migrations kLedgerMigrations = {R"(
     run TEXT NOT NULL REFERENCES runs (run), round INTEGER NOT NULL, model TEXT NOT NULL, split INTEGER NOT NULL,
     sites TEXT NOT NULL, sums TEXT NOT NULL, compared INTEGER NOT NULL, worse INTEGER NOT NULL,
     PRIMARY KEY (run, round, model, split));
+  CREATE TABLE survivor_signatures (
+    run TEXT NOT NULL REFERENCES runs (run), round INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    site TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (run, round, attempt, site)) WITHOUT ROWID;
   ALTER TABLE audit RENAME TO audit_unchained;
   CREATE TABLE log (
     number INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,

@@ -167,6 +167,9 @@ class Ledger {
                                                      std::size_t limit = 1000);
   absl::StatusOr<std::vector<Evaluation>> Evaluations(const RunId& run);
   absl::StatusOr<std::vector<PooledEvaluation>> PooledEvaluations(const RunId& run);
+  // Over secagg::SurvivorsText of a training attempt's session, as they were sent to the sites
+  // (Commit takes them from there). Empty: the session did not come so far.
+  absl::StatusOr<std::map<SiteId, crypto::Signature>> SurvivorSignatures(const AttemptKey& key);
   // The model that was published last from a plan of this name, and its AUROC by site on the test
   // sets, if the sites' own were seen. Sites too small to show are left out.
   absl::StatusOr<LastPublished> LastPublishedOf(std::string_view plan_name);

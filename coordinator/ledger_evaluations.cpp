@@ -1,4 +1,5 @@
-// What models scored: by site where the sites' own sums were seen, pooled where they were not.
+// What models scored: by site where the sites' own sums were seen, pooled where they were not; and
+// what the sites of a secure session signed.
 
 #include <nlohmann/json.hpp>
 
@@ -85,6 +86,39 @@ absl::StatusOr<std::vector<PooledEvaluation>> Ledger::PooledEvaluations(const Ru
     pooled.sums.compared = static_cast<std::uint64_t>(row.Int(5));
     pooled.sums.worse = static_cast<std::uint64_t>(row.Int(6));
     evaluations.push_back(std::move(pooled));
+  }
+}
+
+// Each site of a session is sent the same: one of them is enough.
+absl::Status Ledger::Impl::KeepSurvivorSignatures(std::span<const Action> actions) {
+  for (const Action& action : actions) {
+    const auto* send = std::get_if<Send>(&action);
+    const auto* notice = send ? std::get_if<wire::SecureNotice>(&send->message) : nullptr;
+    if (notice == nullptr || notice->session.purpose != secagg::Purpose::kTraining) continue;
+    const auto* signatures = std::get_if<wire::SecureNotice::Signatures>(&notice->notice);
+    if (signatures == nullptr) continue;
+    const AttemptKey& key = notice->session.attempt;
+    for (const auto& [site, signature] : signatures->signatures) {
+      RETURN_IF_ERROR(
+          db.Execute("INSERT OR REPLACE INTO survivor_signatures (run, round, attempt, site, "
+                     "signature) VALUES (?, ?, ?, ?, ?)",
+                     key.run.value, key.round, key.attempt, site.value, ToHex(signature)));
+    }
+    return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<SiteId, crypto::Signature>> Ledger::SurvivorSignatures(
+    const AttemptKey& key) {
+  ASSIGN_OR_RETURN(auto row, impl_->db.Prepare("SELECT site, signature FROM survivor_signatures "
+                                               "WHERE run = ? AND round = ? AND attempt = ?"));
+  row.Bind(key.run.value, key.round, key.attempt);
+  std::map<SiteId, crypto::Signature> signatures;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return signatures;
+    ASSIGN_OR_RETURN(signatures[SiteId(row.Text(0))], ArrayAt<64>(row, 1));
   }
 }
 

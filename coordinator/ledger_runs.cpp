@@ -166,6 +166,7 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
     ASSIGN_OR_RETURN(std::uint64_t sequence, impl_->NextSequence(state.run));
     ASSIGN_OR_RETURN(const Time time, impl_->TimeOf(state.run, actions));
     RETURN_IF_ERROR(impl_->SaveState(state));
+    RETURN_IF_ERROR(impl_->KeepSurvivorSignatures(actions));
     for (const Action& action : actions) {
       if (const auto* record = std::get_if<Record>(&action)) {
         wire::RunEvent event = record->event;

@@ -32,6 +32,7 @@ struct Ledger::Impl {
   absl::Status CheckNonceIsNew(const wire::PlanNonce& nonce);
   absl::StatusOr<Time> TimeOf(const RunId& run, std::span<const Action> actions);
   absl::Status Keep(const RunId& run, const Action& action, Time time);
+  absl::Status KeepSurvivorSignatures(std::span<const Action> actions);
   absl::StatusOr<std::uint64_t> NextSequence(const RunId& run);
   absl::Status SaveState(const RunState& state);
   absl::Status SaveParticipants(const RunState& state);

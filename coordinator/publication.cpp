@@ -97,7 +97,7 @@ json PooledTest(const TestEvaluations& tests, double at_specificity) {
 
 // The session of secure aggregation that the model came out of, as the log has it: {transcript,
 // threshold, sharers, survivors, signatures}. Null when the updates were sealed.
-absl::StatusOr<json> SecureSession(Ledger& ledger, const ModelId& model) {
+absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, const ModelId& model) {
   ASSIGN_OR_RETURN(const std::vector<wire::LogEntry> entries, ledger.LogEntriesAbout(model.Hex()));
   json session;
   for (const wire::LogEntry& entry : entries) {
@@ -106,8 +106,14 @@ absl::StatusOr<json> SecureSession(Ledger& ledger, const ModelId& model) {
       continue;
     }
     session = json::object();
-    for (const char* field : {"transcript", "threshold", "sharers", "survivors", "signatures"}) {
-      if (details.contains(field)) session[field] = details[field];
+    for (const char* field : {"transcript", "threshold", "sharers", "survivors"}) {
+      session[field] = details.value(field, json());
+    }
+    const AttemptKey key{run, details.value("round", 0u), details.value("attempt", 0u)};
+    ASSIGN_OR_RETURN(const auto signatures, ledger.SurvivorSignatures(key));
+    session["signatures"] = json::object();
+    for (const auto& [site, signature] : signatures) {
+      session["signatures"][site.value] = ToHex(signature);
     }
   }
   return session;
@@ -141,7 +147,7 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
   ASSIGN_OR_RETURN(const ModelEntry model, ledger.FindModel(publish.model.Hex()));
   ASSIGN_OR_RETURN(const auto events, AllEvents(ledger, state.run, actions));
   ASSIGN_OR_RETURN(const TestEvaluations tests, TestsOf(ledger, state.run, publish.model, actions));
-  ASSIGN_OR_RETURN(json secure, SecureSession(ledger, publish.model));
+  ASSIGN_OR_RETURN(json secure, SecureSession(ledger, state.run, publish.model));
   ASSIGN_OR_RETURN(json log, LogJson(ledger));
   ASSIGN_OR_RETURN(std::string roster, ledger.RosterFile());
   json gate = json::array();

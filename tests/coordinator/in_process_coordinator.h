@@ -1,18 +1,13 @@
 #pragma once
 
-// A coordinator with its keys, ledger, conductor and service in this process, and members that call
-// it over loopback with real TLS.
+// A federation with its root and its coordinator (keys, ledger, conductor and service) in this
+// process, and members that call it over loopback with real TLS.
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
-#include <cmath>
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
-#include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/crypto/sha256.h"
 #include "common/identity/identity.h"
@@ -24,18 +19,25 @@
 #include "coordinator/service.h"
 #include "tests/catch.h"
 #include "tests/common/temporary_folder.h"
-#include "tests/coordinator/sites_contribution.h"
 
 namespace consilium::coordinator {
 
 class InProcessCoordinator {
  public:
   InProcessCoordinator() {
-    REQUIRE(Authority::Create(state(), "test-federation", {"127.0.0.1", "localhost"}, clock_.Now())
-                .ok());
+    const Authority::New made{.federation = "test-federation",
+                              .hosts = {"127.0.0.1", "localhost"},
+                              .address = "127.0.0.1:1",  // members are told another, see Enrol
+                              .root = root_.public_key,
+                              .certificate_life = std::chrono::hours(24)};
+    const auto created =
+        Authority::Create(state(), made, crypto::Passphrase::Unprotected(), clock_.Now());
+    INFO(created.status().ToString());
+    REQUIRE(created.ok());
     Ledger ledger = Ledger::Open(state() / "ledger.db").value();
     REQUIRE(ledger.SetFederation("test-federation", clock_.Now()).ok());
     Start();
+    SignNextRoster();
   }
   ~InProcessCoordinator() { Stop(); }
 
@@ -67,20 +69,66 @@ class InProcessCoordinator {
   SharedLedger& ledger() { return *ledger_; }
   const Authority& authority() const { return *authority_; }
   Conductor& conductor() { return *conductor_; }
+  const crypto::Ed25519PublicKey& root() const { return root_.public_key; }
+  const TemporaryFolder& folder() const { return folder_; }
 
   std::string Token(const std::string& name, Role role, double hours = 1) {
     SystemRandom random;
-    return authority_->Invite(*ledger_, name, role, FromSeconds(hours * 3600), clock_.Now(), random)
-        .value();
+    Invitation invitation;
+    invitation.name = name;
+    invitation.role = role;
+    invitation.expires = clock_.Now() + FromSeconds(hours * 3600);
+    const auto token = Invite(*ledger_, authority_->published(), invitation, clock_.Now(), random);
+    INFO(token.status().ToString());
+    REQUIRE(token.ok());
+    return *token;
   }
+  // Enrolled, and waiting to be admitted.
+  identity::Identity EnrolOnly(const std::string& name, Role role) {
+    auto identity = identity::Enrol(Token(name, role), role, folder_ / name,
+                                    crypto::Passphrase::Unprotected(), address());
+    INFO(identity.status().ToString());
+    REQUIRE(identity.ok());
+    return *std::move(identity);
+  }
+  // Enrolled, and admitted by the next roster.
   identity::Identity Enrol(const std::string& name, Role role) {
-    return identity::Enrol(address(), Token(name, role), Name(role), folder_ / name).value();
+    identity::Identity identity = EnrolOnly(name, role);
+    SignNextRoster();
+    return identity;
   }
-  const TemporaryFolder& folder() const { return folder_; }
+  // The root's holder admits everybody who waits, and leaves out who was revoked.
+  identity::SignedRoster SignNextRoster() {
+    return ledger_->With([&](Ledger& ledger) {
+      identity::Roster roster;
+      roster.federation = "test-federation";
+      roster.version = ledger.RosterVersion().value() + 1;
+      roster.issued = clock_.Now();
+      roster.members.push_back(authority_->Entry().value());
+      const std::vector<Member> members = ledger.Members().value();
+      for (const Member& member : members) {
+        if (member.revoked || member.role == Role::kCoordinator) continue;
+        identity::RosterEntry& entry = roster.members.emplace_back();
+        entry.name = member.name;
+        entry.role = member.role;
+        entry.signing_key = member.signing_key;
+        entry.tls_key = member.tls_key;
+        entry.weight_cap = member.weight_cap;
+      }
+      const auto signed_roster = identity::SignRoster(root_, std::move(roster));
+      INFO(signed_roster.status().ToString());
+      REQUIRE(signed_roster.ok());
+      const absl::Status set = ledger.SetRoster(*signed_roster, clock_.Now());
+      INFO(set.ToString());
+      REQUIRE(set.ok());
+      return *signed_roster;
+    });
+  }
 
  private:
   TemporaryFolder folder_;
   SystemClock clock_;
+  const crypto::Ed25519KeyPair root_ = crypto::Ed25519KeyPair::Generate().value();
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<SharedLedger> ledger_;
   std::unique_ptr<ModelStore> models_;
@@ -89,160 +137,13 @@ class InProcessCoordinator {
   int port_ = 0;
 };
 
-// A site without images: its update is a constant, its scores are drawn. It says what a site agent
-// says, and comes back when the connection breaks.
-class ScriptedSite {
- public:
-  struct Script {
-    std::uint64_t parameters = 1000, examples = 100;
-    float delta = 0.5f;
-    double auroc_shift = 2;  // how far apart the scores of the two classes lie
-    std::function<void(std::vector<float>&)> spoil;
-    double train_s = 0;
-  };
-
-  ScriptedSite(identity::Identity identity, Script script)
-      : name_(identity.name), script_(std::move(script)), identity_(std::move(identity)) {
-    thread_ = std::thread([this] { Live(); });
-  }
-  ~ScriptedSite() {
-    stopping_ = true;
-    {
-      std::lock_guard lock(mutex_);
-      if (context_) context_->TryCancel();
-    }
-    thread_.join();
-  }
-  int rounds_counted() const { return rounds_counted_; }
-
- private:
-  void Live() {
-    while (!stopping_) {
-      Attend();
-      if (!stopping_) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-  }
-
-  void Attend() {
-    const auto channel = identity::OpenChannel(identity_);
-    stub_ = v1::SiteService::NewStub(channel);
-    {
-      std::lock_guard lock(mutex_);
-      context_ = std::make_unique<grpc::ClientContext>();
-    }
-    const auto stream = stub_->Attend(context_.get());
-    Say(*stream, wire::Hello{"test", 1});
-    v1::ToSite proto;
-    while (stream->Read(&proto)) {
-      const auto message = wire::FromProto(proto);
-      if (!message.ok()) break;
-      std::visit([&](const auto& m) { On(*stream, m); }, *message);
-    }
-    (void)stream->Finish();
-  }
-
-  using Stream = grpc::ClientReaderWriter<v1::FromSite, v1::ToSite>;
-
-  static void Say(Stream& stream, const wire::FromSite& message) {
-    v1::FromSite proto;
-    wire::ToProto(message, &proto);
-    stream.Write(proto);
-  }
-
-  void On(Stream&, const wire::Welcome& m) { sealing_key_ = m.sealing_key; }
-  void On(Stream& stream, const wire::Invite& m) {
-    Say(stream, wire::InviteAnswer{m.run, true, "", script_.examples, script_.examples, 0});
-  }
-  void On(Stream&, const wire::MakeInitialModel& m) {
-    wire::UploadHeader header;
-    header.key = m.key;
-    header.kind = wire::ContributionKind::kInitialModel;
-    header.weight = 1;
-    header.layout_header =
-        WriteSafetensorsHeader({{"weight", {static_cast<std::int64_t>(script_.parameters)}}});
-    Upload(header, std::vector<float>(script_.parameters, 1.0f));
-  }
-  void On(Stream&, const wire::TrainRequest& m) {
-    std::this_thread::sleep_for(std::chrono::duration<double>(script_.train_s));
-    if (stopping_) return;
-    if (!Download(m.base_model)) return;
-    wire::UploadHeader header;
-    header.key = m.key;
-    header.base_model = m.base_model;
-    header.weight = static_cast<double>(script_.examples);
-    header.loss = 0.5;
-    std::vector<float> delta(script_.parameters, script_.delta);
-    if (script_.spoil) script_.spoil(delta);
-    Upload(header, delta);
-  }
-  void On(Stream& stream, const wire::EvaluateRequest& m) {
-    if (!Download(m.model)) return;
-    wire::EvaluationReport report{m.run, m.round, m.model, m.split, {}, 0.1};
-    SeededRandom random(m.round, name_);
-    for (int i = 0; i < 200; ++i) {
-      const bool target = i % 2 == 0;
-      const double logit = random.Normal() + (target ? 0.5 : -0.5) * script_.auroc_shift;
-      report.sums.Add(1 / (1 + std::exp(-logit)), target);
-    }
-    report.sums.patients = 200;
-    Say(stream, report);
-  }
-  void On(Stream&, const wire::AttemptClosed& m) { rounds_counted_ += m.counted; }
-  void On(Stream&, const wire::RunEnded&) {}
-
-  bool Download(const ModelId& model) {
-    grpc::ClientContext context;
-    v1::DownloadRequest request;
-    request.set_model(wire::ToProtoBytes(model));
-    const auto reader = stub_->DownloadModel(&context, request);
-    crypto::Sha256Stream hash;
-    for (v1::ModelChunk chunk; reader->Read(&chunk);) hash.Update(AsBytes(chunk.data()));
-    const grpc::Status status = reader->Finish();
-    Complain(status);
-    return status.ok() && std::move(hash).Finish() == model;
-  }
-
-  // What a site's operator would read in its log.
-  void Complain(const grpc::Status& status) const {
-    if (status.ok() || stopping_) return;
-    Log(LogLevel::kWarning, "scripted_site", {{"site", name_}, {"why", status.error_message()}});
-  }
-
-  void Upload(const wire::UploadHeader& header, const std::vector<float>& values) {
-    const SealedContribution sealed = Seal(SiteId(name_), header, values, sealing_key_);
-    grpc::ClientContext context;
-    v1::UploadReceipt receipt;
-    const auto writer = stub_->Upload(&context, &receipt);
-    v1::UploadChunk chunk;
-    wire::ToProto(sealed.header, chunk.mutable_header());
-    bool open = writer->Write(chunk);
-    chunk.clear_header();
-    for (std::size_t i = 0; open && i < sealed.segments.size(); ++i) {
-      chunk.set_segment(sealed.segments[i].data(), sealed.segments[i].size());
-      open = writer->Write(chunk);
-    }
-    writer->WritesDone();
-    Complain(writer->Finish());
-  }
-
-  const std::string name_;
-  const Script script_;
-  const identity::Identity identity_;
-  std::unique_ptr<v1::SiteService::Stub> stub_;
-  crypto::X25519PublicKey sealing_key_{};
-  std::mutex mutex_;
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::atomic<bool> stopping_ = false;
-  std::atomic<int> rounds_counted_ = 0;
-  std::thread thread_;
-};
-
-// A plan for `sites` scripted sites and a few rounds.
+// A plan for `sites` scripted sites and a few rounds; with masked updates from three sites on.
 inline std::string TinyPlan(int sites, int rounds, const std::string& more = {}) {
   return StrCat(
       "[plan]\nname = \"tiny\"\n\n[target]\nname = \"opacity\"\n\n[data]\nmodalities = "
       "[\"DX\"]\n\n[cohort]\nminimum_sites = ",
-      sites, "\n\n[stop]\nrounds = ", rounds, "\n\n[gate]\nminimum_auroc = 0.6\n", more);
+      sites, "\n\n[stop]\nrounds = ", rounds, "\n\n[gate]\nminimum_auroc = 0.6\n", more,
+      sites < 3 ? "\n[aggregation]\nupdates = \"sealed\"\n" : "");
 }
 
 // The events of a run from the ledger and then as they come, until it has ended.

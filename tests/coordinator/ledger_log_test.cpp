@@ -220,6 +220,27 @@ TEST_CASE("pooled evaluations come back as they were, a repeated one once") {
   CHECK(ledger.Evaluations(run.state.run)->empty());
 }
 
+TEST_CASE("what the survivors of a training session signed is kept when it is sent to them") {
+  TemporaryFolder folder;
+  Ledger ledger = OpenIn(folder);
+  OneRun run(ledger);
+  crypto::Signature east{}, north{};
+  east[0] = 1;
+  north[0] = 2;
+  const auto sent = [&](secagg::Purpose purpose, std::uint32_t attempt, crypto::Signature of_east) {
+    const secagg::SessionKey key{{run.state.run, 1, attempt}, purpose};
+    return Send{kEast, wire::SecureNotice{key, wire::SecureNotice::Signatures{
+                                                   {{kEast, of_east}, {kNorth, north}}}}};
+  };
+  const std::vector<Action> actions = {sent(secagg::Purpose::kValidation, 2, north),
+                                       sent(secagg::Purpose::kTraining, 2, east)};
+  REQUIRE(ledger.Commit(run.state, actions).ok());
+  REQUIRE(ledger.Commit(run.state, actions).ok());  // to a site that came back
+  const auto kept = ledger.SurvivorSignatures({run.state.run, 1, 2}).value();
+  CHECK(kept == std::map<SiteId, crypto::Signature>{{kEast, east}, {kNorth, north}});
+  CHECK(ledger.SurvivorSignatures({run.state.run, 1, 1})->empty());
+}
+
 TEST_CASE("a masked run is told with its secure sessions and without a site's own results") {
   TemporaryFolder folder;
   Ledger ledger = OpenIn(folder);
