@@ -195,7 +195,9 @@ void RoundEngine::Handle(const InviteAnswered& event) {
 }
 
 void RoundEngine::Handle(const SiteTaskFailed& event) {
-  if (work_ && work_->key == event.key) Leave(event.site, event.reason);
+  if (!work_ || work_->key != event.key) return;
+  const auto task = work_->tasks.find(event.site);
+  if (task != work_->tasks.end() && task->second.sent) Leave(event.site, event.reason);
 }
 
 // A task that will not be gone on with. What the site has delivered stays.

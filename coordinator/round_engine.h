@@ -394,10 +394,6 @@ class RoundEngine {
   absl::Status TakeAnswer(const SiteId& site, const wire::SecureAnswer& answer);
   absl::Status TakeSums(const SiteId& site, const wire::MaskedSums& sums);
   bool TakesUpload(const ContributionComplete& event, Task& task);
-  // A task that will not be gone on with. What the site has delivered stays where others may know
-  // of it already.
-  void Leave(const SiteId& site, const std::string& reason);
-  void Expel(const SiteId& site, const std::string& reason);
   bool Opening() const;  // the uploads of a session are closed
   bool EnoughToCloseStep() const;
   Time StepDeadline() const;
@@ -408,7 +404,6 @@ class RoundEngine {
   std::size_t MinimumSites() const;       // of a cohort
   std::size_t EvaluationMinimum() const;  // of the evaluation under way
   wire::EvaluationSplit Split() const;
-  void ApplyRoster();
 
   // ---- the audit log's details (round_engine_audit.cpp)
 
@@ -424,6 +419,10 @@ class RoundEngine {
   bool TakesWeight(const SiteId& site, Task& task, double weight);
   void SendTask(const SiteId& site, Task& task);
   void Lose(const SiteId& site, Task& task, const std::string& reason);
+  // The site goes on with its task no more: an open one is lost, what it has delivered stays.
+  void Leave(const SiteId& site, const std::string& reason);
+  void Expel(const SiteId& site, const std::string& reason);  // delivered or not
+  void ApplyRoster();
   bool LoseAbsent();
   void CloseFor(const SiteId& site, bool counted, const std::string& reason);
   void SendTo(const SiteId& site, wire::ToSite message);

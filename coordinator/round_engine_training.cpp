@@ -125,7 +125,8 @@ bool RoundEngine::SettleTraining() {
 void RoundEngine::OpenAttempt() {
   if (Masked() && state_.parameters == 0) {
     End(true,
-        "secure aggregation needs the model's size, and that of its first model is not known");
+        StrCat("the size of model ", state_.base->Short(), ", which training begins from, is ",
+               "not known: its file is missing or cannot be read"));
     return;
   }
   // A site that went away a moment ago is enlisted too, and asked when it is back in its grace.

@@ -508,6 +508,90 @@ TEST_CASE("at the deadline the uploads are closed, and opening the sum may take 
   CHECK(federation.violations().empty());
 }
 
+TEST_CASE(
+    "a site that is away for a moment when an attempt begins is enlisted, and may come back") {
+  plan::Plan plan = MaskedPlan();
+  plan.stop.rounds = 2;
+  MaskedFederation federation(plan, 4);
+  federation.pass = [&](const SiteId& site, const Event& event) {
+    const bool last_of_round = StepOf(event, false) == "unmask" && federation.state().round == 1;
+    if (last_of_round && site == kA && federation.connected().contains(kD))
+      federation.Disconnect(kD);
+    return true;
+  };
+  federation.Start();
+  federation.Run();
+  REQUIRE(federation.state().round == 2);
+  CHECK(federation.All<OpenAttempt>().back().sites.contains(kD));
+  CHECK(federation.Steps(false).size() == 5);
+  federation.pass = nullptr;
+  SECTION("in time") {
+    federation.Wait(30);
+    federation.Connect(kD);
+    federation.Run();
+    CHECK(federation.All<Aggregate>().back().counted.size() == 4);
+  }
+  SECTION("too late") {
+    federation.Wait(60);
+    CHECK(federation.All<Aggregate>().back().counted.size() == 3);
+    CHECK_THAT(federation.LastText(Kind::kContributionLost),
+               ContainsText("its connection was lost"));
+  }
+  CHECK(federation.violations().empty());
+}
+
+TEST_CASE("an attempt waits for those that are away when the threshold of all cannot be met yet") {
+  plan::Plan plan = MaskedPlan();
+  MaskedFederation federation(plan, 6);
+  BeginWithoutAnswersFrom(federation, federation.sites(), 0);
+  federation.Restart({});  // all six are on their way back: five of them are needed
+  federation.pass = nullptr;
+  for (const char* name : {"a", "b", "c", "d"}) federation.Connect(SiteId(name));
+  federation.Run();
+  CHECK(federation.state().attempt == 1);
+  CHECK_THAT(federation.LastText(Kind::kWaiting),
+             ContainsText("for 5 sites that accepted to be connected, as secure aggregation needs "
+                          "(4 are)"));
+  federation.Wait(60);  // the two others have had their grace: of four, three are needed
+  CHECK(federation.All<OpenAttempt>().back().sites.size() == 4);
+  CHECK(Published(federation));
+  CHECK(federation.violations().empty());
+}
+
+TEST_CASE("a site that leaves the run is out of the session, and what it delivered is counted") {
+  const std::size_t step = GENERATE(1, 2, 3);
+  MaskedFederation federation(MaskedPlan(), 5);
+  BeginWithoutAnswersFrom(federation, {kC}, step);
+  federation.Do(InviteAnswered{kD, {RunId("masked-0001"), false, "the operator withdrew"}});
+  federation.pass = nullptr;
+  federation.Disconnect(kC);
+  federation.Connect(kC);
+  federation.Run();
+  CHECK(federation.All<Aggregate>().at(0).counted.contains(kD) == (step > 1));
+  CHECK(Published(federation));
+  CHECK(federation.violations().empty());
+  CHECK(federation.SentTo<wire::EvaluateRequest>(kD).empty());
+}
+
+TEST_CASE("a stop cuts a session short, also while its sum is being opened") {
+  const std::size_t step = GENERATE(0, 2, 4);
+  plan::Plan plan = MaskedPlan();
+  plan.stop.rounds = 5;
+  MaskedFederation federation(plan, 3);
+  federation.pass = [&](const SiteId& site, const Event& event) {
+    return site != kC || federation.state().round < 2 || StepOf(event) != kSteps[step];
+  };
+  federation.Start();
+  federation.Run();
+  REQUIRE(federation.state().round == 2);
+  CHECK(federation.state().opening == (step == 4));
+  federation.Do(StopRequested{"anna"});
+  CHECK_FALSE(federation.state().opening);
+  federation.Run();
+  CHECK(federation.All<Publish>().at(0).model == ModelNumber(1));
+  CHECK(federation.violations().empty());
+}
+
 TEST_CASE("a sum that cannot be written is written later, with the same masks") {
   MaskedFederation federation(MaskedPlan(), 3);
   federation.disk_is_full = true;
@@ -718,7 +802,7 @@ TEST_CASE("a masked run whose first model's size is not known ends and says so")
   scene.Start();
   for (const SiteId& site : {kEast, kNorth, kSouth}) scene.Accept(site);
   CHECK(scene.engine().ended());
-  CHECK_THAT(scene.Outcome(), ContainsText("needs the model's size"));
+  CHECK_THAT(scene.Outcome(), ContainsText("which training begins from, is not known"));
 }
 
 }  // namespace
