@@ -1,167 +1,14 @@
 #include "coordinator/service.h"
 
+#include <grpc/grpc_security.h>
+
 #include <nlohmann/json.hpp>
 
-#include "common/base/version.h"
-#include "common/crypto/model_record.h"
-#include "common/crypto/sha256.h"
 #include "coordinator/researcher/verify_model.h"
-#include "tests/coordinator/in_process_coordinator.h"
-#include "tests/coordinator/scripted_site.h"
+#include "tests/coordinator/member_calls.h"
 
 namespace consilium::coordinator {
 namespace {
-
-using wire::RunEventKind;
-
-std::unique_ptr<v1::SiteService::Stub> Sites(const identity::Identity& identity) {
-  return v1::SiteService::NewStub(identity::OpenChannel(identity));
-}
-std::unique_ptr<v1::ResearchService::Stub> Research(const identity::Identity& identity) {
-  return v1::ResearchService::NewStub(identity::OpenChannel(identity));
-}
-
-grpc::Status ListRuns(const identity::Identity& identity) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
-  v1::JsonReply reply;
-  return Research(identity)->ListRuns(&context, {}, &reply);
-}
-
-// Says Hello and returns what the coordinator answers, or why it hung up.
-absl::StatusOr<wire::ToSite> Hello(const identity::Identity& identity, int protocol_version) {
-  const auto stub = Sites(identity);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
-  const auto stream = stub->Attend(&context);
-  v1::FromSite hello;
-  wire::ToProto(wire::Hello{"test", protocol_version}, &hello);
-  stream->Write(hello);
-  v1::ToSite answer;
-  if (stream->Read(&answer)) {
-    context.TryCancel();
-    (void)stream->Finish();
-    return wire::FromProto(answer);
-  }
-  return wire::FromGrpc(stream->Finish());
-}
-
-v1::SubmitPlanRequest Signed(const identity::Identity& researcher, const std::string& plan) {
-  wire::PlanNonce nonce;
-  SystemRandom().Fill(nonce);
-  const auto signature =
-      crypto::Sign(researcher.signing,
-                   wire::PlanText("test-federation", researcher.name, nonce, crypto::Sha256(plan)));
-  v1::SubmitPlanRequest request;
-  request.set_plan_toml(plan);
-  request.set_nonce(nonce.data(), nonce.size());
-  request.set_signature(signature->data(), signature->size());
-  return request;
-}
-
-absl::StatusOr<RunId> Submit(const identity::Identity& caller,
-                             const v1::SubmitPlanRequest& request) {
-  grpc::ClientContext context;
-  v1::SubmitPlanReply reply;
-  RETURN_IF_ERROR(wire::FromGrpc(Research(caller)->SubmitPlan(&context, request, &reply)));
-  return RunId(reply.run());
-}
-absl::StatusOr<RunId> Submit(const identity::Identity& researcher, const std::string& plan) {
-  return Submit(researcher, Signed(researcher, plan));
-}
-
-grpc::Status StopRun(const identity::Identity& caller, const RunId& run) {
-  grpc::ClientContext context;
-  v1::StopRunRequest request;
-  request.set_run(run.value);
-  v1::StopRunReply reply;
-  return Research(caller)->StopRun(&context, request, &reply);
-}
-
-// The log in the form that verify_model.h reads.
-absl::StatusOr<std::string> FetchLog(const identity::Identity& identity) {
-  grpc::ClientContext context;
-  const auto stub = Research(identity);
-  const auto reader = stub->FetchLog(&context, {});
-  nlohmann::json log = {{"entries", nlohmann::json::array()},
-                        {"countersignatures", nlohmann::json::array()}};
-  for (v1::JsonReply piece; reader->Read(&piece);) {
-    const auto part = nlohmann::json::parse(piece.json());
-    log["federation"] = part["federation"];
-    for (const char* list : {"entries", "countersignatures"}) {
-      log[list].insert(log[list].end(), part[list].begin(), part[list].end());
-    }
-  }
-  RETURN_IF_ERROR(wire::FromGrpc(reader->Finish()));
-  return log.dump(2) + "\n";
-}
-
-// A site's open connection, for tests that say no more than Hello.
-class Attendance {
- public:
-  explicit Attendance(const identity::Identity& site) : stub_(Sites(site)) {
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    stream_ = stub_->Attend(&context_);
-    v1::FromSite hello;
-    wire::ToProto(wire::Hello{"test", kProtocolVersion}, &hello);
-    stream_->Write(hello);
-  }
-  ~Attendance() {
-    context_.TryCancel();
-    if (!finished_) (void)stream_->Finish();
-  }
-  absl::StatusOr<wire::ToSite> Next() {
-    v1::ToSite message;
-    if (stream_->Read(&message)) return wire::FromProto(message);
-    finished_ = true;
-    return wire::FromGrpc(stream_->Finish());
-  }
-  // The next message of a kind; others are passed over.
-  template <class Message>
-  absl::StatusOr<Message> Next() {
-    for (;;) {
-      ASSIGN_OR_RETURN(const wire::ToSite message, Next());
-      if (const auto* found = std::get_if<Message>(&message)) return *found;
-    }
-  }
-  void Say(const wire::FromSite& message) {
-    v1::FromSite proto;
-    wire::ToProto(message, &proto);
-    stream_->Write(proto);
-  }
-
- private:
-  std::unique_ptr<v1::SiteService::Stub> stub_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::FromSite, v1::ToSite>> stream_;
-  bool finished_ = false;
-};
-
-ScriptedSite::Script Parameters(std::uint64_t parameters) {
-  ScriptedSite::Script script;
-  script.parameters = parameters;
-  return script;
-}
-ScriptedSite::Script Slow(double train_s) {
-  ScriptedSite::Script script;
-  script.train_s = train_s;
-  return script;
-}
-
-std::vector<std::unique_ptr<ScriptedSite>> ScriptedSites(InProcessCoordinator& coordinator,
-                                                         const std::vector<std::string>& names,
-                                                         const ScriptedSite::Script& script = {}) {
-  std::vector<std::unique_ptr<ScriptedSite>> sites;
-  for (const std::string& name : names) {
-    sites.push_back(std::make_unique<ScriptedSite>(coordinator.Enrol(name, Role::kSite), script));
-  }
-  return sites;
-}
-
-std::size_t CountOf(const std::vector<wire::RunEvent>& events, RunEventKind kind) {
-  return std::count_if(events.begin(), events.end(),
-                       [kind](const wire::RunEvent& event) { return event.kind == kind; });
-}
 
 TEST_CASE("an admitted site is welcomed under its name and gets the roster before anything else") {
   InProcessCoordinator coordinator;
@@ -538,153 +385,45 @@ TEST_CASE("a model that is not here, or an offset beyond it, is refused") {
   CHECK(reader->Finish().error_code() == grpc::StatusCode::NOT_FOUND);
 }
 
-// Of a model that a run has published.
-std::string FetchRecord(const identity::Identity& who, const std::string& model) {
-  grpc::ClientContext context;
-  v1::FetchRecordRequest request;
-  request.set_model(model);
-  v1::FetchRecordReply reply;
-  const absl::Status fetched =
-      wire::FromGrpc(Research(who)->FetchRecord(&context, request, &reply));
-  INFO(fetched.ToString());
-  REQUIRE(fetched.ok());
-  return reply.record_json();
+// A channel whose TLS sessions are kept for the next one with the same cache.
+std::shared_ptr<grpc::Channel> ChannelWithSessions(const identity::Identity& identity,
+                                                   grpc_ssl_session_cache* cache) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = identity.authority;
+  options.pem_private_key = std::string(AsText(identity.private_key.Reveal()));
+  options.pem_cert_chain = identity.certificate;
+  grpc::ChannelArguments arguments;
+  arguments.SetPointer(GRPC_SSL_SESSION_CACHE_ARG, cache);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(identity.coordinator, grpc::SslCredentials(options), arguments);
 }
 
-std::string PublishedBy(const std::vector<wire::RunEvent>& events) {
-  for (const wire::RunEvent& event : events) {
-    if (event.kind == RunEventKind::kPublished) return event.text;
-    if (event.kind == RunEventKind::kEnded) UNSCOPED_INFO(event.text);
-  }
-  FAIL("nothing was published");
-  return {};
-}
-
-TEST_CASE("three sites train two rounds masked, and the model proves who made it") {
+TEST_CASE("a resumed TLS session of a revoked key is refused within a second") {
   InProcessCoordinator coordinator;
   const auto ada = coordinator.Enrol("ada", Role::kResearcher);
-  const auto sites = ScriptedSites(coordinator, {"north", "south", "west"}, Parameters(100'000));
-  const auto run = Submit(ada, TinyPlan(3, 2));
-  INFO(run.status().ToString());
-  REQUIRE(run.ok());
-  const auto events = WatchToTheEnd(ada, *run);
-  const std::string published = PublishedBy(events);
-  CHECK(CountOf(events, RunEventKind::kUpdateReceived) == 6);
-  CHECK(CountOf(events, RunEventKind::kSiteEvaluated) == 0);  // nobody saw one site's results
-  for (std::size_t i = 1; i < events.size(); ++i) {
-    if (events[i].sequence > 0) CHECK(events[i].sequence == events[i - 1].sequence + 1);
-  }
-  const fs::path file = coordinator.state() / "models" / (published + ".safetensors");
-  const ModelState model = LoadSafetensors(file).value();
-  const double value = model.values()[99'999];  // 1, and 0.5 a round
-  CHECK((value == Approx(1.5).epsilon(1e-6) || value == Approx(2).epsilon(1e-6)));
-  for (const auto& site : sites) {
-    CHECK(site->rounds_counted() >= 2);
-    CHECK(site->log_is_one_chain());
-    CHECK_FALSE(site->signed_heads().empty());
-  }
-
-  const std::string record = FetchRecord(ada, published);
-  const auto log = FetchLog(ada);
-  REQUIRE(log.ok());
-  const auto proof = researcher::VerifyModel(ada.root, crypto::Sha256OfFile(file).value(), record,
-                                             std::optional<std::string>(*log));
-  INFO(proof.Broken());
-  CHECK(proof.ok());
-  const auto told = nlohmann::json::parse(proof.record_json);
-  CHECK(told["sites"] == nlohmann::json({"north", "south", "west"}));
-  CHECK(told["researcher"]["name"] == "ada");
-  CHECK(told["secure"]["survivors"] == nlohmann::json({"north", "south", "west"}));
-  CHECK(told["secure"]["threshold"] == 3);
-  CHECK(told["test"]["sites"] == 3);
-  CHECK_FALSE(told["log"]["countersignatures"].empty());
-
-  const auto json = nlohmann::json::parse(
-      coordinator.ledger().With([&](Ledger& l) { return l.RunJson(*run); }).value());
-  const auto& secure = json["rounds"][2]["secure"];
-  CHECK(secure["cohort"] == 3);
-  CHECK(secure["threshold"] == 3);
-  CHECK(secure["survivors"] == 3);
-  CHECK(secure["recovered"] == 0);
-  CHECK(secure["transcript"].is_string());
-  CHECK(json["rounds"][2]["evaluation"]["evaluated_by"].size() == 3);
-  CHECK(json["final"]["pooled"]["auroc"].get<double>() > 0.8);
-  CHECK(coordinator.ledger().With([](Ledger& l) { return l.VerifyLog(); }).ok());
-}
-
-TEST_CASE("two sites train sealed when the plan says so") {
-  InProcessCoordinator coordinator;
-  const auto ada = coordinator.Enrol("ada", Role::kResearcher);
-  const auto sites = ScriptedSites(coordinator, {"north", "south"});
-  const auto run = Submit(ada, TinyPlan(2, 1));
-  REQUIRE(run.ok());
-  const std::string record = FetchRecord(ada, PublishedBy(WatchToTheEnd(ada, *run)));
-  CHECK_FALSE(nlohmann::json::parse(record)["record"].contains("secure"));
-}
-
-TEST_CASE("a sealed update with NaN is not counted, and its round goes on without it") {
-  InProcessCoordinator coordinator;
-  const auto ada = coordinator.Enrol("ada", Role::kResearcher);
-  std::vector<std::unique_ptr<ScriptedSite>> sites;
-  for (const char* name : {"north", "south", "west"}) {
-    ScriptedSite::Script script;
-    if (std::string(name) == "west") script.spoil = [](auto& delta) { delta[7] = NAN; };
-    sites.push_back(
-        std::make_unique<ScriptedSite>(coordinator.Enrol(name, Role::kSite), std::move(script)));
-  }
-  const auto run = Submit(ada, TinyPlan(2, 1));
-  REQUIRE(run.ok());
-  const auto events = WatchToTheEnd(ada, *run);
-  CHECK(CountOf(events, RunEventKind::kPublished) == 1);
-  CHECK(CountOf(events, RunEventKind::kUpdateReceived) == 2);
-  const auto lost = std::find_if(events.begin(), events.end(), [](const auto& e) {
-    return e.kind == RunEventKind::kContributionLost;
-  });
-  REQUIRE(lost != events.end());
-  CHECK(lost->site == SiteId("west"));
-  CHECK_THAT(lost->text, ContainsText("\"weight\""));
-}
-
-TEST_CASE("a coordinator that was stopped between rounds goes on when it is started again") {
-  InProcessCoordinator coordinator;
-  const auto ada = coordinator.Enrol("ada", Role::kResearcher);
-  const auto sites = ScriptedSites(coordinator, {"north", "south", "west"}, Slow(0.15));
-  const auto run = Submit(ada, TinyPlan(3, 4));
-  REQUIRE(run.ok());
-  const auto watch = coordinator.conductor().Watch(*run, 0).value();
-  std::vector<wire::RunEvent> events;
-  for (bool evaluated = false; !evaluated;) {
-    REQUIRE(watch->Next(std::chrono::seconds(20), &events));
-    REQUIRE_FALSE(events.empty());
-    evaluated = CountOf(events, RunEventKind::kRoundEvaluated) > 0;
-  }
-  coordinator.Stop();
-  coordinator.Start();
-  const auto all = WatchToTheEnd(ada, *run);
-  CHECK(CountOf(all, RunEventKind::kRestarted) == 1);
-  CHECK(CountOf(all, RunEventKind::kPublished) == 1);
-  std::map<std::uint32_t, int> aggregated;
-  for (const auto& event : all) {
-    if (event.kind == RunEventKind::kAggregated && event.round > 0) ++aggregated[event.round];
-  }
-  CHECK(aggregated == std::map<std::uint32_t, int>{{1, 1}, {2, 1}, {3, 1}, {4, 1}});
-}
-
-TEST_CASE("a run that waits for its turn can be stopped, and the next one is taken up") {
-  InProcessCoordinator coordinator;
-  const auto ada = coordinator.Enrol("ada", Role::kResearcher);
-  const auto first = Submit(ada, TinyPlan(2, 1)), second = Submit(ada, TinyPlan(2, 1)),
-             third = Submit(ada, TinyPlan(2, 1));
-  REQUIRE((first.ok() && second.ok() && third.ok()));
-  const auto stop = [&](const RunId& run) { return StopRun(ada, run); };
-  CHECK(stop(*second).ok());
-  CHECK(CountOf(WatchToTheEnd(ada, *second), RunEventKind::kEnded) == 1);
-  CHECK(stop(*second).error_code() == grpc::StatusCode::FAILED_PRECONDITION);
-  CHECK(stop(RunId("nothing-0001")).error_code() == grpc::StatusCode::NOT_FOUND);
-  CHECK(stop(*first).ok());
-  CHECK(CountOf(WatchToTheEnd(ada, *first), RunEventKind::kEnded) == 1);
-  CHECK(stop(*third).ok());
-  CHECK(CountOf(WatchToTheEnd(ada, *third), RunEventKind::kEnded) == 1);
+  grpc_ssl_session_cache* cache = grpc_ssl_session_cache_create_lru(8);
+  bool resumed = false;
+  const auto list = [&] {
+    grpc::ClientContext context;
+    v1::JsonReply reply;
+    const auto stub = v1::ResearchService::NewStub(ChannelWithSessions(ada, cache));
+    const auto code = stub->ListRuns(&context, {}, &reply).error_code();
+    const auto reused = context.auth_context()->FindPropertyValues("ssl_session_reused");
+    resumed = !reused.empty() && reused.front() == "true";
+    return code;
+  };
+  CHECK(list() == grpc::StatusCode::OK);
+  CHECK_FALSE(resumed);
+  CHECK(list() == grpc::StatusCode::OK);
+  CHECK(resumed);
+  const Time revoked = SystemClock().Now();
+  REQUIRE(
+      coordinator.ledger().With([&](Ledger& l) { return l.RevokeMember("ada", revoked); }).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(list() == grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(resumed);
+  CHECK(Seconds(SystemClock().Now() - revoked) < 1);
+  grpc_ssl_session_cache_destroy(cache);
 }
 
 }  // namespace
