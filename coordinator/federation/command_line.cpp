@@ -67,7 +67,8 @@ struct CommandLine::Impl {
     init->add_option("--host", hosts,
                      "DNS name or IP address, with :port when it is not 8443; the first is what "
                      "members are told; may be repeated")
-        ->required();
+        ->required()
+        ->allow_extra_args(false);
     AddRoot(init, "Folder for the root key; it belongs on a medium in a safe")->required();
     init->add_option("--certificate-days", certificate_days, "How long certificates last")
         ->check(CLI::Range(0.0001, 3650.0))
@@ -94,8 +95,10 @@ struct CommandLine::Impl {
     pending = federation->add_subcommand("pending", "Who enrolled and waits, with fingerprints");
     admit = federation->add_subcommand("admit", "Sign the next roster with members that wait");
     admit->add_option("names", names, "Who")->required();
-    admit->add_option("--fingerprint", fingerprints,
-                      "What the member's operator read out, one for each name; else asked");
+    admit
+        ->add_option("--fingerprint", fingerprints,
+                     "What the member's operator read out; once for each name; else asked")
+        ->allow_extra_args(false);
     AddRoot(admit, "The root's folder")->required();
     revoke = federation->add_subcommand("revoke", "Shut a member out, within a second");
     revoke->add_option("name", name, "Who")->required();

@@ -122,9 +122,10 @@ absl::Status InviteCommand(const CommandOptions& options, const std::string& nam
         {{"name", name}, {"role", identity::Name(role)}, {"token", token}, {"expires", expires}},
         StrCat(token, "\n"));
   if (!options.json) {
-    Say(StrCat("for the ", identity::Name(role), " \"", name, "\", once, until ", expires,
-               "; it is not shown again. There: ",
-               role == Role::kSite ? "consilium-site" : "consilium", " enrol TOKEN\n"));
+    Say(StrCat(
+        "for the ", identity::Name(role), " \"", name, "\", once, until ", expires,
+        "; it is not shown again. There: ", role == Role::kSite ? "consilium-site" : "consilium",
+        " enrol TOKEN", role == Role::kAuditor ? " --role auditor\n" : "\n"));
   }
   return absl::OkStatus();
 }
