@@ -10,6 +10,7 @@
 #include "common/crypto/envelope.h"
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
+#include "tests/site_agent/test_federation.h"
 
 namespace consilium::site_agent {
 
@@ -56,9 +57,10 @@ class MemorySession final : public Session {
   std::stop_callback<std::function<void()>> on_stop_;
 };
 
-MemoryCoordinator::MemoryCoordinator(SiteId site)
-    : site_(std::move(site)), key_(*crypto::X25519KeyPair::Generate()) {
-  welcome = {kVersion, kProtocolVersion, "test federation", site_, key_.public_key};
+MemoryCoordinator::MemoryCoordinator(SiteId site, const crypto::X25519KeyPair& sealing)
+    : site_(std::move(site)),
+      key_(*crypto::X25519KeyPair::FromPrivate(sealing.private_key.Reveal())) {
+  welcome = {kVersion, kProtocolVersion, kFederation, site_, key_.public_key};
 }
 
 absl::StatusOr<std::unique_ptr<Session>> MemoryCoordinator::Attend(std::stop_token stop) {
@@ -93,24 +95,29 @@ absl::Status MemoryCoordinator::DownloadModel(const ModelId& model, std::uint64_
   return broken_at ? absl::UnavailableError("the connection broke") : absl::OkStatus();
 }
 
-absl::Status MemoryCoordinator::OpenSegment(const OutboxFile& update, std::uint32_t index,
+absl::Status MemoryCoordinator::TakeSegment(const OutboxFile& update, std::uint32_t index,
                                             Received* received) {
   const wire::UploadHeader& header = received->header;
-  const std::uint32_t count = crypto::SegmentCount(header.plaintext_size);
-  ASSIGN_OR_RETURN(auto opener,
-                   crypto::EnvelopeOpener::Create(key_, header.envelope_header,
-                                                  wire::EnvelopeContext(site_, header)));
-  const std::uint64_t begin = crypto::SegmentOffset(index);
-  const std::uint64_t end = index + 1 == count ? update.size() : crypto::SegmentOffset(index + 1);
-  Bytes sealed(end - begin);
-  RETURN_IF_ERROR(update.file().ReadAt(begin, sealed));
-  Bytes plaintext(sealed.size() - crypto::kTagBytes);
-  RETURN_IF_ERROR(opener.Open(index, index + 1 == count, sealed, plaintext));
-  const std::size_t before = received->values.size();
-  received->values.resize(before + plaintext.size() / sizeof(float));
-  std::memcpy(received->values.data() + before, plaintext.data(), plaintext.size());
+  const OutboxFile::Segment segment = update.SegmentAt(index);
+  Bytes bytes(segment.end - segment.begin);
+  RETURN_IF_ERROR(update.file().ReadAt(segment.begin, bytes));
+  const bool last = index + 1 == update.SegmentCount();
+  if (header.kind == wire::ContributionKind::kMaskedUpdate) {
+    for (std::size_t at = 0; at < bytes.size(); at += 4) {
+      received->masked.push_back(LoadLe32(bytes.data() + at));
+    }
+  } else {
+    ASSIGN_OR_RETURN(auto opener,
+                     crypto::EnvelopeOpener::Create(key_, header.envelope_header,
+                                                    wire::EnvelopeContext(site_, header)));
+    Bytes plaintext(bytes.size() - crypto::kTagBytes);
+    RETURN_IF_ERROR(opener.Open(index, last, bytes, plaintext));
+    const std::size_t before = received->values.size();
+    received->values.resize(before + plaintext.size() / sizeof(float));
+    std::memcpy(received->values.data() + before, plaintext.data(), plaintext.size());
+  }
   ++received->segments;
-  received->complete = received->segments == count;
+  received->complete = last;
   return absl::OkStatus();
 }
 
@@ -121,17 +128,17 @@ absl::StatusOr<UploadOutcome> MemoryCoordinator::Upload(const OutboxFile& update
   upload_beginnings.push_back(first_segment);
   if (!available_) return absl::UnavailableError("nobody answers");
   Received& received = contributions_[update.header().key];
-  if (received.header.envelope_header != update.header().envelope_header) {
-    received = {update.header(), {}, 0, false};
+  if (received.header.envelope_header != update.header().envelope_header ||
+      !(received.header.proof == update.header().proof)) {
+    received = {update.header()};
   }
   if (first_segment != received.segments) return UploadOutcome{received.segments};
-  const std::uint32_t count = crypto::SegmentCount(update.header().plaintext_size);
-  while (received.segments < count) {
+  while (received.segments < update.SegmentCount()) {
     if (break_upload_after && received.segments == *break_upload_after) {
       break_upload_after.reset();
       return absl::UnavailableError("the connection broke");
     }
-    RETURN_IF_ERROR(OpenSegment(update, received.segments, &received));
+    RETURN_IF_ERROR(TakeSegment(update, received.segments, &received));
   }
   changed_.notify_all();
   return UploadOutcome{};

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/crypto/keys.h"
+#include "common/model/model_state.h"
 #include "common/wire/protocol.h"
 #include "site_agent/coordinator_channel.h"
 
@@ -21,7 +22,7 @@ namespace consilium::site_agent {
 
 class MemoryCoordinator final : public CoordinatorChannel {
  public:
-  explicit MemoryCoordinator(SiteId site);
+  MemoryCoordinator(SiteId site, const crypto::X25519KeyPair& sealing);
 
   // ---- the site's side
   std::string Address() const override { return "memory:1"; }
@@ -39,7 +40,8 @@ class MemoryCoordinator final : public CoordinatorChannel {
 
   struct Received {
     wire::UploadHeader header;
-    std::vector<float> values;  // opened
+    std::vector<float> values;          // opened
+    std::vector<std::uint32_t> masked;  // of a masked update instead
     std::uint32_t segments = 0;
     bool complete = false;
   };
@@ -92,7 +94,7 @@ class MemoryCoordinator final : public CoordinatorChannel {
     absl::Status ended;
   };
   void Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& ready);
-  absl::Status OpenSegment(const OutboxFile& update, std::uint32_t index, Received* received);
+  absl::Status TakeSegment(const OutboxFile& update, std::uint32_t index, Received* received);
 
   const SiteId site_;
   crypto::X25519KeyPair key_;

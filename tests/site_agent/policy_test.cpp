@@ -10,6 +10,7 @@ plan::Plan SomePlan() {
   plan::Plan plan;
   plan.name = "chest-opacity";
   plan.target.name = "opacity";
+  plan.data.modalities = {"DX"};
   plan.cohort.minimum_sites = 3;
   plan.stop.rounds = 10;
   return plan;
@@ -18,17 +19,17 @@ plan::Plan SomePlan() {
 std::string Refusal(std::string_view toml) {
   const auto policy = ParsePolicy(toml);
   REQUIRE(policy.ok());
-  return std::string(policy->Check(SomePlan()).message());
+  return std::string(policy->Check(SomePlan(), "ada").message());
 }
 
-TEST_CASE("without a policy file every plan with two sites or more is allowed") {
+TEST_CASE("without a policy file every plan with masked updates of three sites is allowed") {
   const TemporaryFolder folder;
   const auto policy = LoadPolicy(folder / "policy.toml");
   REQUIRE(policy.ok());
-  CHECK(policy->Check(SomePlan()).ok());
-  plan::Plan alone = SomePlan();
-  alone.cohort.minimum_sites = 1;
-  CHECK(absl::IsPermissionDenied(policy->Check(alone)));
+  CHECK(policy->Check(SomePlan(), "ada").ok());
+  plan::Plan two = SomePlan();
+  two.cohort.minimum_sites = 2;
+  CHECK(absl::IsPermissionDenied(policy->Check(two, "ada")));
 }
 
 TEST_CASE("each rule of a policy forbids what it says") {
@@ -39,8 +40,20 @@ TEST_CASE("each rule of a policy forbids what it says") {
   CHECK_THAT(Refusal("plans = [\"other\"]"), ContainsText("plan \"chest-opacity\""));
   CHECK_THAT(Refusal("targets = []"), ContainsText("target \"opacity\""));
   CHECK_THAT(Refusal("architectures = [\"resnet18\"]"), ContainsText("architecture \"small_cnn\""));
+  CHECK_THAT(Refusal("researchers = [\"bob\"]"), ContainsText("researcher \"ada\""));
+  CHECK_THAT(Refusal("modalities = [\"CR\"]"), ContainsText("modality \"DX\""));
   CHECK_THAT(Refusal("minimum_cohort = 4"), ContainsText("at least 4"));
   CHECK_THAT(Refusal("maximum_rounds = 9"), ContainsText("at most 9"));
+}
+
+TEST_CASE("updates that the coordinator could read need the site's explicit consent") {
+  plan::Plan sealed = SomePlan();
+  sealed.aggregation.updates = plan::Updates::kSealed;
+  CHECK_THAT(std::string(Policy{}.Check(sealed, "ada").message()), ContainsText("sealed_updates"));
+  CHECK(ParsePolicy("sealed_updates = true")->Check(sealed, "ada").ok());
+  sealed.cohort.minimum_sites = 2;
+  CHECK_FALSE(ParsePolicy("sealed_updates = true")->Check(sealed, "ada").ok());
+  CHECK(ParsePolicy("sealed_updates = true\nminimum_cohort = 2")->Check(sealed, "ada").ok());
 }
 
 TEST_CASE("a policy that cannot be understood is refused with its line") {
@@ -54,6 +67,7 @@ TEST_CASE("a policy that cannot be understood is refused with its line") {
   CHECK_THAT(message("plans = \"chest\""), ContainsText("list of texts"));
   CHECK_THAT(message("plans = [1]"), ContainsText("list of texts"));
   CHECK_THAT(message("minimum_cohort = 1"), ContainsText("from 2"));
+  CHECK_THAT(message("decide = \"never\""), ContainsText("\"rules\" or \"ask\""));
   CHECK_THAT(message("enabled = "), ContainsText("line 1"));
 }
 

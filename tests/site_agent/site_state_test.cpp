@@ -82,21 +82,55 @@ TEST_CASE("the ledger of what left the building names each envelope once and for
   CHECK(departures[0].key == kKey);
   CHECK(departures[1].sha256 == other.sha256);
 
-  auto database = storage::Database::Open(folder / "site.db", {""});
+  auto database = storage::Database::Open(folder / "site.db", {"", ""});
   REQUIRE(database.ok());
   CHECK_FALSE(database->Execute("DELETE FROM departure").ok());
   CHECK_FALSE(database->Execute("UPDATE departure SET bytes = 0").ok());
 }
 
+TEST_CASE("a transcript is unmasked once, and what was unmasked with whom is never forgotten") {
+  const TemporaryFolder folder;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const std::set<SiteId> all = {SiteId("a"), SiteId("b"), SiteId("c"), SiteId("d")};
+  const std::set<SiteId> three = {SiteId("a"), SiteId("b"), SiteId("c")};
+  const secagg::SessionKey key{kKey, secagg::Purpose::kTraining};
+  CHECK(state->SaveSession(key, {SessionState::kGoing, {}, {}, Bytes{1, 2, 3}, {}}, kNow).ok());
+  const secagg::UnmaskRecord record{key, Digest{{7}}, Digest{{1}}, all, all};
+  CHECK(state->RecordUnmasking(record, kNow).ok());
+  CHECK((*state->FindSession(key))->state == SessionState::kOpened);
+  CHECK((*state->FindSession(key))->sealed.empty());
+  CHECK(absl::IsAlreadyExists(state->RecordUnmasking(record, kNow)));
+  // Another attempt of the same round, with others: nothing of it remains.
+  secagg::UnmaskRecord other = record;
+  other.key.attempt.attempt = 2;
+  other.transcript = Digest{{2}};
+  other.survivors = three;
+  CHECK(absl::IsPermissionDenied(state->RecordUnmasking(other, kNow)));
+  other.survivors = all;
+  CHECK(state->RecordUnmasking(other, kNow).ok());
+  CHECK(**state->FindRelease(other.key, Digest{{7}}) == all);
+  CHECK_FALSE(*state->FindRelease(other.key, Digest{{8}}));
+  state.reset();
+  auto database = storage::Database::Open(folder / "site.db", {"", ""});
+  REQUIRE(database.ok());
+  CHECK_FALSE(database->Execute("DELETE FROM unmasking").ok());
+  CHECK_FALSE(database->Execute("UPDATE release SET survivors = ''").ok());
+}
+
 TEST_CASE("a run is remembered with its answer and its outcome") {
   const TemporaryFolder folder;
   auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
-  CHECK(state->RecordInvite({kKey.run, "plan"}, false, "too few", kNow).ok());
-  CHECK_FALSE((*state->FindRun(kKey.run))->accepted);
-  CHECK(state->RecordInvite({kKey.run, "plan"}, true, "", kNow).ok());
+  const wire::Invite invite{kKey.run, "plan", "ada"};
+  CHECK(state->RecordInvite(invite, Consent::kDeclined, {kKey.run, false, "too few"}, kNow).ok());
+  CHECK((*state->FindRun(kKey.run))->consent == Consent::kDeclined);
+  CHECK(
+      state->RecordInvite(invite, Consent::kAccepted, {kKey.run, true, "", 40, 50, 3}, kNow).ok());
   CHECK(state->RecordRunEnded({kKey.run, "published", Digest{{9}}}, kNow).ok());
   const auto run = *state->FindRun(kKey.run);
-  CHECK(run->accepted);
+  CHECK(run->consent == Consent::kAccepted);
+  CHECK(run->researcher == "ada");
+  CHECK(run->train_patients == 40);
+  CHECK(run->train_examples == 50);
   CHECK(run->outcome == "published");
   CHECK(run->published_model == Digest{{9}});
   CHECK_FALSE(*state->FindRun(RunId("other")));

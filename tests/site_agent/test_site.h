@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "site_agent/agent.h"
 #include "tests/common/temporary_folder.h"
 #include "tests/site_agent/memory_coordinator.h"
+#include "tests/site_agent/test_federation.h"
 
 namespace consilium::site_agent {
 
@@ -27,6 +29,17 @@ name = "opacity"
 [data]
 modalities = ["DX"]
 minimum_patients = 20
+)";
+inline constexpr char kSealedPlan[] = R"(
+[plan]
+name = "small"
+[target]
+name = "opacity"
+[data]
+modalities = ["DX"]
+minimum_patients = 20
+[aggregation]
+updates = "sealed"
 )";
 
 // Two tensors that need two envelope segments.
@@ -95,10 +108,25 @@ class AddingLearner final : public Learner {
   absl::Status failure;
 };
 
-// An agent on a thread of its own, over a state folder that outlives it.
+// An agent on a thread of its own, over a state folder that outlives it. Its policy consents to
+// sealed updates until a test writes another.
 class TestSite {
  public:
-  explicit TestSite(std::string name = "north") : site(std::move(name)), coordinator(site) {}
+  explicit TestSite(std::string name = "north")
+      : own_federation_(std::make_unique<TestFederation>()),
+        federation(*own_federation_),
+        site(std::move(name)),
+        coordinator(site, federation.sealing),
+        identity(federation.IdentityOf(site)) {
+    Enrol();
+  }
+  TestSite(TestFederation& of, std::string name)
+      : federation(of),
+        site(std::move(name)),
+        coordinator(site, federation.sealing),
+        identity(federation.IdentityOf(site)) {
+    Enrol();
+  }
   ~TestSite() { Stop().IgnoreError(); }
 
   void Start(bool once = false) {
@@ -106,9 +134,19 @@ class TestSite {
     AgentOptions options;
     options.once = once;
     options.first_wait = options.longest_wait = std::chrono::milliseconds(5);
-    agent = std::make_unique<Agent>(site, coordinator, *state, learner, data, clock, options);
+    options.watch_interval = std::chrono::milliseconds(5);
+    agent = std::make_unique<Agent>(
+        identity, *identity::PinnedRoster::Load(folder.path(), federation.root.public_key),
+        coordinator, *state, learner, data, clock, options);
     stop = std::stop_source();
     thread = std::thread([this] { result = agent->Run(stop.get_token()); });
+  }
+  // A new process over the same folder; returns once it is connected.
+  void Restart() {
+    const int before = coordinator.connections;
+    Stop().IgnoreError();
+    Start();
+    coordinator.AwaitConnections(before + 1);
   }
   absl::Status Join() {
     if (thread.joinable()) thread.join();
@@ -121,9 +159,9 @@ class TestSite {
     return Join();
   }
   // Invites and waits for the acceptance.
-  wire::InviteAnswer Accept(const RunId& run) {
+  wire::InviteAnswer Accept(const RunId& run, const std::string& plan = kSealedPlan) {
     coordinator.AwaitConnections(1);
-    coordinator.Send(wire::Invite{run, kPlan});
+    coordinator.Send(federation.Invite(run, plan));
     return coordinator.Await<wire::InviteAnswer>();
   }
   TaskState AwaitState(const AttemptKey& key, TaskState wanted) {
@@ -136,9 +174,26 @@ class TestSite {
     return task.ok() && *task ? (*task)->state : TaskState::kFailed;
   }
 
+  void WritePolicy(std::string_view text) {
+    if (!WriteFileDurably(folder / "policy.toml", text).ok()) throw std::runtime_error("policy");
+  }
+
+ private:
+  void Enrol() {
+    EnsureFolder(folder / "keys").IgnoreError();
+    if (!identity::PinRoster(folder.path(), federation.current()).ok()) {
+      throw std::runtime_error("roster");
+    }
+    WritePolicy("sealed_updates = true\n");
+  }
+  std::unique_ptr<TestFederation> own_federation_;
+
+ public:
+  TestFederation& federation;
   const SiteId site;
   TemporaryFolder folder;
   MemoryCoordinator coordinator;
+  const identity::Identity identity;
   AddingLearner learner;
   FixedData data;
   SystemClock clock;
