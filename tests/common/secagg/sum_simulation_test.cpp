@@ -205,6 +205,7 @@ class Simulation {
   bool RunAttempt() {
     Host& host = *hosts_.back();
     std::uint64_t began = now_, asked = 0;
+    given_up_.clear();
     Ask();
     while (true) {
       ++now_;
@@ -221,6 +222,10 @@ class Simulation {
           ++counts_.failed[step];
           Must(!session.Open().ok(), "a failed session is never opened");
           return false;
+        }
+        if (session.step() == Step::kAgreeing) {
+          for (const SiteId& id : given_up_)
+            Must(!session.survivors().contains(id), "who is lost before the sum is not in it");
         }
         began = now_;
         Ask();
@@ -272,6 +277,7 @@ class Simulation {
     for (const auto& [id, site] : sites_) {
       if (!random_.Chance(weather_.given_up)) continue;
       hosts_.back()->session().Lose(id);
+      if (hosts_.back()->session().step() < Step::kAgreeing) given_up_.insert(id);
       ++counts_.lost;
     }
   }
@@ -288,7 +294,8 @@ class Simulation {
   std::uint64_t values_ = 0;
   std::uint32_t sums_ = 0;
   bool careful_ = false;
-  std::set<SiteId> present_;  // not crashed for good: the next attempt's cohort
+  std::set<SiteId> given_up_;  // in this attempt, before the survivors were known
+  std::set<SiteId> present_;   // not crashed for good: the next attempt's cohort
   Witness witness_;
   std::map<SiteId, Site> sites_;
   std::vector<std::unique_ptr<Host>> hosts_;  // of each attempt: late letters find theirs
