@@ -111,23 +111,26 @@ absl::Status MakeKeystreams(const Options& options, std::span<const secagg::Mask
   });
 }
 
+// Adds the masks to pieces of the vector, each in a buffer of its own: as a site, which has just
+// quantized the piece there (`sum` empty), or as the coordinator, which copies it from the sum.
 absl::Status AddMasks(const Options& options, std::span<const secagg::Mask> masks,
-                      std::span<std::uint32_t> values) {
+                      std::span<const std::uint32_t> sum) {
   return OnPieces(options, [&]() -> absl::StatusOr<PieceWork> {
-    ASSIGN_OR_RETURN(secagg::Masker made, secagg::Masker::Create(masks, values.size()));
+    ASSIGN_OR_RETURN(secagg::Masker made, secagg::Masker::Create(masks, options.values));
     const auto masker = std::make_shared<secagg::Masker>(std::move(made));
-    return [masker, values](std::size_t first, std::size_t n) {
-      return masker->AddToValues(first, values.subspan(first, n));
+    const auto buffer = std::make_shared<std::vector<std::uint32_t>>(kPieceValues);
+    return [masker, buffer, sum](std::size_t first, std::size_t n) {
+      if (!sum.empty()) std::ranges::copy(sum.subspan(first, n), buffer->begin());
+      return masker->AddToValues(first, std::span(*buffer).first(n));
     };
   });
 }
 
-// `ours` adds the masks to a vector in memory.
 absl::StatusOr<Comparison> CompareMasking(const Options& options, std::size_t masks,
-                                          std::span<std::uint32_t> values) {
+                                          std::span<const std::uint32_t> sum) {
   const std::vector<secagg::Mask> set = RandomMasks(masks);
   return Compare(
-      options.rounds, [&] { return AddMasks(options, set, values); },
+      options.rounds, [&] { return AddMasks(options, set, sum); },
       [&] { return MakeKeystreams(options, set); });
 }
 
@@ -244,7 +247,7 @@ absl::Status Run(const Options& options) {
   std::vector<std::uint32_t> values(options.values, 1);
   const std::size_t survivors = options.sites - options.dropped;
 
-  ASSIGN_OR_RETURN(const Comparison masking, CompareMasking(options, options.sites, values));
+  ASSIGN_OR_RETURN(const Comparison masking, CompareMasking(options, options.sites, {}));
   Print("client: masking", masking, keystreams(options.sites).c_str());
   ASSIGN_OR_RETURN(const Comparison quantizing, CompareQuantizing(options, values));
   Print("client: clipping, quantizing and masking", quantizing, keystreams(options.sites).c_str());
