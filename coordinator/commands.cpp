@@ -82,8 +82,6 @@ void KeepCertificateUntilInterrupt(const Authority& authority, SharedLedger& led
     if (!renewed.ok()) {
       Log(LogLevel::kError, "certificate_not_renewed",
           {{"why", ToStd(renewed.status().message())}});
-    } else if (*renewed) {
-      Log(LogLevel::kInfo, "certificate_renewed", {});
     }
     poll(&interrupt, 1, kBetweenRenewalChecks_ms);
   }
