@@ -154,7 +154,6 @@ class SiteCalls final : public v1::SiteService::Service {
     std::thread sending([&] {
       v1::ToSite proto;
       while (const std::optional<wire::ToSite> message = queue->Next()) {
-        proto.Clear();  // lists of the message before would go on
         wire::ToProto(*message, &proto);
         if (!stream.Write(proto)) break;
       }

@@ -34,8 +34,17 @@ struct Group {
   ~Group() { crypto::Cleanse({reinterpret_cast<std::uint8_t*>(masks.data()), sizeof masks}); }
 };
 
+// Compiled for AVX2 too, and chosen when the program starts. ThreadSanitizer cannot have that
+// choice made before it is ready itself.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
+#define CONSILIUM_WITH_AVX2 __attribute__((target_clones("avx2", "default")))
+#else
+#define CONSILIUM_WITH_AVX2
+#endif
+
 template <std::size_t kMasks, bool kNegative, class Number>
-void AddMasks(const Group<Number>& group, Number* __restrict piece, std::size_t n) {
+CONSILIUM_WITH_AVX2 void AddMasks(const Group<Number>& group, Number* __restrict piece,
+                                  std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     Number sum = group.masks[0][i];
     for (std::size_t mask = 1; mask < kMasks; ++mask) sum += group.masks[mask][i];

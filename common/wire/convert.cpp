@@ -120,6 +120,7 @@ absl::StatusOr<Digest> DigestFromProto(const std::string& bytes, std::string_vie
 // ---- from a site
 
 void ToProto(const FromSite& message, v1::FromSite* proto) {
+  proto->Clear();  // the caller may use one message for many
   std::visit(Overloaded{
                  [&](const Hello& m) {
                    auto* p = proto->mutable_hello();
@@ -233,6 +234,7 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
 // ---- to a site
 
 void ToProto(const ToSite& message, v1::ToSite* proto) {
+  proto->Clear();  // the caller may use one message for many
   std::visit(Overloaded{
                  [&](const Welcome& m) {
                    auto* p = proto->mutable_welcome();
@@ -382,6 +384,7 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
 // ---- uploads and events
 
 void ToProto(const UploadHeader& header, v1::UploadHeader* proto) {
+  proto->Clear();  // the caller may use one message for many
   ToProto(header.key, proto->mutable_key());
   proto->set_kind(static_cast<v1::ContributionKind>(header.kind));
   proto->set_base_model(ToProtoBytes(header.base_model));
@@ -427,7 +430,7 @@ absl::StatusOr<UploadHeader> FromProto(const v1::UploadHeader& proto) {
 }
 
 void ToProto(const RunEvent& event, v1::RunEvent* proto) {
-  proto->Clear();  // the caller may use one message for many events
+  proto->Clear();  // the caller may use one message for many
   proto->set_sequence(event.sequence);
   proto->set_time_us(event.time.time_since_epoch().count());
   proto->set_kind(static_cast<int>(event.kind));

@@ -20,7 +20,11 @@ struct ResearchChannel::Impl {
 
   absl::Status Said(const grpc::Status& status) const {
     const absl::Status said = wire::FromGrpc(status);
-    if (!absl::IsUnavailable(said)) return said;
+    // A coordinator that answers that we wait to be admitted can be reached.
+    if (!absl::IsUnavailable(said) ||
+        ToStd(said.message()).find("admit") != std::string_view::npos) {
+      return said;
+    }
     return absl::UnavailableError(StrCat(
         "the coordinator at ", identity.coordinator, " cannot be reached (", ToStd(said.message()),
         "); check that it runs and that this machine may connect to it"));

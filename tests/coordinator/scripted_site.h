@@ -19,6 +19,7 @@
 #include "common/base/fixed_point.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/base/version.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "common/identity/identity.h"
@@ -80,7 +81,7 @@ class ScriptedSite {
       context_ = std::make_unique<grpc::ClientContext>();
     }
     const auto stream = stub_->Attend(context_.get());
-    Say(*stream, wire::Hello{"test", 1});
+    Say(*stream, wire::Hello{"test", kProtocolVersion});
     v1::ToSite proto;
     while (stream->Read(&proto)) {
       const auto message = wire::FromProto(proto);

@@ -166,6 +166,14 @@ TEST_CASE("The log and its countersignatures come back as they were sent") {
   CHECK(signed_back.signature == signature.signature);
 }
 
+TEST_CASE("A message that is used again carries nothing over from the one before") {
+  v1::ToSite proto;
+  for (std::uint64_t number : {1, 2}) {
+    ToProto(ToSite(LogExtension{Digest{}, {{number, Time{}, "ada", "submit", "", ""}}}), &proto);
+    CHECK(proto.log_extension().entries_size() == 1);
+  }
+}
+
 TEST_CASE("Each field of a log entry, its place and the head before it change the head") {
   const LogEntry entry{1, Time(Duration(5)), "ada", "submit", "chest-0001", "{}"};
   const Digest head = ExtendedBy(Digest{}, entry);
