@@ -120,9 +120,14 @@ absl::Status Agent::Attend(std::stop_token stop) {
   }
   RETURN_IF_ERROR(CheckWelcome(*welcome));
   OnWelcome(session);
+  // The coordinator's key may have changed: the roster that says so then comes before all else.
+  bool trusted = false;
   while (true) {
+    if (!trusted && CheckSealingKey(*welcome).ok()) {
+      trusted = true;
+      SendOutbox();
+    }
     ASSIGN_OR_RETURN(const wire::ToSite message, session->Next());
-    // Its key may have changed with the roster that comes now.
     if (!std::holds_alternative<wire::RosterFile>(message)) {
       RETURN_IF_ERROR(CheckSealingKey(*welcome));
     }
@@ -169,13 +174,14 @@ void Agent::OnWelcome(std::shared_ptr<Session> session) {
       {{"federation", identity_.federation},
        {"site", site_.value},
        {"address", channel_.Address()}});
-  {
-    const std::lock_guard lock(mutex_);
-    session_ = std::move(session);
-    ++connections_;
-    connected_ = clock_.Now();
-    changed_.notify_all();
-  }
+  const std::lock_guard lock(mutex_);
+  session_ = std::move(session);
+  ++connections_;
+  connected_ = clock_.Now();
+  changed_.notify_all();
+}
+
+void Agent::SendOutbox() {
   const auto tasks = state_.Tasks();
   if (!tasks.ok()) return;
   for (const TaskRecord& task : *tasks) {
@@ -415,7 +421,14 @@ void Agent::Enqueue(Task task) {
   // An evaluation is repeated: the answer of the one being made may be lost with its connection,
   // and the second time it is only read from the state.
   const bool repeat = std::holds_alternative<wire::EvaluateRequest>(task);
-  if (current_ && !repeat && !current_->stop.stop_requested() && same(current_->task)) return;
+  // Nor is a request dropped for the update in the outbox that it is about, which may turn out to
+  // be of no use.
+  const bool other_way = current_ && std::holds_alternative<SendSealed>(current_->task) &&
+                         !std::holds_alternative<SendSealed>(task);
+  if (current_ && !repeat && !other_way && !current_->stop.stop_requested() &&
+      same(current_->task)) {
+    return;
+  }
   if (const auto queued = std::find_if(queue_.begin(), queue_.end(), same);
       queued != queue_.end()) {
     // The request itself also covers what was sealed before.

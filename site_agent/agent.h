@@ -69,6 +69,7 @@ class Agent {
   absl::Status CheckWelcome(const wire::Welcome& welcome) const;
   absl::Status CheckSealingKey(const wire::Welcome& welcome) const;
   void OnWelcome(std::shared_ptr<Session> session);
+  void SendOutbox();
   void OnDisconnect();
   // Waits until the connection is to be made again. `lock` holds mutex_.
   void AwaitNext(const absl::Status& ended, bool was_connected, std::unique_lock<std::mutex>& lock,

@@ -28,14 +28,15 @@ secagg::SessionConfig Common(Hospitals& hospitals) {
 
 }  // namespace
 
-Hospitals::Hospitals(const std::vector<std::string>& names) : federation(names) {
+Hospitals::Hospitals(const std::vector<std::string>& names, const std::string& plan)
+    : federation(names) {
   for (const std::string& name : names) {
     auto& site = *sites.emplace_back(std::make_unique<TestSite>(federation, name));
     site.learner.step = 0.1f * static_cast<float>(sites.size());
     site.Start();
   }
   for (const auto& site : sites) {
-    if (!site->Accept(kRun, kPlan).accepted) throw std::runtime_error("not accepted");
+    if (!site->Accept(kRun, plan).accepted) throw std::runtime_error("not accepted");
   }
 }
 

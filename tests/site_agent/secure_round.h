@@ -14,9 +14,10 @@ namespace consilium::site_agent {
 
 inline const RunId kRun("small-0001");
 
-// Started agents that have accepted kPlan. Site i trains by adding 0.1 (i + 1) to every weight.
+// Started agents that have accepted the plan. Site i trains by adding 0.1 (i + 1) to every weight.
 struct Hospitals {
-  explicit Hospitals(const std::vector<std::string>& names = {"north", "south", "west"});
+  explicit Hospitals(const std::vector<std::string>& names = {"north", "south", "west"},
+                     const std::string& plan = kPlan);
   TestSite& operator[](std::size_t i) { return *sites[i]; }
   TestSite& operator[](const SiteId& name);
   ModelId AddModel(const ModelState& model);  // to every coordinator's end of the line

@@ -161,6 +161,26 @@ TEST_CASE("an evaluation's sums are added up masked") {
   CHECK(hospitals[0].coordinator.Pending<wire::EvaluationReport>() == 0);
 }
 
+TEST_CASE(
+    "each site says, in the sum only, whether the candidate is worse than what was published") {
+  Hospitals hospitals({"north", "south", "west"},
+                      std::string(kPlan) + "[gate]\nmaximum_site_drop = 0.1\n");
+  const ModelId published = hospitals.AddModel(SmallModel(1));
+  const secagg::SessionKey key{{kRun, 1, 1}, secagg::Purpose::kTest};
+  float weight = 0;
+  std::uint64_t worse = 0;
+  SECTION("worse") { weight = -1, worse = 3; }
+  SECTION("as good") { weight = 2, worse = 0; }
+  const ModelId candidate = hospitals.AddModel(SmallModel(weight));
+  SecureRound round(hospitals, SecureRound::Evaluation(hospitals, key, candidate));
+  round.last_published = published;
+  round.Run();
+  const auto sums = metrics::FromRing(round.Sums(), 3);
+  REQUIRE(sums.ok());
+  CHECK(sums->compared == 3);
+  CHECK(sums->worse == worse);
+}
+
 TEST_CASE("masked sums that were lost with the connection are sent again, the very same") {
   Hospitals hospitals;
   const ModelId model = hospitals.AddModel(SmallModel(1));
