@@ -67,9 +67,14 @@ std::shared_ptr<SiteQueue> Conductor::Connect(const SiteId& site, const Digest& 
       if (signature.site == site) next.log_signed = signature.signature.number;
     }
   }
+  // The newest: the stepping thread may have slept since an operator admitted this very site.
+  const auto roster = rosters_.Get();
   std::lock_guard lock(mutex_);
   if (stopping_) queue->Close();
-  if (roster_) queue->Push(wire::RosterFile{roster_->file});
+  if (roster.ok()) {
+    queue->Push(wire::RosterFile{(*roster)->file});
+    next.roster_version = (*roster)->roster.version;
+  }
   Connection& connection = connections_[site];
   if (connection.queue) {
     connection.queue->Close();

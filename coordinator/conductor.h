@@ -119,8 +119,9 @@ class Conductor {
   struct Connection {
     std::shared_ptr<SiteQueue> queue;  // shared with the call that drains it
     Digest tls_key;
-    std::uint64_t log_signed = 0;  // the last entry under which this site's signature is kept
-    bool log_sent = false;         // an extension is on its way, its signature is not here yet
+    std::uint64_t log_signed = 0;      // the last entry under which this site's signature is kept
+    bool log_sent = false;             // an extension is on its way, its signature is not here yet
+    std::uint64_t roster_version = 0;  // that was sent to it last
   };
 
   explicit Conductor(Parts parts);

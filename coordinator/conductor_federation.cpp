@@ -73,8 +73,10 @@ bool Conductor::TakeUpRoster() {
     std::lock_guard lock(mutex_);
     if (roster_ != *roster) {
       roster_ = *roster;
-      for (const auto& [site, connection] : connections_) {
+      for (auto& [site, connection] : connections_) {
+        if (connection.roster_version >= roster_->roster.version) continue;
         connection.queue->Push(wire::RosterFile{roster_->file});
+        connection.roster_version = roster_->roster.version;
       }
       Log(LogLevel::kInfo, "roster_in_force", {{"version", roster_->roster.version}});
     }

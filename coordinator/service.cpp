@@ -231,7 +231,7 @@ class ResearchCalls final : public v1::ResearchService::Service {
                        parts_.conductor.Watch(RunId(request->run()), request->after()));
       std::vector<wire::RunEvent> events;
       v1::RunEvent proto;
-      // The pause only bounds how long a call outlives its caller; events come at once.
+      // The pause bounds how long a call outlives its caller or a revocation; events come at once.
       while (watch->Next(std::chrono::milliseconds(500), &events)) {
         RETURN_IF_ERROR(callers_.StillMember(member));
         if (context->IsCancelled()) return absl::CancelledError("the watcher went away");

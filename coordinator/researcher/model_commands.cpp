@@ -18,7 +18,10 @@ namespace {
 
 using nlohmann::json;
 
-void Print(const std::string& text) { std::fputs(text.c_str(), stdout); }
+void Print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);  // before what may be said on standard error
+}
 
 fs::path RecordBeside(const fs::path& model) {
   fs::path path = model;

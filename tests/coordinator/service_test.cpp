@@ -189,15 +189,9 @@ TEST_CASE("a revocation by another process ends open streams and resumed session
   v1::RunEvent event;
   REQUIRE(watch->Read(&event));
 
-  const Time revoked = SystemClock().Now();
-  {
-    Ledger other = Ledger::Open(coordinator.state() / "ledger.db").value();
-    REQUIRE(other.RevokeMember("north", revoked).ok());
-    REQUIRE(other.RevokeMember("ada", revoked).ok());
-  }
-  absl::Status closed;
-  while (closed.ok()) closed = attendance.Next().status();
-  CHECK(Seconds(SystemClock().Now() - revoked) < 1);
+  Ledger other = Ledger::Open(coordinator.state() / "ledger.db").value();
+  Time revoked = SystemClock().Now();
+  REQUIRE(other.RevokeMember("ada", revoked).ok());
   while (watch->Read(&event)) continue;
   CHECK(watch->Finish().error_code() == grpc::StatusCode::PERMISSION_DENIED);
   CHECK(Seconds(SystemClock().Now() - revoked) < 1);
@@ -206,6 +200,13 @@ TEST_CASE("a revocation by another process ends open streams and resumed session
   v1::JsonReply reply;
   CHECK(watching->ListRuns(&again, {}, &reply).error_code() == grpc::StatusCode::PERMISSION_DENIED);
   CHECK(ListRuns(ada).error_code() == grpc::StatusCode::PERMISSION_DENIED);  // a new handshake
+
+  // The run ends with its only site, so the site comes second.
+  revoked = SystemClock().Now();
+  REQUIRE(other.RevokeMember("north", revoked).ok());
+  absl::Status closed;
+  while (closed.ok()) closed = attendance.Next().status();
+  CHECK(Seconds(SystemClock().Now() - revoked) < 1);
 }
 
 TEST_CASE("a renewed server certificate is shown to new connections, and open ones go on") {

@@ -17,11 +17,12 @@ namespace consilium::experiments {
 namespace {
 
 constexpr std::uint64_t kSeed = 20261123;
-constexpr std::uint64_t kPieceInSuffers = 25;
-constexpr int kRounds = 6, kSites = 3;
+constexpr std::uint64_t kPieceInSuffers = 20;
+constexpr int kMischief = 16;
+constexpr int kSites = 4;
 constexpr char kPlan[] =
     "[plan]\nname = \"hostile\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = [\"DX\"]\n"
-    "[cohort]\nround_deadline_s = 60\nabsence_grace_s = 20\n[stop]\nrounds = 6\n";
+    "[cohort]\nround_deadline_s = 30\nabsence_grace_s = 10\n[stop]\nrounds = 6\n";
 
 // What consilium-bench-agent's models are: the first one's values times 0.999 a round.
 float FirstValue(std::size_t i) { return static_cast<float>(i % 1009) / 1009 - 0.5f; }
@@ -35,7 +36,8 @@ TEST_CASE(
   RequireOk(federation.StartCoordinator());
   RequireOk(federation.EnrolResearcher("researcher"));
   const std::string address = federation.address();
-  HostileProxy proxy(std::stoi(address.substr(address.rfind(':') + 1)), kSeed, kPieceInSuffers);
+  HostileProxy proxy(std::stoi(address.substr(address.rfind(':') + 1)), kSeed, kPieceInSuffers,
+                     kMischief);
   proxy.Behave();  // while the sites enrol: a token is good once
   federation.CallThrough(proxy.port());
   for (int i = 0; i < kSites; ++i) {
@@ -63,7 +65,7 @@ TEST_CASE(
     std::printf("%-9s %d\n", Name(kind), count);
     mischief += count;
   }
-  CHECK(mischief >= 20);
+  CHECK(mischief == kMischief);
 
   const auto shown = federation.Researcher({"run", "show", run, "--json"}, "show");
   RequireOk(shown.status());

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/base/bytes.h"
@@ -34,9 +35,9 @@ inline const char* Name(Mischief mischief) {
 
 class HostileProxy {
  public:
-  // One piece of at most 16 KiB in `one_in` suffers.
-  HostileProxy(int upstream_port, std::uint64_t seed, std::uint64_t one_in)
-      : upstream_port_(upstream_port), one_in_(one_in), random_(seed) {
+  // One piece of at most 16 KiB in `one_in` suffers, until `most` have.
+  HostileProxy(int upstream_port, std::uint64_t seed, std::uint64_t one_in, int most)
+      : upstream_port_(upstream_port), one_in_(one_in), most_(most), random_(seed) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address = Loopback(0);
     REQUIRE(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
@@ -89,7 +90,11 @@ class HostileProxy {
     Bytes held[2];  // a piece that waits for its successor, to come after it
     while (open && !stopping_) {
       pollfd ready[2] = {{site, POLLIN, 0}, {upstream, POLLIN, 0}};
-      if (poll(ready, 2, 100) <= 0) continue;
+      if (poll(ready, 2, 50) == 0) {
+        // Nothing follows that a held piece could come after.
+        open = Flush(upstream, held[0]) && Flush(site, held[1]);
+        continue;
+      }
       for (int from = 0; from < 2 && open; ++from) {
         if (ready[from].revents == 0) continue;
         open = Pass(ready[from].fd, ready[1 - from].fd, from, held[from]);
@@ -141,11 +146,12 @@ class HostileProxy {
         seen_[direction][random_.Below(64)] = piece;
     }
     open = open && Send(to, piece);
-    if (!held.empty()) {
-      open = open && Send(to, held);
-      held.clear();
-    }
-    return open;
+    return open && Flush(to, held);
+  }
+
+  static bool Flush(int to, Bytes& held) {
+    const Bytes piece = std::exchange(held, {});
+    return piece.empty() || Send(to, piece);
   }
 
   static bool Send(int to, const Bytes& bytes) {
@@ -159,7 +165,8 @@ class HostileProxy {
 
   std::optional<Mischief> Choose() {
     std::lock_guard lock(mutex_);
-    if (behaving_ || random_.Below(one_in_) != 0) return std::nullopt;
+    if (behaving_ || total_ == most_ || random_.Below(one_in_) != 0) return std::nullopt;
+    ++total_;
     const Mischief mischief = kMischief[random_.Below(kMischief.size())];
     ++done_[mischief];
     return mischief;
@@ -172,11 +179,13 @@ class HostileProxy {
 
   const int upstream_port_;
   const std::uint64_t one_in_;
+  const int most_;
   int listener_ = -1, port_ = 0;
   std::atomic<bool> stopping_ = false, behaving_ = false;
   mutable std::mutex mutex_;
   SeededRandom random_;
   std::map<Mischief, int> done_;
+  int total_ = 0;
   std::vector<Bytes> seen_[2];
   std::vector<std::thread> threads_;
   std::thread accepting_;
