@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <string_view>
+#include <utility>
 
 #include "common/base/bytes.h"
 
@@ -30,7 +31,8 @@ class FieldWriter {
   // The number's own bits: -0 and 0 differ.
   FieldWriter& Real(double number) { return Number(std::bit_cast<std::uint64_t>(number)); }
 
-  const Bytes& bytes() const { return bytes_; }
+  const Bytes& bytes() const& { return bytes_; }
+  Bytes bytes() && { return std::move(bytes_); }
 
  private:
   Bytes bytes_;

@@ -3,28 +3,28 @@
 #include <algorithm>
 #include <bit>
 
+#include "common/base/field_writer.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
-#include "common/secagg/fields.h"
 
 namespace consilium::secagg {
 namespace {
 
 Digest ConfigHash(const SessionConfig& config) {
-  Fields fields("consilium secagg config v1");
-  fields.AddNumber(config.values)
-      .AddNumber(config.sums)
-      .Add(config.layout.bytes)
-      .AddNumber(std::bit_cast<std::uint64_t>(config.clip_norm))
-      .AddNumber(std::bit_cast<std::uint64_t>(config.total_weight))
-      .AddText(config.weight_rule)
-      .AddText(config.privacy);
+  FieldWriter fields("consilium secagg config v1");
+  fields.Number(config.values)
+      .Number(config.sums)
+      .Field(config.layout.bytes)
+      .Number(std::bit_cast<std::uint64_t>(config.clip_norm))
+      .Number(std::bit_cast<std::uint64_t>(config.total_weight))
+      .Text(config.weight_rule)
+      .Text(config.privacy);
   return crypto::Sha256(fields.bytes());
 }
 
-void AddNames(Fields& fields, const std::set<SiteId>& sites) {
-  fields.AddNumber(sites.size());
-  for (const SiteId& site : sites) fields.AddText(site.value);
+void AddNames(FieldWriter& fields, const std::set<SiteId>& sites) {
+  fields.Number(sites.size());
+  for (const SiteId& site : sites) fields.Text(site.value);
 }
 
 }  // namespace
@@ -48,29 +48,29 @@ std::uint32_t Threshold(std::uint32_t cohort_size) {
 }
 
 Digest ContextHash(const SessionConfig& config) {
-  Fields fields("consilium secagg context v1");
-  fields.AddNumber(kProtocolVersion)
-      .AddText(config.federation)
-      .AddText(config.key.attempt.run.value)
-      .AddNumber(config.key.attempt.round)
-      .AddNumber(config.key.attempt.attempt)
-      .AddNumber(static_cast<std::uint64_t>(config.key.purpose))
-      .Add(config.model.bytes)
-      .Add(ConfigHash(config).bytes)
-      .Add(config.roster.bytes)
-      .AddNumber(config.cohort_size)
-      .AddNumber(config.threshold);
+  FieldWriter fields("consilium secagg context v1");
+  fields.Number(kProtocolVersion)
+      .Text(config.federation)
+      .Text(config.key.attempt.run.value)
+      .Number(config.key.attempt.round)
+      .Number(config.key.attempt.attempt)
+      .Number(static_cast<std::uint64_t>(config.key.purpose))
+      .Field(config.model.bytes)
+      .Field(ConfigHash(config).bytes)
+      .Field(config.roster.bytes)
+      .Number(config.cohort_size)
+      .Number(config.threshold);
   return crypto::Sha256(fields.bytes());
 }
 
 Bytes AdvertisementText(const Digest& context, const Advertisement& advertisement) {
-  Fields fields("consilium secagg advertisement v1");
-  fields.Add(context.bytes)
-      .AddText(advertisement.site.value)
-      .Add(advertisement.share_key)
-      .Add(advertisement.mask_key)
-      .Add(advertisement.seed_hash.bytes);
-  return std::move(fields).Take();
+  FieldWriter fields("consilium secagg advertisement v1");
+  fields.Field(context.bytes)
+      .Text(advertisement.site.value)
+      .Field(advertisement.share_key)
+      .Field(advertisement.mask_key)
+      .Field(advertisement.seed_hash.bytes);
+  return std::move(fields).bytes();
 }
 
 Digest Transcript(const Digest& context, const std::vector<Advertisement>& members) {
@@ -78,30 +78,30 @@ Digest Transcript(const Digest& context, const std::vector<Advertisement>& membe
   for (const Advertisement& member : members) sorted.push_back(&member);
   std::sort(sorted.begin(), sorted.end(),
             [](const auto* a, const auto* b) { return a->site < b->site; });
-  Fields fields("consilium secagg transcript v1");
-  fields.Add(context.bytes).AddNumber(members.size());
+  FieldWriter fields("consilium secagg transcript v1");
+  fields.Field(context.bytes).Number(members.size());
   for (const Advertisement* member : sorted) {
-    fields.AddText(member->site.value)
-        .Add(member->share_key)
-        .Add(member->mask_key)
-        .Add(member->seed_hash.bytes);
+    fields.Text(member->site.value)
+        .Field(member->share_key)
+        .Field(member->mask_key)
+        .Field(member->seed_hash.bytes);
   }
   return crypto::Sha256(fields.bytes());
 }
 
 Bytes UploadText(const Digest& transcript, const SiteId& site, const Digest& sha256) {
-  Fields fields("consilium secagg upload v1");
-  fields.Add(transcript.bytes).AddText(site.value).Add(sha256.bytes);
-  return std::move(fields).Take();
+  FieldWriter fields("consilium secagg upload v1");
+  fields.Field(transcript.bytes).Text(site.value).Field(sha256.bytes);
+  return std::move(fields).bytes();
 }
 
 Bytes SurvivorsText(const Digest& transcript, const std::set<SiteId>& sharers,
                     const std::set<SiteId>& survivors) {
-  Fields fields("consilium secagg survivors v1");
-  fields.Add(transcript.bytes);
+  FieldWriter fields("consilium secagg survivors v1");
+  fields.Field(transcript.bytes);
   AddNames(fields, sharers);
   AddNames(fields, survivors);
-  return std::move(fields).Take();
+  return std::move(fields).bytes();
 }
 
 }  // namespace consilium::secagg

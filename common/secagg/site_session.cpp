@@ -4,10 +4,10 @@
 #include <array>
 #include <utility>
 
+#include "common/base/field_writer.h"
 #include "common/base/status.h"
 #include "common/crypto/aead.h"
 #include "common/crypto/sha256.h"
-#include "common/secagg/fields.h"
 #include "common/secagg/key_schedule.h"
 #include "common/secagg/shamir.h"
 #include "common/secagg/site_state.h"
@@ -93,9 +93,9 @@ std::vector<T> SortedBy(std::vector<T> items, Name name) {
 
 // What TakeShares took, whatever the order.
 Digest HashOf(const std::vector<SealedShare>& sorted) {
-  Fields fields("consilium secagg shares taken v1");
+  FieldWriter fields("consilium secagg shares taken v1");
   for (const SealedShare& share : sorted) {
-    fields.AddText(share.from.value).AddText(share.to.value).Add(share.sealed);
+    fields.Text(share.from.value).Text(share.to.value).Field(share.sealed);
   }
   return crypto::Sha256(fields.bytes());
 }

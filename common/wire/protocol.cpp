@@ -1,41 +1,21 @@
 #include "common/wire/protocol.h"
 
-#include <bit>
-
 #include "common/base/field_writer.h"
 #include "common/crypto/sha256.h"
 
 namespace consilium::wire {
-namespace {
-
-void AppendField(Bytes* out, ByteView field) {
-  std::uint8_t size[4];
-  StoreLe32(size, static_cast<std::uint32_t>(field.size()));
-  out->insert(out->end(), size, size + sizeof size);
-  out->insert(out->end(), field.begin(), field.end());
-}
-
-void AppendNumber(Bytes* out, std::uint64_t number) {
-  std::uint8_t bytes[8];
-  StoreLe64(bytes, number);
-  AppendField(out, bytes);
-}
-
-}  // namespace
-
 Bytes EnvelopeContext(const SiteId& site, const UploadHeader& header) {
-  Bytes context;
-  AppendField(&context, AsBytes("consilium upload 1"));
-  AppendField(&context, AsBytes(site.value));
-  AppendField(&context, AsBytes(header.key.run.value));
-  AppendNumber(&context, header.key.round);
-  AppendNumber(&context, header.key.attempt);
-  AppendNumber(&context, static_cast<std::uint64_t>(header.kind));
-  AppendField(&context, header.base_model.bytes);
-  AppendNumber(&context, header.plaintext_size);
-  AppendNumber(&context, std::bit_cast<std::uint64_t>(header.weight));
-  AppendField(&context, AsBytes(header.layout_header));
-  return context;
+  return FieldWriter("consilium upload v2")
+      .Text(site.value)
+      .Text(header.key.run.value)
+      .Number(header.key.round)
+      .Number(header.key.attempt)
+      .Number(static_cast<std::uint64_t>(header.kind))
+      .Field(header.base_model.bytes)
+      .Number(header.plaintext_size)
+      .Real(header.weight)
+      .Text(header.layout_header)
+      .bytes();
 }
 
 Bytes PlanText(std::string_view federation, std::string_view researcher, const PlanNonce& nonce,
