@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/fixed_point.h"
+#include "common/base/log.h"
 #include "common/base/on_threads.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -189,6 +190,12 @@ absl::StatusOr<MaskedUpdate> Mask(
   SystemRandom().Fill(rounding_key.RevealForWriting());
   const Work work{taken, quantizer, masks, std::move(rounding_key), std::max(threads, 1)};
   ASSIGN_OR_RETURN(const double factor, ClipFactor(work));
+  if (factor < 1) {
+    Log(LogLevel::kWarning, "update_clipped",
+        {{"attempt", taken.key.ToString()},
+         {"norm", session.clip_norm / factor},
+         {"clip_norm", session.clip_norm}});
+  }
 
   ASSIGN_OR_RETURN(OutboxFile file,
                    OutboxFile::Create(HeaderOf(taken), outbox, ".masked",
