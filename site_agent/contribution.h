@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -19,6 +20,9 @@ struct Contribution {
   double weight = 0;  // > 0 for an update
   double loss = 0;    // mean of the last local epoch
   double train_seconds = 0;
+  // Decides how a masked update is rounded, so that the same seed, images and sites give the same
+  // model. Not a secret: what protects the update are the masks.
+  std::uint64_t seed = 0;
 };
 
 // kInvalidArgument: there are no parameters, the layouts differ, or the weight is not above 0.

@@ -7,15 +7,16 @@
 #include <system_error>
 #include <vector>
 
+#include "common/base/field_writer.h"
 #include "common/base/fixed_point.h"
 #include "common/base/log.h"
 #include "common/base/on_threads.h"
-#include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/crypto/envelope.h"
 #include "common/crypto/keystream.h"
 #include "common/crypto/piece_hasher.h"
+#include "common/crypto/sha256.h"
 #include "common/model/quantizer.h"
 
 namespace consilium::site_agent {
@@ -76,7 +77,7 @@ struct Work {
   const Contribution& contribution;
   const Quantizer quantizer;
   std::span<const secagg::Mask> masks;
-  const crypto::Secret rounding_key;  // fresh: what it draws decides up or down
+  const crypto::Secret rounding_key;  // of the training's seed: what it draws decides up or down
   const int threads;
 
   std::size_t values() const { return contribution.model.values().size(); }
@@ -186,9 +187,10 @@ absl::StatusOr<MaskedUpdate> Mask(
   ASSIGN_OR_RETURN(auto sums, Sums(taken, share));
   ASSIGN_OR_RETURN(const Quantizer quantizer,
                    Quantizer::Create(session.clip_norm, session.cohort_size, share));
-  crypto::Secret rounding_key(32);
-  SystemRandom().Fill(rounding_key.RevealForWriting());
-  const Work work{taken, quantizer, masks, std::move(rounding_key), std::max(threads, 1)};
+  const Digest rounding =
+      crypto::Sha256(FieldWriter("consilium rounding v1").Number(taken.seed).bytes());
+  const Work work{taken, quantizer, masks, crypto::Secret::CopyOf(rounding.bytes),
+                  std::max(threads, 1)};
   ASSIGN_OR_RETURN(const double factor, ClipFactor(work));
   if (factor < 1) {
     Log(LogLevel::kWarning, "update_clipped",

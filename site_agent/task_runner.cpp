@@ -269,19 +269,19 @@ absl::Status TaskRunner::TrainMasked(const wire::TrainRequest& task, const Agree
 absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& task, ModelState base,
                                                    const plan::Plan& plan, std::stop_token stop) {
   const AttemptKey& key = task.key;
+  const std::uint64_t seed = MixSeed(task.seed, context_.site);
   const bool trained = trained_ && trained_->key.run == key.run &&
                        trained_->key.round == key.round && trained_->base == task.base_model &&
                        trained_->seed == task.seed;
   if (trained) {
     Log(LogLevel::kInfo, "trained_before", {{"attempt", key.ToString()}});
-    return Contribution{key, std::move(base), task.base_model,        trained_->model,
-                        0,   trained_->loss,  trained_->train_seconds};
+    return Contribution{key, std::move(base), task.base_model,         trained_->model,
+                        0,   trained_->loss,  trained_->train_seconds, seed};
   }
   trained_.reset();  // first: two of them need not be in memory
   TaskProgress progress(key, context_.tell, context_.clock, context_.progress_interval, stop);
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
-  const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
-                                          plan.training.local_epochs};
+  const learning::TrainTask learning_task{plan, seed, plan.training.local_epochs};
   const Time began = context_.clock.Now();
   ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
   const double weight = WeightOf(result, plan.aggregation.weight);
@@ -291,7 +291,7 @@ absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& tas
         Trained{key, task.base_model, task.seed, result.trained, result.last_epoch_loss, seconds};
   }
   return Contribution{key,    std::move(base),        task.base_model, std::move(result.trained),
-                      weight, result.last_epoch_loss, seconds};
+                      weight, result.last_epoch_loss, seconds,         seed};
 }
 
 absl::Status TaskRunner::SealAndSend(Contribution&& contribution,

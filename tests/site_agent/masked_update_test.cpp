@@ -124,6 +124,19 @@ TEST_CASE("the proof is over the values and then the sums, and nothing personal 
   CHECK(header.train_seconds == 0);
 }
 
+TEST_CASE("the same seed rounds the same way, another seed another, on any number of threads") {
+  const auto rounded = [](std::uint64_t seed, int threads) {
+    const TemporaryFolder folder;
+    Contribution update = Update([](std::size_t i) { return static_cast<float>(i % 97) / 1000; });
+    update.seed = seed;
+    const auto masked = Mask(std::move(update), Session(), {}, SignNothing, folder.path(), threads);
+    REQUIRE(masked.ok());
+    return ValuesOf(*masked);
+  };
+  CHECK(rounded(7, 1) == rounded(7, 3));
+  CHECK(rounded(7, 1) != rounded(8, 1));
+}
+
 TEST_CASE("an update longer than the clip norm is brought to it") {
   const TemporaryFolder folder;
   auto session = Session();
