@@ -1,5 +1,7 @@
 #include "common/crypto/keys.h"
 
+#include <openssl/core_names.h>
+
 #include <algorithm>
 
 #include "common/base/status.h"
@@ -31,6 +33,30 @@ absl::StatusOr<OwnedPkey> LoadPrivate(int type, ByteView private_key, std::strin
       EVP_PKEY_new_raw_private_key(type, nullptr, private_key.data(), private_key.size()));
   if (key == nullptr) return OpenSslError(StrCat("load the private ", kind, " key"));
   return key;
+}
+
+// Both halves given: OpenSSL need not compute the public one again, which takes as long as using
+// the key.
+absl::StatusOr<OwnedPkey> LoadPair(const char* type, const Secret& private_key,
+                                   std::span<const std::uint8_t> public_key) {
+  if (private_key.size() != kKeyBytes) {
+    return absl::InvalidArgumentError(
+        StrCat("a private ", type, " key has 32 bytes, this one ", private_key.size()));
+  }
+  const auto octets = [](const char* name, ByteView bytes) {
+    return OSSL_PARAM_construct_octet_string(name, const_cast<std::uint8_t*>(bytes.data()),
+                                             bytes.size());
+  };
+  std::array<OSSL_PARAM, 3> parameters = {octets(OSSL_PKEY_PARAM_PRIV_KEY, private_key.Reveal()),
+                                          octets(OSSL_PKEY_PARAM_PUB_KEY, public_key),
+                                          OSSL_PARAM_construct_end()};
+  const OwnedPkeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, type, nullptr));
+  EVP_PKEY* loaded = nullptr;
+  if (context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &loaded, EVP_PKEY_KEYPAIR, parameters.data()) != 1) {
+    return OpenSslError(StrCat("load an ", type, " key pair"));
+  }
+  return OwnedPkey(loaded);
 }
 
 absl::StatusOr<RawKeyPair> ExportPair(const EVP_PKEY* key, std::string_view kind) {
@@ -103,8 +129,9 @@ absl::StatusOr<X25519KeyPair> X25519KeyPair::FromPrivate(ByteView private_key) {
 }
 
 absl::StatusOr<Secret> X25519(const Secret& private_key, const X25519PublicKey& peer) {
-  ASSIGN_OR_RETURN(const OwnedPkey own,
-                   LoadPrivate(EVP_PKEY_X25519, private_key.Reveal(), "X25519"));
+  // An agreement does not use one's own public key: any stands in for it.
+  constexpr std::array<std::uint8_t, kKeyBytes> kBasePoint = {9};
+  ASSIGN_OR_RETURN(const OwnedPkey own, LoadPair("X25519", private_key, kBasePoint));
   const OwnedPkey other(
       EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, peer.data(), peer.size()));
   const OwnedPkeyContext context(EVP_PKEY_CTX_new(own.get(), nullptr));
@@ -137,8 +164,7 @@ absl::StatusOr<Ed25519KeyPair> Ed25519KeyPair::FromPrivate(ByteView private_key)
 }
 
 absl::StatusOr<Signature> Sign(const Ed25519KeyPair& key, ByteView message) {
-  ASSIGN_OR_RETURN(const OwnedPkey pkey,
-                   LoadPrivate(EVP_PKEY_ED25519, key.private_key.Reveal(), "Ed25519"));
+  ASSIGN_OR_RETURN(const OwnedPkey pkey, LoadPair("ED25519", key.private_key, key.public_key));
   const OwnedDigestContext context(EVP_MD_CTX_new());
   Signature signature{};
   std::size_t size = signature.size();
