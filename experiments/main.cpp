@@ -13,14 +13,14 @@ namespace {
 
 constexpr char kExamples[] = R"(Examples:
   consilium-experiment quickstart
-  consilium-experiment quickstart --data clinic-a --data clinic-b --plan opacity.toml --out study
+  consilium-experiment quickstart --data clinic-a --data clinic-b --data clinic-c --plan opacity.toml
   consilium-experiment report --from study
 
 Exit codes: 0 done (also when the release gate refused the model), 1 failed, 2 wrong input, 130 interrupted.)";
 
 void AddQuickstartOptions(CLI::App* app, QuickstartOptions* options) {
   app->add_option("--data", options->data,
-                  "A hospital's folder of DICOM files with labels.csv; once for each of two or "
+                  "A hospital's folder of DICOM files with labels.csv; once for each of three or "
                   "more hospitals. Without it, "
                   "three hospitals of drawn chest radiographs are made");
   app->add_option("--out", options->out, "Folder for everything it makes")->capture_default_str();
