@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -53,8 +54,7 @@ absl::StatusOr<File> File::OpenForReading(const fs::path& path) {
 }
 
 absl::StatusOr<File> File::OpenForWriting(const fs::path& path, bool truncate) {
-  const int fd =
-      open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0600);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0600);
   if (fd < 0) return SystemError("opening", path.filename().string());
   return File(fd, path.filename().string());
 }
@@ -76,7 +76,7 @@ File::~File() {
 }
 
 absl::StatusOr<std::uint64_t> File::Size() const {
-  struct stat info{};
+  struct stat info {};
   if (fstat(descriptor_, &info) != 0) return SystemError("asking the size of", name_);
   return static_cast<std::uint64_t>(info.st_size);
 }
@@ -122,7 +122,7 @@ absl::StatusOr<Bytes> ReadFile(const fs::path& path, std::uint64_t limit_bytes) 
   ASSIGN_OR_RETURN(std::uint64_t size, file.Size());
   if (size > limit_bytes) {
     return absl::InvalidArgumentError(StrCat(path.filename().string(), " has ", size,
-                                                   " bytes, at most ", limit_bytes, " are read"));
+                                             " bytes, at most ", limit_bytes, " are read"));
   }
   Bytes bytes(size);
   RETURN_IF_ERROR(file.ReadAt(0, bytes));
@@ -172,14 +172,63 @@ absl::Status EnsureFolder(const fs::path& path) {
   return absl::OkStatus();
 }
 
+bool Exists(const fs::path& path) {
+  struct stat about {};
+  return stat(path.c_str(), &about) == 0;
+}
+
+absl::StatusOr<std::uint64_t> FileSize(const fs::path& path) {
+  struct stat about {};
+  if (stat(path.c_str(), &about) != 0) return SystemError("looking at", path.filename().string());
+  return static_cast<std::uint64_t>(about.st_size);
+}
+
+absl::Status Remove(const fs::path& path) {
+  if (remove(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return SystemError("removing", path.filename().string());
+}
+
+absl::Status RemoveTree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return SystemError("removing", path.filename().string());
+}
+
+absl::Status Rename(const fs::path& from, const fs::path& to) {
+  if (rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+  return SystemError("renaming", to.filename().string());
+}
+
+absl::StatusOr<std::vector<FolderEntry>> ListFolder(const fs::path& path) {
+  std::error_code error;
+  std::vector<FolderEntry> entries;
+  for (fs::directory_iterator i(path, error), end; !error && i != end; i.increment(error)) {
+    struct stat about {};
+    if (stat(i->path().c_str(), &about) != 0) continue;  // gone meanwhile
+    const auto modified = std::chrono::seconds(about.st_mtim.tv_sec) +
+                          std::chrono::nanoseconds(about.st_mtim.tv_nsec);
+    entries.push_back({i->path(), S_ISDIR(about.st_mode), static_cast<std::uint64_t>(about.st_size),
+                       Time(std::chrono::duration_cast<Duration>(modified))});
+  }
+  if (error) {
+    errno = error.value();
+    return SystemError("listing", path.filename().string());
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const FolderEntry& a, const FolderEntry& b) { return a.path < b.path; });
+  return entries;
+}
+
 absl::StatusOr<FolderLock> FolderLock::Acquire(const fs::path& folder) {
   RETURN_IF_ERROR(EnsureFolder(folder));
   ASSIGN_OR_RETURN(File file, File::OpenForWriting(folder / "lock", /*truncate=*/false));
   if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return SystemError("locking", "lock");
-    return absl::FailedPreconditionError(
-        StrCat("the state folder \"", folder.filename().string(),
-                     "\" is in use by another process; stop that one first, or give --state another folder"));
+    return absl::FailedPreconditionError(StrCat(
+        "the state folder \"", folder.filename().string(),
+        "\" is in use by another process; stop that one first, or give --state another folder"));
   }
   return FolderLock(std::move(file));
 }

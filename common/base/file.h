@@ -5,17 +5,20 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/base/clock.h"
 
 namespace consilium {
 
 namespace fs = std::filesystem;
 
-// An open file descriptor. Move-only; closes when it goes. Errors carry the file's name (not its folder) and
-// what the system said. ENOSPC, EDQUOT and EFBIG become kResourceExhausted, ENOENT kNotFound.
+// An open file descriptor. Move-only; closes when it goes. Errors carry the file's name (not its
+// folder) and what the system said. ENOSPC, EDQUOT and EFBIG become kResourceExhausted, ENOENT
+// kNotFound.
 class File {
  public:
   static absl::StatusOr<File> OpenForReading(const fs::path& path);
@@ -41,13 +44,15 @@ class File {
   std::string name_;
 };
 
-absl::StatusOr<std::string> ReadTextFile(const fs::path& path, std::uint64_t limit_bytes = 64 << 20);
+absl::StatusOr<std::string> ReadTextFile(const fs::path& path,
+                                         std::uint64_t limit_bytes = 64 << 20);
 absl::StatusOr<Bytes> ReadFile(const fs::path& path, std::uint64_t limit_bytes = 4ull << 30);
 
-// Either the whole new content is there after a crash, or the old: writes beside the target, fsyncs, renames,
-// fsyncs the folder. Mode 0600 unless `mode` says otherwise.
+// Either the whole new content is there after a crash, or the old: writes beside the target,
+// fsyncs, renames, fsyncs the folder. Mode 0600 unless `mode` says otherwise.
 absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode = 0600);
-inline absl::Status WriteFileDurably(const fs::path& path, std::string_view text, unsigned mode = 0600) {
+inline absl::Status WriteFileDurably(const fs::path& path, std::string_view text,
+                                     unsigned mode = 0600) {
   return WriteFileDurably(path, AsBytes(text), mode);
 }
 
@@ -57,7 +62,28 @@ absl::Status RenameDurably(const fs::path& from, const fs::path& to);
 // Makes the folder (0700) and its parents when missing.
 absl::Status EnsureFolder(const fs::path& path);
 
-// Holds FOLDER/lock (flock(2)) for as long as it lives, so that one process at a time owns a state folder.
+// False also when it cannot be looked at.
+bool Exists(const fs::path& path);
+// kNotFound when nothing is there.
+absl::StatusOr<std::uint64_t> FileSize(const fs::path& path);
+// A file or an empty folder; nothing there is OK. Not durable: after a power loss it may be back.
+absl::Status Remove(const fs::path& path);
+// The same of a folder and all that is in it.
+absl::Status RemoveTree(const fs::path& path);
+// Not durable: after a power loss the file may have either name. See RenameDurably.
+absl::Status Rename(const fs::path& from, const fs::path& to);
+
+struct FolderEntry {
+  fs::path path;
+  bool folder = false;
+  std::uint64_t size = 0;  // of a file
+  Time modified{};
+};
+// What is in a folder, by name. kNotFound when it is not there.
+absl::StatusOr<std::vector<FolderEntry>> ListFolder(const fs::path& path);
+
+// Holds FOLDER/lock (flock(2)) for as long as it lives, so that one process at a time owns a state
+// folder.
 class FolderLock {
  public:
   static absl::StatusOr<FolderLock> Acquire(const fs::path& folder);

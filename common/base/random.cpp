@@ -1,10 +1,7 @@
 #include "common/base/random.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -22,15 +19,6 @@ std::uint64_t SplitMix64(std::uint64_t& state) {
 }
 
 }  // namespace
-
-void SystemRandom::Fill(std::span<std::uint8_t> out) {
-  while (!out.empty()) {
-    const ssize_t n = getrandom(out.data(), out.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
-    CONSILIUM_CHECK(n > 0);
-    out = out.subspan(static_cast<std::size_t>(n));
-  }
-}
 
 SeededRandom::SeededRandom(std::uint64_t seed) {
   for (auto& word : state_) word = SplitMix64(seed);
