@@ -112,6 +112,9 @@ void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
                    Post(SecureAnswered{site, m});
                  },
                  [&](const wire::LogSignature& m) { KeepSignature(site, m); },
+                 [&](const wire::Trained& m) {
+                   Post(SiteTrained{site, m});
+                 },
                  [&](const wire::TaskProgress& m) {
                    Announce(m.key.run, {{0,
                                          parts_.clock.Now(),

@@ -151,6 +151,7 @@ class Conductor {
   void Do(const StoreEvaluation&) {}  // committed already, as the next two
   void Do(const StorePooledEvaluation&) {}
   void Do(const Audit&) {}
+  void Do(const KeepWork&) {}
   void Do(const Publish& action);
   void Announce(const RunId& run, const std::vector<wire::RunEvent>& events);
 

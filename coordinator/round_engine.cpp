@@ -268,6 +268,10 @@ void RoundEngine::Handle(const StopRequested& event) {
   RequestStop(StrCat("stop requested by ", event.by));
 }
 
+void RoundEngine::Handle(const SiteProgressed&) {}
+void RoundEngine::Handle(const SiteTrained&) {}
+void RoundEngine::Handle(const ContributionsMissing&) {}
+
 void RoundEngine::Handle(const TimeCame&) {
   wake_.reset();  // that timer is spent: the next one is armed anew
 }

@@ -15,7 +15,8 @@
 //   stopped), then lost for the attempt, as long as enough others are present; else until the
 //   deadline.
 // - An attempt below the minimum is repeated (three attempts a round), then the run ends as failed.
-//   A restart of the coordinator repeats the attempt too, and is not counted as one of the three.
+//   A restart of the coordinator goes on inside the attempt: its sites, session, what they answered
+//   and what they uploaded are in the ledger (KeepWork) and in the spool.
 // - A site that arrives late is invited and joins the next round; a sealed evaluation it may join
 // at
 //   once.
@@ -125,6 +126,21 @@ struct SecureAnswered {
   SiteId site;
   wire::SecureAnswer answer;
 };
+// The site is at work on what it was asked for: it reports progress, or its upload moves on.
+struct SiteProgressed {
+  SiteId site;
+  AttemptKey key;
+};
+struct SiteTrained {
+  SiteId site;
+  wire::Trained trained;
+};
+// After a restart: what the spool should hold of these sites is not there (the disk lost it). The
+// attempt cannot be gone on with.
+struct ContributionsMissing {
+  AttemptKey key;
+  std::set<SiteId> sites;
+};
 // Who belongs to the federation, by the roster in force.
 struct RosterView {
   std::string federation;
@@ -142,10 +158,11 @@ struct StopRequested {
 };
 struct TimeCame {};  // a WakeAt is due
 
-using Event = std::variant<SiteConnected, SiteDisconnected, InviteAnswered, ContributionStarted,
-                           ContributionComplete, ContributionRefused, InitialModelReady,
-                           SiteTaskFailed, AggregateReady, AggregateFailed, EvaluationArrived,
-                           SecureAnswered, RosterChanged, StopRequested, TimeCame>;
+using Event =
+    std::variant<SiteConnected, SiteDisconnected, InviteAnswered, ContributionStarted,
+                 ContributionComplete, ContributionRefused, InitialModelReady, SiteTaskFailed,
+                 AggregateReady, AggregateFailed, EvaluationArrived, SecureAnswered, SiteProgressed,
+                 SiteTrained, ContributionsMissing, RosterChanged, StopRequested, TimeCame>;
 
 // ---- actions, to be carried out in their order
 
@@ -165,6 +182,10 @@ struct OpenAttempt {
   double weight_unit = 1;
   bool initial_model = false;
   bool masked = false;  // takes kMaskedUpdate of `sites`; their weights are the engine's business
+  // After a restart: what the spool holds of this very attempt counts. It must be all of `held`,
+  // else ContributionsMissing follows.
+  bool again = false;
+  std::set<SiteId> held;
 };
 struct DropContribution {
   SiteId site;
@@ -202,6 +223,41 @@ struct StorePooledEvaluation {
 struct Audit {
   std::string action, subject, details;
 };
+// What of the work under way (an attempt, or an evaluation's sessions) must survive a restart, in
+// the order in which it happened. Played back by Start, they make the same work again: the same
+// keys, tasks, session and deadline.
+struct WorkOpened {  // the first of each work, and of each session of a masked evaluation
+  AttemptKey key;
+  Time opened{}, deadline{};
+  std::uint32_t needed = 1, sessions = 0;
+  std::map<SiteId, double> weights;  // the cohort
+  std::optional<secagg::SessionConfig> secure;
+  std::map<SiteId, crypto::Ed25519PublicKey> signing_keys;  // of the cohort, with `secure`
+  bool operator==(const WorkOpened&) const = default;
+};
+struct WorkAnswered {  // taken by the session
+  SiteId site;
+  wire::SecureAnswer answer;
+};
+struct WorkUploaded {  // and held by the spool
+  ContributionComplete contribution;
+};
+struct WorkLost {
+  SiteId site;
+  std::string reason;
+  bool silent = false;  // what it delivered stays, it says nothing more
+};
+struct WorkStepClosed {  // of the session: advertise 0 ... agree 3
+  std::uint32_t step = 0;
+};
+using WorkRecord = std::variant<WorkOpened, WorkAnswered, WorkUploaded, WorkLost, WorkStepClosed>;
+// Into the ledger. A WorkOpened takes the place of all records before it (but the first of another
+// session of the same evaluation is one, too: the earlier session is over). An answer or an upload
+// alone need not be committed at once: who gave it gives it again when it is asked again. Whatever
+// is told because of it needs it first.
+struct KeepWork {
+  WorkRecord record;
+};
 struct Publish {
   ModelId model;
   std::uint32_t round = 0;
@@ -214,8 +270,9 @@ struct EndRun {
   std::string outcome;
 };
 
-using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
-                            StoreEvaluation, StorePooledEvaluation, Audit, Publish, WakeAt, EndRun>;
+using Action =
+    std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
+                 StoreEvaluation, StorePooledEvaluation, Audit, KeepWork, Publish, WakeAt, EndRun>;
 
 // ---- state: what must survive a restart is in the ledger's tables and comes back through Resume
 
@@ -235,6 +292,7 @@ struct Participant {
   InviteState invite = InviteState::kNotInvited;
   std::string decline_reason;
   std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
+  std::map<std::string, std::uint64_t> refusals;  // files by reason
 };
 
 struct RunState {
@@ -259,6 +317,8 @@ struct RunState {
   std::uint32_t best_round = 0;
   double best_auroc = 0;    // pooled, validation
   std::string stop_reason;  // set once the run is on its way to the final evaluation
+  // Of the work under way, as the ledger holds them: only what LoadRunState gives to a new engine.
+  std::vector<WorkRecord> work;
 };
 
 // The release gate's inputs from the last published model of the same plan name, if there is one.
@@ -334,6 +394,9 @@ class RoundEngine {
   void Handle(const AggregateFailed& event);
   void Handle(const EvaluationArrived& event);
   void Handle(const SecureAnswered& event);
+  void Handle(const SiteProgressed& event);
+  void Handle(const SiteTrained& event);
+  void Handle(const ContributionsMissing& event);
   void Handle(const RosterChanged& event);
   void Handle(const StopRequested& event);
   void Handle(const TimeCame& event);

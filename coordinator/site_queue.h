@@ -28,6 +28,18 @@ class SiteQueue {
     messages_.pop_front();
     return message;
   }
+  // The next message if one is there; none also when the queue is closed.
+  std::optional<wire::ToSite> TryNext() {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || messages_.empty()) return std::nullopt;
+    wire::ToSite message = std::move(messages_.front());
+    messages_.pop_front();
+    return message;
+  }
+  bool closed() {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
   // What is still queued is dropped: the engine sends it again when the site is back.
   void Close() {
     std::lock_guard lock(mutex_);

@@ -12,6 +12,8 @@
 
 namespace consilium::wire {
 
+constexpr int kMostRefusalReasons = 64;
+
 absl::Status Malformed(std::string_view field, std::string_view why) {
   return absl::InvalidArgumentError(StrCat("malformed message: ", field, " ", why));
 }
@@ -135,6 +137,15 @@ void ToProto(const FromSite& message, v1::FromSite* proto) {
                    p->set_train_patients(m.train_patients);
                    p->set_train_examples(m.train_examples);
                    p->set_refused_files(m.refused_files);
+                   p->mutable_refusals()->insert(m.refusals.begin(), m.refusals.end());
+                 },
+                 [&](const Trained& m) {
+                   auto* p = proto->mutable_trained();
+                   ToProto(m.key, p->mutable_key());
+                   p->set_patients(m.patients);
+                   p->set_examples(m.examples);
+                   p->set_seconds(m.seconds);
+                   p->set_before(m.before);
                  },
                  [&](const TaskProgress& m) {
                    auto* p = proto->mutable_task_progress();
@@ -186,6 +197,23 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
       m.train_patients = p.train_patients();
       m.train_examples = p.train_examples();
       m.refused_files = p.refused_files();
+      if (p.refusals().size() > kMostRefusalReasons) {
+        return Malformed("refusals", "has more reasons than there can be");
+      }
+      for (const auto& [reason, files] : p.refusals()) {
+        ASSIGN_OR_RETURN(std::string word, Text(reason, "reason"));
+        m.refusals.emplace(std::move(word), files);
+      }
+      return m;
+    }
+    case v1::FromSite::kTrained: {
+      const auto& p = proto.trained();
+      Trained m;
+      ASSIGN_OR_RETURN(m.key, TaskKeyFromProto(p.key()));
+      m.patients = p.patients();
+      m.examples = p.examples();
+      ASSIGN_OR_RETURN(m.seconds, Finite(p.seconds(), "seconds"));
+      m.before = p.before();
       return m;
     }
     case v1::FromSite::kTaskProgress: {
@@ -443,7 +471,7 @@ void ToProto(const RunEvent& event, v1::RunEvent* proto) {
 
 absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
   if (proto.kind() < static_cast<int>(RunEventKind::kSubmitted) ||
-      proto.kind() > static_cast<int>(RunEventKind::kSecureStep)) {
+      proto.kind() > static_cast<int>(RunEventKind::kTrained)) {
     return Malformed("event kind", "is not known; upgrade this program");
   }
   RunEvent event;

@@ -31,6 +31,17 @@ struct InviteAnswer {
   bool accepted = false;
   std::string reason;  // why not, for people: no patient's data
   std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
+  // Of the refused files, how many for which reason (datasets::Name(Refusal)).
+  std::map<std::string, std::uint64_t> refusals;
+};
+
+// The site has what it learned in this attempt on its disk, newly or from before; it is not
+// uploaded yet.
+struct Trained {
+  AttemptKey key;
+  std::uint64_t patients = 0, examples = 0;
+  double seconds = 0;
+  bool before = false;  // by an earlier attempt or connection: nothing was trained again
 };
 
 // Of an attempt, or (attempt 0) of the evaluation of a round.
@@ -123,7 +134,7 @@ struct LogExtension {
 };
 
 using FromSite = std::variant<Hello, InviteAnswer, TaskProgress, TaskFailed, EvaluationReport,
-                              SecureAnswer, LogSignature>;
+                              SecureAnswer, LogSignature, Trained>;
 
 // ---- from the coordinator to a site
 
@@ -261,6 +272,7 @@ enum class RunEventKind {
   // "unmask"; values: sites (that did it), asked, threshold, seconds, evaluation 0/1, and with
   // "unmask": survivors, recovered (lost sites whose masks were taken out)
   kSecureStep = 24,
+  kTrained = 25,  // values: patients, examples, seconds; before = 1 when nothing was trained again
 };
 
 struct RunEvent {
