@@ -1,7 +1,5 @@
 #include "coordinator/aggregator.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <thread>
@@ -64,6 +62,16 @@ bool IsSame(const SiteId& site, const wire::UploadHeader& a, const wire::UploadH
          a.proof == b.proof;
 }
 
+// What stands behind a masked segment in the spool: the hash of all values up to there. A sealed
+// segment has its own.
+using Tag = std::array<std::uint8_t, crypto::kTagBytes>;
+Tag TagOf(const crypto::Sha256Stream& values) {
+  const Digest so_far = values.Copy().Finish();
+  Tag tag;
+  std::copy_n(so_far.bytes.begin(), tag.size(), tag.begin());
+  return tag;
+}
+
 }  // namespace
 
 struct Aggregator::Contribution {
@@ -72,6 +80,7 @@ struct Aggregator::Contribution {
   std::mutex mutex;  // all below
   Progress progress = Progress::kOpen;
   const wire::UploadHeader header;
+  std::uint32_t number = 0;                      // of the site's contributions to this attempt
   std::optional<crypto::EnvelopeOpener> opener;  // absent: masked, the segments are the values
   crypto::Sha256Stream sha256;                   // of a masked one's values
   double scaled_weight = 0;
@@ -88,9 +97,6 @@ struct Aggregator::Contribution {
   }
   std::size_t SegmentBytesIn(std::uint32_t index) const {
     return ValueBytesIn(index) + (opener ? crypto::kTagBytes : 0);
-  }
-  std::uint64_t SpoolOffset(std::uint32_t index) const {
-    return opener ? crypto::SegmentOffset(index) : std::uint64_t{index} * crypto::kSegmentBytes;
   }
   // `values`: ValueBytesIn(index).
   absl::Status Open(std::uint32_t index, ByteView segment, std::span<std::uint8_t> out) {
@@ -122,8 +128,12 @@ absl::StatusOr<std::unique_ptr<Aggregator>> Aggregator::Open(AttemptSpec spec,
   if (!spec.base && (spec.sites.size() != 1 || spec.masked)) {
     return absl::InvalidArgumentError("the first model comes from one site, in the clear");
   }
-  return std::unique_ptr<Aggregator>(
+  std::unique_ptr<Aggregator> aggregator(
       new Aggregator(std::move(spec), recipient, std::move(spool), std::move(models)));
+  if (aggregator->spec_.again && aggregator->spec_.base) {
+    RETURN_IF_ERROR(aggregator->TakeUp());
+  }
+  return aggregator;
 }
 
 Aggregator::Aggregator(AttemptSpec spec, const crypto::X25519KeyPair& recipient, fs::path spool,
@@ -136,9 +146,9 @@ Aggregator::Aggregator(AttemptSpec spec, const crypto::X25519KeyPair& recipient,
       sum_(spec_.masked ? SumMasked(parameters_) : SumInTheClear(parameters_)) {}
 
 Aggregator::~Aggregator() {
-  for (const auto& contribution : replaced_) unlink(contribution->path.c_str());
+  for (const auto& contribution : replaced_) Remove(contribution->path).IgnoreError();
   if (spec_.base) return;
-  for (const auto& [site, contribution] : contributions_) unlink(contribution->path.c_str());
+  for (const auto& [site, contribution] : contributions_) Remove(contribution->path).IgnoreError();
 }
 
 absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeader& header) const {
@@ -188,35 +198,101 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContribution(
+// All but its file.
+absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::Describe(
     const SiteId& site, const wire::UploadHeader& header) {
   std::optional<crypto::EnvelopeOpener> opener;
   if (!spec_.masked) {
     ASSIGN_OR_RETURN(opener, crypto::EnvelopeOpener::Create(recipient_, header.envelope_header,
                                                             wire::EnvelopeContext(site, header)));
   }
-  fs::path path;
-  SafetensorsHeader layout;
-  if (spec_.base) {
-    // The first name is used again in the next round, so that the disk sees few new blocks.
-    path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_),
-                           spec_.masked ? ".masked" : ".sealed");
-  } else {
-    ASSIGN_OR_RETURN(layout, ReadLayoutHeader(header));
-    path = models_ /
-           StrCat("initial-", spec_.key.run.value, "-", spec_.key.attempt, "-", counter_, ".tmp");
-  }
-  ASSIGN_OR_RETURN(File file, File::OpenForWriting(path, /*truncate=*/!spec_.base));
-  if (!spec_.base) RETURN_IF_ERROR(file.WriteAt(0, consilium::AsBytes(header.layout_header)));
   return std::unique_ptr<Contribution>(
       new Contribution{.header = header,
                        .opener = std::move(opener),
                        .scaled_weight = header.weight / spec_.weight_unit,
                        .segments = crypto::SegmentCount(header.plaintext_size),
-                       .file = std::move(file),
-                       .path = std::move(path),
-                       .layout = std::move(layout),
                        .values = Bytes(crypto::kSegmentBytes)});
+}
+
+absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContribution(
+    const SiteId& site, const wire::UploadHeader& header) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Contribution> made, Describe(site, header));
+  made->number = counter_;
+  if (!spec_.base) {
+    ASSIGN_OR_RETURN(made->layout, ReadLayoutHeader(header));
+    made->path = models_ / StrCat("initial-", spec_.key.run.value, "-", spec_.key.attempt, "-",
+                                  counter_, ".tmp");
+    ASSIGN_OR_RETURN(made->file, File::OpenForWriting(made->path, /*truncate=*/true));
+    RETURN_IF_ERROR(made->file.WriteAt(0, consilium::AsBytes(header.layout_header)));
+    return made;
+  }
+  // The first name is used again in the next round, so that the disk sees few new blocks.
+  made->path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_),
+                               spec_.masked ? ".masked" : ".sealed");
+  ASSIGN_OR_RETURN(made->file, File::OpenForWriting(made->path, /*truncate=*/false));
+  RETURN_IF_ERROR(WriteSpoolHeader(made->file, {site, made->number, header}));
+  return made;
+}
+
+// ---- after a restart
+
+absl::Status Aggregator::TakeUp() {
+  ASSIGN_OR_RETURN(const std::vector<FolderEntry> files, ListFolder(spool_));
+  for (const FolderEntry& entry : files) {
+    if (entry.folder) continue;
+    ASSIGN_OR_RETURN(File file, File::OpenForWriting(entry.path, /*truncate=*/false));
+    const absl::StatusOr<SpoolEntry> spooled = ReadSpoolHeader(file);
+    if (!spooled.ok() || !CheckHeader(spooled->site, spooled->header).ok()) continue;
+    RETURN_IF_ERROR(TakeUp(*spooled, entry.path, std::move(file)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Aggregator::TakeUp(const SpoolEntry& entry, const fs::path& path, File file) {
+  absl::StatusOr<std::unique_ptr<Contribution>> described = Describe(entry.site, entry.header);
+  if (!described.ok()) return absl::OkStatus();  // as if it had never come
+  std::shared_ptr<Contribution> contribution = *std::move(described);
+  contribution->number = entry.number;
+  contribution->path = path;
+  contribution->file = std::move(file);
+  counter_ = std::max(counter_, static_cast<int>(entry.number));
+  std::shared_ptr<Contribution>& slot = contributions_[entry.site];
+  if (slot && slot->number > entry.number) return Remove(path);  // replaced before the restart
+  RETURN_IF_ERROR(TakeUpSegments(*contribution));
+  if (slot) {
+    slot->EndWith(Contribution::Progress::kDropped);
+    replaced_.push_back(std::move(slot));
+  }
+  slot = std::move(contribution);
+  if (slot->next < slot->segments) return absl::OkStatus();
+  if (spec_.masked && !slot->CheckProof().ok()) {
+    replaced_.push_back(std::move(slot));
+    contributions_.erase(entry.site);
+    return absl::OkStatus();
+  }
+  slot->EndWith(Contribution::Progress::kWhole);
+  return absl::OkStatus();
+}
+
+// As far as they are the ones that came.
+absl::Status Aggregator::TakeUpSegments(Contribution& c) {
+  Bytes spooled(crypto::kSegmentBytes + crypto::kTagBytes);
+  for (; c.next < c.segments; ++c.next) {
+    const std::span<std::uint8_t> all =
+        std::span(spooled).first(c.ValueBytesIn(c.next) + crypto::kTagBytes);
+    if (!c.file.ReadAt(SpoolOffset(c.next), all).ok()) break;
+    const std::span<std::uint8_t> segment = all.first(c.SegmentBytesIn(c.next));
+    const std::span<std::uint8_t> values = std::span(c.values).first(c.ValueBytesIn(c.next));
+    if (!c.Open(c.next, segment, values).ok()) break;
+    crypto::Sha256Stream sha256 = c.sha256.Copy();
+    if (spec_.masked) {
+      sha256.Update(values);
+      if (!std::ranges::equal(TagOf(sha256), all.last(crypto::kTagBytes))) break;
+    }
+    if (!AddToSum(c, c.next, values).ok()) break;  // refused when it comes again
+    c.sha256 = std::move(sha256);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
@@ -239,7 +315,12 @@ absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
                                                " has begun another masked update of ",
                                                spec_.key.ToString(), "; a second one is refused"));
     }
-    if (same || slot->progress == Contribution::Progress::kWhole) return slot->next;
+    if (same || slot->progress == Contribution::Progress::kWhole) {
+      // What it need not send again must not be lost by a power cut.
+      if (slot->next > 0 && spec_.base) RETURN_IF_ERROR(slot->file.Sync());
+      if (slot->next == slot->segments) slot->EndWith(Contribution::Progress::kWhole);
+      return slot->next;
+    }
     slot->EndWith(Contribution::Progress::kDropped);
     replaced_.push_back(std::move(slot));
     ++counter_;
@@ -279,22 +360,40 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
   }
   const std::span<std::uint8_t> values = std::span(c.values).first(c.ValueBytesIn(index));
   absl::Status status = c.Open(index, segment, values);
+  crypto::Sha256Stream sha256 = c.sha256.Copy();
   if (status.ok() && spec_.base) {
-    RETURN_IF_ERROR(c.file.WriteAt(c.SpoolOffset(index), segment));
+    RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index), segment));
+    if (spec_.masked) {
+      sha256.Update(values);
+      RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256)));
+    }
     status = AddToSum(c, index, values);
   } else if (status.ok()) {
     status = WriteValues(c, index, values);
   }
-  if (status.ok()) ++c.next;  // it is in the sum
-  if (status.ok() && spec_.masked) c.sha256.Update(values);
-  if (status.ok() && spec_.masked && c.next == c.segments) status = c.CheckProof();
+  if (status.ok()) {  // it is in the sum
+    ++c.next;
+    c.sha256 = std::move(sha256);
+    if (spec_.masked && c.next == c.segments) status = c.CheckProof();
+  }
   if (absl::IsInvalidArgument(status) || absl::IsUnauthenticated(status)) {
     c.EndWith(Contribution::Progress::kDropped);
   }
   RETURN_IF_ERROR(status);
   if (c.next < c.segments) return false;
+  if (spec_.base) RETURN_IF_ERROR(c.file.Sync());
   c.EndWith(Contribution::Progress::kWhole);
   return true;
+}
+
+std::set<SiteId> Aggregator::Whole() {
+  std::lock_guard lock(mutex_);
+  std::set<SiteId> sites;
+  for (const auto& [site, contribution] : contributions_) {
+    std::lock_guard contribution_lock(contribution->mutex);
+    if (contribution->progress == Contribution::Progress::kWhole) sites.insert(site);
+  }
+  return sites;
 }
 
 absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index, ByteView bytes) {
@@ -350,7 +449,7 @@ absl::Status Aggregator::TakeOut(Contribution& c) {
   for (std::uint32_t& index = c.taken_out; index < c.next; ++index) {
     const std::span<std::uint8_t> segment = std::span(spooled).first(c.SegmentBytesIn(index));
     const std::span<std::uint8_t> values = std::span(buffer).first(c.ValueBytesIn(index));
-    RETURN_IF_ERROR(c.file.ReadAt(c.SpoolOffset(index), segment));
+    RETURN_IF_ERROR(c.file.ReadAt(SpoolOffset(index), segment));
     RETURN_IF_ERROR(c.Open(index, segment, values));
     sum_->Subtract(std::uint64_t{index} * kSegmentValues, values, c.scaled_weight);
   }
@@ -465,7 +564,7 @@ absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
     return made;
   };
   absl::StatusOr<MadeModel> made = make();
-  if (!made.ok()) unlink(temporary.c_str());
+  if (!made.ok()) Remove(temporary).IgnoreError();
   return made;
 }
 

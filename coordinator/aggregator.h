@@ -6,9 +6,12 @@
 // which are added as they come and say nothing before the sum is unmasked.
 //
 // Memory: 8 bytes a parameter (twice the model), 4 with masked updates, and a few segments,
-// whatever the number of sites. A contribution's segments are also spooled to disk as they came:
-// that is what takes an uncounted one out of the sum again, exactly (summation.h). Nothing readable
-// lies in the spool.
+// whatever the number of sites. A contribution's segments are also spooled to disk as they came
+// (spool.h): that is what takes an uncounted one out of the sum again, exactly (summation.h), and
+// what a restart makes the sum of again. Nothing readable lies in the spool.
+//
+// Durable: a contribution that was said to be whole, and the segments before the one with which a
+// site was told to go on, survive a power loss.
 
 #include <array>
 #include <map>
@@ -27,6 +30,7 @@
 #include "common/crypto/keys.h"
 #include "common/model/safetensors.h"
 #include "common/wire/protocol.h"
+#include "coordinator/spool.h"
 #include "coordinator/summation.h"
 
 namespace consilium::coordinator {
@@ -45,6 +49,9 @@ struct AttemptSpec {
   std::optional<BaseModel> base;  // absent: the attempt makes the first model, from one site
   bool masked = false;            // with a base: takes kMaskedUpdate instead of kUpdate
   int threads = 0;                // that Report works on; 0: as many as the machine has
+  // The same attempt was open before a restart: what the spool holds of it counts. (Of the first
+  // model's attempt it holds nothing: that begins anew.)
+  bool again = false;
 };
 
 struct MadeModel {
@@ -82,6 +89,9 @@ class Aggregator {
   // the contribution is dropped.
   absl::StatusOr<bool> AddSegment(const SiteId& site, std::uint32_t index, ByteView segment);
 
+  // Whose contributions are whole.
+  std::set<SiteId> Whole();
+
   // Takes no more of this site and will not count it.
   void Drop(const SiteId& site);
 
@@ -104,6 +114,11 @@ class Aggregator {
   absl::Status CheckHeader(const SiteId& site, const wire::UploadHeader& header) const;
   absl::StatusOr<std::unique_ptr<Contribution>> NewContribution(const SiteId& site,
                                                                 const wire::UploadHeader& header);
+  absl::StatusOr<std::unique_ptr<Contribution>> Describe(const SiteId& site,
+                                                         const wire::UploadHeader& header);
+  absl::Status TakeUp();
+  absl::Status TakeUp(const SpoolEntry& entry, const fs::path& path, File file);
+  absl::Status TakeUpSegments(Contribution& contribution);
   std::shared_ptr<Contribution> Find(const SiteId& site);
   absl::Status AddToSum(Contribution& contribution, std::uint32_t index, ByteView values);
   absl::Status WriteValues(Contribution& contribution, std::uint32_t index, ByteView values);

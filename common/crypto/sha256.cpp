@@ -36,6 +36,13 @@ void Sha256Stream::Update(ByteView bytes) {
   CONSILIUM_CHECK(EVP_DigestUpdate(impl_->context.get(), bytes.data(), bytes.size()) == 1);
 }
 
+Sha256Stream Sha256Stream::Copy() const {
+  CONSILIUM_CHECK(impl_ != nullptr);
+  Sha256Stream copy;
+  CONSILIUM_CHECK(EVP_MD_CTX_copy_ex(copy.impl_->context.get(), impl_->context.get()) == 1);
+  return copy;
+}
+
 Digest Sha256Stream::Finish() && {
   CONSILIUM_CHECK(impl_ != nullptr);
   Digest digest;

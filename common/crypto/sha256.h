@@ -19,6 +19,7 @@ class Sha256Stream {
   Sha256Stream& operator=(Sha256Stream&&) noexcept;
   ~Sha256Stream();
   void Update(ByteView bytes);
+  Sha256Stream Copy() const;  // that goes its own way from here
   Digest Finish() &&;
 
  private:

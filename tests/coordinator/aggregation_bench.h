@@ -47,6 +47,12 @@ struct Bench {
                             folder / "models")
         .value();
   }
+  // As Open, after a restart in the same attempt.
+  std::unique_ptr<Aggregator> OpenAgain(std::set<SiteId> sites, double weight_unit = 100) {
+    AttemptSpec spec{key, std::move(sites), weight_unit, base};
+    spec.again = true;
+    return Aggregator::Open(std::move(spec), keys, folder / "spool", folder / "models").value();
+  }
   SealedContribution Update(const SiteId& site, const std::vector<float>& delta, double weight) {
     wire::UploadHeader header;
     header.key = key;

@@ -81,8 +81,8 @@ struct Cohort {
     return made;
   }
 
-  std::unique_ptr<Aggregator> Open(int threads = 2) {
-    AttemptSpec spec{bench.key, sites, 100, bench.base, /*masked=*/true, threads};
+  std::unique_ptr<Aggregator> Open(int threads = 2, bool again = false) {
+    AttemptSpec spec{bench.key, sites, 100, bench.base, /*masked=*/true, threads, again};
     return Aggregator::Open(std::move(spec), bench.keys, bench.folder / "spool",
                             bench.folder / "models")
         .value();
@@ -144,6 +144,52 @@ TEST_CASE("a masked sum is the plain sum of the quantized updates to the bit") {
     REQUIRE(Upload(*aggregator, Site(i), cohort.masked[i]).value());
   }
   CHECK(cohort.IsExpected(cohort.Report(*aggregator, {0, 1, 2, 3}), {0, 1, 2, 3}));
+}
+
+TEST_CASE("a restart takes up masked updates where they stopped") {
+  Cohort cohort;
+  {
+    auto before = cohort.Open();
+    REQUIRE(Upload(*before, Site(0), cohort.masked[0]).value());
+    REQUIRE_FALSE(Upload(*before, Site(1), cohort.masked[1], 2).value());
+    REQUIRE_FALSE(Upload(*before, Site(2), cohort.masked[2], 1).value());
+  }
+  auto aggregator = cohort.Open(1, /*again=*/true);
+  CHECK(aggregator->Whole() == std::set<SiteId>{Site(0)});
+  CHECK(aggregator->Begin(Site(0), cohort.masked[0].header).value() == 3);
+  CHECK(aggregator->Begin(Site(1), cohort.masked[1].header).value() == 2);
+  // Still one vector a session.
+  CHECK(absl::IsInvalidArgument(aggregator->Begin(Site(1), cohort.masked[0].header).status()));
+  REQUIRE(Upload(*aggregator, Site(1), cohort.masked[1]).value());
+  REQUIRE(Upload(*aggregator, Site(2), cohort.masked[2]).value());
+  CHECK(cohort.IsExpected(cohort.Report(*aggregator, {0, 1, 2}), {0, 1, 2}));
+}
+
+TEST_CASE("of a damaged spool file counts what was before the damage") {
+  Cohort cohort;
+  {
+    auto before = cohort.Open();
+    for (int i = 0; i < 3; ++i) REQUIRE(Upload(*before, Site(i), cohort.masked[i]).value());
+  }
+  const auto damage = [&](int site, std::uint64_t offset) {
+    File file = File::OpenForWriting(
+                    cohort.bench.folder / "spool" / StrCat(Site(site).value, ".masked"), false)
+                    .value();
+    Bytes byte(1);
+    REQUIRE(file.ReadAt(offset, byte).ok());
+    byte[0] ^= 1;
+    REQUIRE(file.WriteAt(offset, byte).ok());
+  };
+  damage(0, SpoolOffset(1) + 100);  // a value
+  damage(1, SpoolOffset(2) - 1);    // a tag
+  damage(2, 30);                    // the header
+  auto aggregator = cohort.Open(1, /*again=*/true);
+  CHECK(aggregator->Whole().empty());
+  CHECK(aggregator->Begin(Site(0), cohort.masked[0].header).value() == 1);
+  CHECK(aggregator->Begin(Site(1), cohort.masked[1].header).value() == 1);
+  CHECK(aggregator->Begin(Site(2), cohort.masked[2].header).value() == 0);
+  for (int i = 0; i < 3; ++i) REQUIRE(Upload(*aggregator, Site(i), cohort.masked[i]).value());
+  CHECK(cohort.IsExpected(cohort.Report(*aggregator, {0, 1, 2}), {0, 1, 2}));
 }
 
 TEST_CASE("masked updates in any order, at once, give the same candidate") {
