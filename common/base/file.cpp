@@ -1,17 +1,14 @@
 #include "common/base/file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "common/base/file_calls.h"
 #include "common/base/status.h"
 
 namespace consilium {
@@ -37,24 +34,27 @@ absl::Status SystemError(std::string_view doing, std::string_view name) {
 
 absl::Status SyncFolder(const fs::path& folder) {
   const fs::path path = folder.empty() ? fs::path(".") : folder;
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = file_calls::Open(path.c_str(), O_RDONLY | O_DIRECTORY, 0);
   if (fd < 0) return SystemError("opening the folder", path.filename().string());
-  const int result = fsync(fd);
-  close(fd);
-  if (result != 0) return SystemError("syncing the folder", path.filename().string());
-  return absl::OkStatus();
+  absl::Status status;
+  if (file_calls::Sync(fd) != 0) {
+    status = SystemError("syncing the folder", path.filename().string());
+  }
+  file_calls::Close(fd);
+  return status;
 }
 
 }  // namespace
 
 absl::StatusOr<File> File::OpenForReading(const fs::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = file_calls::Open(path.c_str(), O_RDONLY, 0);
   if (fd < 0) return SystemError("opening", path.filename().string());
   return File(fd, path.filename().string());
 }
 
 absl::StatusOr<File> File::OpenForWriting(const fs::path& path, bool truncate) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0600);
+  const int flags = O_RDWR | O_CREAT | (truncate ? O_TRUNC : 0);
+  const int fd = file_calls::Open(path.c_str(), flags, 0600);
   if (fd < 0) return SystemError("opening", path.filename().string());
   return File(fd, path.filename().string());
 }
@@ -64,7 +64,7 @@ File::File(File&& other) noexcept
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
-    if (descriptor_ >= 0) close(descriptor_);
+    if (descriptor_ >= 0) file_calls::Close(descriptor_);
     descriptor_ = std::exchange(other.descriptor_, -1);
     name_ = std::move(other.name_);
   }
@@ -72,18 +72,25 @@ File& File::operator=(File&& other) noexcept {
 }
 
 File::~File() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) file_calls::Close(descriptor_);
 }
 
 absl::StatusOr<std::uint64_t> File::Size() const {
-  struct stat info {};
-  if (fstat(descriptor_, &info) != 0) return SystemError("asking the size of", name_);
-  return static_cast<std::uint64_t>(info.st_size);
+  ASSIGN_OR_RETURN(const FileInfo info, Info());
+  return info.size;
+}
+
+absl::StatusOr<FileInfo> File::Info() const {
+  struct stat about {};
+  if (file_calls::Look(descriptor_, &about) != 0) return SystemError("looking at", name_);
+  return FileInfo{.regular = S_ISREG(about.st_mode),
+                  .mode = about.st_mode & 07777,
+                  .size = static_cast<std::uint64_t>(about.st_size)};
 }
 
 absl::Status File::ReadAt(std::uint64_t offset, std::span<std::uint8_t> out) const {
   while (!out.empty()) {
-    const ssize_t n = pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    const ssize_t n = file_calls::ReadAt(descriptor_, out.data(), out.size(), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return SystemError("reading", name_);
     if (n == 0) {
@@ -98,7 +105,7 @@ absl::Status File::ReadAt(std::uint64_t offset, std::span<std::uint8_t> out) con
 
 absl::Status File::WriteAt(std::uint64_t offset, ByteView bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t n = file_calls::WriteAt(descriptor_, bytes.data(), bytes.size(), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return SystemError("writing", name_);
     offset += static_cast<std::uint64_t>(n);
@@ -108,12 +115,12 @@ absl::Status File::WriteAt(std::uint64_t offset, ByteView bytes) {
 }
 
 absl::Status File::Truncate(std::uint64_t size) {
-  if (ftruncate(descriptor_, static_cast<off_t>(size)) != 0) return SystemError("resizing", name_);
+  if (file_calls::Resize(descriptor_, size) != 0) return SystemError("resizing", name_);
   return absl::OkStatus();
 }
 
 absl::Status File::Sync() {
-  if (fsync(descriptor_) != 0) return SystemError("syncing", name_);
+  if (file_calls::Sync(descriptor_) != 0) return SystemError("syncing", name_);
   return absl::OkStatus();
 }
 
@@ -135,12 +142,11 @@ absl::StatusOr<std::string> ReadTextFile(const fs::path& path, std::uint64_t lim
 }
 
 absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode) {
-  static std::atomic<unsigned> number{0};  // so that two threads never share a temporary file
   fs::path temporary = path;
-  temporary += StrCat(".", getpid(), ".", number++, ".tmp");
+  temporary += StrCat(".", file_calls::UniqueName(), ".tmp");
   const auto write = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(File file, File::OpenForWriting(temporary, /*truncate=*/true));
-    if (fchmod(file.descriptor(), mode) != 0) {
+    if (file_calls::SetMode(file.descriptor(), mode) != 0) {
       return SystemError("setting the mode of", path.filename().string());
     }
     RETURN_IF_ERROR(file.WriteAt(0, content));
@@ -148,88 +154,109 @@ absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned m
   };
   absl::Status status = write();
   if (status.ok()) status = RenameDurably(temporary, path);
-  if (!status.ok()) unlink(temporary.c_str());
+  if (!status.ok()) file_calls::Remove(temporary.c_str());
   return status;
 }
 
 absl::Status RenameDurably(const fs::path& from, const fs::path& to) {
-  if (rename(from.c_str(), to.c_str()) != 0) return SystemError("renaming", to.filename().string());
+  RETURN_IF_ERROR(Rename(from, to));
   return SyncFolder(to.parent_path());
 }
 
 absl::Status EnsureFolder(const fs::path& path) {
   if (path.empty()) return absl::OkStatus();
-  std::error_code error;
-  if (fs::is_directory(path, error)) return absl::OkStatus();
-  RETURN_IF_ERROR(EnsureFolder(path.parent_path()));
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return SystemError("making the folder", path.filename().string());
+  struct stat about {};
+  if (file_calls::Look(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) {
+    return absl::OkStatus();
   }
-  if (!fs::is_directory(path, error)) {
+  RETURN_IF_ERROR(EnsureFolder(path.parent_path()));
+  if (file_calls::MakeFolder(path.c_str(), 0700) == 0) return SyncFolder(path.parent_path());
+  if (errno != EEXIST) return SystemError("making the folder", path.filename().string());
+  if (file_calls::Look(path.c_str(), &about) != 0 || !S_ISDIR(about.st_mode)) {
     return absl::InvalidArgumentError(
         StrCat(path.filename().string(), " is there already and is not a folder"));
   }
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> MakeEmptyFile(const fs::path& path) {
+  const int fd = file_calls::Open(path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (fd >= 0) {
+    file_calls::Close(fd);
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  return SystemError("making", path.filename().string());
+}
+
 bool Exists(const fs::path& path) {
   struct stat about {};
-  return stat(path.c_str(), &about) == 0;
+  return file_calls::Look(path.c_str(), &about) == 0;
 }
 
 absl::StatusOr<std::uint64_t> FileSize(const fs::path& path) {
   struct stat about {};
-  if (stat(path.c_str(), &about) != 0) return SystemError("looking at", path.filename().string());
+  if (file_calls::Look(path.c_str(), &about) != 0) {
+    return SystemError("looking at", path.filename().string());
+  }
   return static_cast<std::uint64_t>(about.st_size);
 }
 
 absl::Status Remove(const fs::path& path) {
-  if (remove(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (file_calls::Remove(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   return SystemError("removing", path.filename().string());
 }
 
 absl::Status RemoveTree(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (!error) return absl::OkStatus();
-  errno = error.value();
-  return SystemError("removing", path.filename().string());
+  // A link to a folder is gone with the first call: what it points to is not looked into.
+  if (file_calls::Remove(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (errno != ENOTEMPTY && errno != EEXIST) {
+    return SystemError("removing", path.filename().string());
+  }
+  std::vector<std::string> names;
+  if (file_calls::List(path.c_str(), &names) != 0) {
+    return SystemError("listing", path.filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) RETURN_IF_ERROR(RemoveTree(path / name));
+  return Remove(path);
 }
 
 absl::Status Rename(const fs::path& from, const fs::path& to) {
-  if (rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+  if (file_calls::Rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
   return SystemError("renaming", to.filename().string());
 }
 
 absl::StatusOr<std::vector<FolderEntry>> ListFolder(const fs::path& path) {
-  std::error_code error;
-  std::vector<FolderEntry> entries;
-  for (fs::directory_iterator i(path, error), end; !error && i != end; i.increment(error)) {
-    struct stat about {};
-    if (stat(i->path().c_str(), &about) != 0) continue;  // gone meanwhile
-    const auto modified = std::chrono::seconds(about.st_mtim.tv_sec) +
-                          std::chrono::nanoseconds(about.st_mtim.tv_nsec);
-    entries.push_back({i->path(), S_ISDIR(about.st_mode), static_cast<std::uint64_t>(about.st_size),
-                       Time(std::chrono::duration_cast<Duration>(modified))});
-  }
-  if (error) {
-    errno = error.value();
+  std::vector<std::string> names;
+  if (file_calls::List(path.c_str(), &names) != 0) {
     return SystemError("listing", path.filename().string());
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const FolderEntry& a, const FolderEntry& b) { return a.path < b.path; });
+  std::sort(names.begin(), names.end());
+  std::vector<FolderEntry> entries;
+  for (const std::string& name : names) {
+    const fs::path entry = path / name;
+    struct stat about {};
+    if (file_calls::Look(entry.c_str(), &about) != 0) continue;  // gone meanwhile
+    const auto modified = std::chrono::seconds(about.st_mtim.tv_sec) +
+                          std::chrono::nanoseconds(about.st_mtim.tv_nsec);
+    entries.push_back({entry, S_ISDIR(about.st_mode), static_cast<std::uint64_t>(about.st_size),
+                       Time(std::chrono::duration_cast<Duration>(modified))});
+  }
   return entries;
 }
 
 absl::StatusOr<FolderLock> FolderLock::Acquire(const fs::path& folder) {
   RETURN_IF_ERROR(EnsureFolder(folder));
   ASSIGN_OR_RETURN(File file, File::OpenForWriting(folder / "lock", /*truncate=*/false));
-  if (flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+  if (file_calls::Lock(file.descriptor()) != 0) {
     if (errno != EWOULDBLOCK) return SystemError("locking", "lock");
     return absl::FailedPreconditionError(StrCat(
         "the state folder \"", folder.filename().string(),
         "\" is in use by another process; stop that one first, or give --state another folder"));
   }
+  if (file_calls::SyncAll(file.descriptor()) != 0)
+    return SystemError("syncing the disk of", "lock");
   return FolderLock(std::move(file));
 }
 
@@ -238,8 +265,8 @@ absl::StatusOr<MappedFile> MappedFile::Open(const fs::path& path) {
   ASSIGN_OR_RETURN(std::uint64_t size, file.Size());
   MappedFile mapped;
   if (size == 0) return mapped;
-  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.descriptor(), 0);
-  if (data == MAP_FAILED) return SystemError("mapping", path.filename().string());
+  const void* data = file_calls::Map(file.descriptor(), size);
+  if (data == nullptr) return SystemError("mapping", path.filename().string());
   mapped.data_ = static_cast<const std::uint8_t*>(data);
   mapped.size_ = size;
   return mapped;
@@ -255,7 +282,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::uint8_t*>(data_), size_);
+  if (data_ != nullptr) file_calls::Unmap(data_, size_);
 }
 
 }  // namespace consilium

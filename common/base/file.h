@@ -16,6 +16,12 @@ namespace consilium {
 
 namespace fs = std::filesystem;
 
+struct FileInfo {
+  bool regular = false;  // neither a folder nor a device
+  unsigned mode = 0;     // the permission bits
+  std::uint64_t size = 0;
+};
+
 // An open file descriptor. Move-only; closes when it goes. Errors carry the file's name (not its
 // folder) and what the system said. ENOSPC, EDQUOT and EFBIG become kResourceExhausted, ENOENT
 // kNotFound.
@@ -32,6 +38,7 @@ class File {
 
   int descriptor() const { return descriptor_; }
   absl::StatusOr<std::uint64_t> Size() const;
+  absl::StatusOr<FileInfo> Info() const;
   // Fills all of `out`, or fails (kDataLoss when the file ends before).
   absl::Status ReadAt(std::uint64_t offset, std::span<std::uint8_t> out) const;
   absl::Status WriteAt(std::uint64_t offset, ByteView bytes);
@@ -59,8 +66,12 @@ inline absl::Status WriteFileDurably(const fs::path& path, std::string_view text
 // Renames an fsynced temporary file into place and fsyncs the folder.
 absl::Status RenameDurably(const fs::path& from, const fs::path& to);
 
-// Makes the folder (0700) and its parents when missing.
+// Makes the folder (0700) and its parents when missing, durably.
 absl::Status EnsureFolder(const fs::path& path);
+
+// Makes an empty file (0600) unless something of that name is there, which is then not opened.
+// True: it was made. Not durable until its folder is synced.
+absl::StatusOr<bool> MakeEmptyFile(const fs::path& path);
 
 // False also when it cannot be looked at.
 bool Exists(const fs::path& path);
@@ -83,7 +94,8 @@ struct FolderEntry {
 absl::StatusOr<std::vector<FolderEntry>> ListFolder(const fs::path& path);
 
 // Holds FOLDER/lock (flock(2)) for as long as it lives, so that one process at a time owns a state
-// folder.
+// folder. What the one before wrote is durable then, also what it was killed before syncing: nobody
+// builds on a file that a loss of power can still take away.
 class FolderLock {
  public:
   static absl::StatusOr<FolderLock> Acquire(const fs::path& folder);

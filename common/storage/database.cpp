@@ -1,12 +1,9 @@
 #include "common/storage/database.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <utility>
 
 #include "common/base/status.h"
@@ -71,7 +68,13 @@ std::string_view AdviceFor(absl::StatusCode code) {
 
 // What the last call on `handle` reported. SQLite's messages name tables and columns, never values.
 absl::Status LastError(sqlite3* handle, std::string_view doing) {
-  const absl::StatusCode code = CodeFor(sqlite3_extended_errcode(handle));
+  absl::StatusCode code = CodeFor(sqlite3_extended_errcode(handle));
+  if ((sqlite3_extended_errcode(handle) & 0xff) ==
+      SQLITE_CANTOPEN) {  // a journal may find no room or no disk either
+    const int error = sqlite3_system_errno(handle);
+    if (IsDiskFull(error)) code = absl::StatusCode::kResourceExhausted;
+    if (error == EIO) code = absl::StatusCode::kInternal;
+  }
   return absl::Status(code, StrCat(doing, " the database ", FileNameOf(handle), ": ",
                                    sqlite3_errmsg(handle), AdviceFor(code)));
 }
@@ -86,17 +89,9 @@ absl::Status RunScript(sqlite3* handle, const char* sql, std::string_view doing)
 // Makes an empty file with mode 0600 when there is none. An existing file is not opened: closing a
 // descriptor would drop the POSIX locks that another connection of this process may hold on it.
 absl::Status MakePrivateFile(const fs::path& path) {
-  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (descriptor >= 0) {
-    close(descriptor);
-    return absl::OkStatus();
-  }
-  if (errno == EEXIST) return absl::OkStatus();
-  const std::string message =
-      StrCat("making the database ", path.filename().string(), ": ", std::strerror(errno));
-  if (IsDiskFull(errno)) return absl::ResourceExhaustedError(message);
-  if (errno == ENOENT) return absl::NotFoundError(StrCat(message, "; make its folder first"));
-  return absl::PermissionDeniedError(message);
+  const absl::Status status = WithContext(MakeEmptyFile(path).status(), "a new database");
+  if (!absl::IsNotFound(status)) return status;
+  return absl::NotFoundError(StrCat(ToStd(status.message()), "; make its folder first"));
 }
 
 }  // namespace
