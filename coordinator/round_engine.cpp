@@ -16,6 +16,22 @@ using wire::RunEventKind;
 
 constexpr std::string_view kLeftRoster = "it is not in the federation's roster any more";
 
+namespace {
+
+// "burned-in annotation 3, not DICOM 1": of the files that a site refused, the most first.
+std::string ReasonsOf(const std::map<std::string, std::uint64_t>& refusals) {
+  std::vector<std::pair<std::string, std::uint64_t>> sorted(refusals.begin(), refusals.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string text;
+  for (const auto& [reason, files] : sorted) {
+    if (files > 0) StrAppend(&text, text.empty() ? "" : ", ", reason, " ", files);
+  }
+  return text;
+}
+
+}  // namespace
+
 RoundEngine::RoundEngine(plan::Plan plan, RunState state, LastPublished last_published)
     : plan_(std::move(plan)),
       state_(std::move(state)),
@@ -35,20 +51,17 @@ std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>
   }
   for (const SiteId& site : plan_.cohort.sites) state_.participants.try_emplace(site);
   for (const SiteId& site : Accepted()) absent_since_[site] = now;
+  const std::vector<WorkRecord> work = std::exchange(state_.work, {});
+  if (state_.phase != Phase::kInviting) GoOn(work);
   for (const SiteId& site : connected) {
     if (!InCohort(site)) continue;
     connected_.insert(site);
     absent_since_.erase(site);
   }
   ApplyRoster();
-  for (const SiteId& site : connected_) InviteSite(site);
-  if (state_.phase == Phase::kAggregating) state_.phase = Phase::kTraining;  // the sum is gone
-  if (state_.phase == Phase::kTraining && state_.opening) {
-    FailAttempt("the coordinator was restarted while the sum was being opened");
-  } else if (state_.phase == Phase::kEvaluating) {
-    OpenEvaluation(state_.round, plan_.cohort.minimum_sites);
-  } else if (state_.phase == Phase::kFinalEvaluation) {
-    OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
+  for (const SiteId& site : connected_) {
+    InviteSite(site);
+    Resume(site);
   }
   if (!ended()) CheckTimes();
   return Finish();
@@ -77,9 +90,13 @@ std::vector<Action> RoundEngine::Finish() {
     const std::string waiting = WaitingFor();
     if (waiting != waiting_ && !waiting.empty()) Note(RunEventKind::kWaiting, waiting);
     waiting_ = waiting;
+    // One that comes too early does no harm: each sign of life would move it.
+    if (wake_ && *wake_ <= now_) wake_.reset();
     const std::optional<Time> wake = NextWake();
-    if (wake && wake != wake_) actions_.push_back(WakeAt{*wake});
-    wake_ = wake;
+    if (wake && (!wake_ || *wake < *wake_)) {
+      actions_.push_back(WakeAt{*wake});
+      wake_ = wake;
+    }
   }
   return std::exchange(actions_, {});
 }
@@ -122,11 +139,20 @@ void RoundEngine::Handle(const SiteConnected& event) {
   if (!InCohort(site)) return;
   const bool was_connected = !connected_.insert(site).second;
   absent_since_.erase(site);
+  SignOfLife(site);
   if (!roster_.sites.contains(site)) return;  // invited when its roster is there
   const InviteState invite = state_.participants[site].invite;
   if (!was_connected) Note(RunEventKind::kSiteConnected, {}, {}, site);
   InviteSite(site);  // again when it has accepted: it may have come back without its memory
-  if (invite != InviteState::kAccepted) return;
+  if (invite == InviteState::kAccepted) Resume(site);
+}
+
+void RoundEngine::Resume(const SiteId& site) {
+  const auto participant = state_.participants.find(site);
+  if (participant == state_.participants.end() ||
+      participant->second.invite != InviteState::kAccepted) {
+    return;
+  }
   if (const auto closing = closings_.find(site); closing != closings_.end()) {
     SendTo(site, closing->second);
   }
@@ -169,6 +195,7 @@ void RoundEngine::Handle(const InviteAnswered& event) {
   answered.train_patients = event.answer.train_patients;
   answered.train_examples = event.answer.train_examples;
   answered.refused_files = event.answer.refused_files;
+  answered.refusals = event.answer.refusals;
   std::string reason = event.answer.reason;
   if (event.answer.accepted && Weight(event.site, answered) <= 0) {
     reason = "it accepted without anything to train on";
@@ -176,10 +203,11 @@ void RoundEngine::Handle(const InviteAnswered& event) {
     answered.invite = InviteState::kAccepted;
     const bool news = !had_accepted || answered.train_examples != participant.train_examples ||
                       answered.train_patients != participant.train_patients ||
-                      answered.refused_files != participant.refused_files;
+                      answered.refused_files != participant.refused_files ||
+                      answered.refusals != participant.refusals;
     participant = answered;  // its new weight counts from the next attempt on
     if (news) {
-      Note(RunEventKind::kSiteAccepted, {},
+      Note(RunEventKind::kSiteAccepted, ReasonsOf(answered.refusals),
            {{"patients", answered.train_patients},
             {"examples", answered.train_examples},
             {"refused_files", answered.refused_files}},
@@ -210,6 +238,7 @@ void RoundEngine::Leave(const SiteId& site, const std::string& reason) {
     Lose(site, task, reason);
   } else if (task.state == TaskState::kDone && work_->secure &&
              work_->secure->silent.insert(site).second) {
+    Keep(WorkLost{site, reason, true});
     // Losing it before the uploads are closed would take what it delivered out of the sum.
     if (Opening()) work_->secure->session.Lose(site);
     Note(RunEventKind::kContributionLost,
@@ -268,9 +297,9 @@ void RoundEngine::Handle(const StopRequested& event) {
   RequestStop(StrCat("stop requested by ", event.by));
 }
 
-void RoundEngine::Handle(const SiteProgressed&) {}
-void RoundEngine::Handle(const SiteTrained&) {}
-void RoundEngine::Handle(const ContributionsMissing&) {}
+void RoundEngine::Handle(const SiteProgressed& event) {
+  if (event.key.run == state_.run && Connected(event.site)) SignOfLife(event.site);
+}
 
 void RoundEngine::Handle(const TimeCame&) {
   wake_.reset();  // that timer is spent: the next one is armed anew
@@ -302,7 +331,7 @@ bool RoundEngine::SettleInviting() {
       state_.participants.begin(), state_.participants.end(), [this](const auto& entry) {
         return entry.second.invite == InviteState::kInvited && Connected(entry.first);
       });
-  if (AcceptedAndConnected() < minimum) {
+  if (EligibleAndConnected() < minimum) {
     enough_since_.reset();
     return false;
   }
@@ -346,19 +375,21 @@ RoundEngine::Task* RoundEngine::OpenTask(const SiteId& site, const AttemptKey& k
   return task->second.sent && task->second.state == TaskState::kOpen ? &task->second : nullptr;
 }
 
-// A site whose grace is over is lost when the work can be done without it.
+// A site whose time is over is lost when the work can be done without it.
 bool RoundEngine::LoseAbsent() {
   bool lost = false;
   for (auto& [site, task] : work_->tasks) {
     if (task.state != TaskState::kOpen) continue;
-    const std::optional<Time> until = AbsentUntil(site);
+    if ((Connected(site) && !Owes(site)) || now_ < GivenUpAt(site)) continue;
     const bool others_suffice = Present() >= work_->needed ||
                                 state_.phase == Phase::kInitialModel ||
                                 (state_.phase == Phase::kEvaluating && !state_.stop_reason.empty());
-    if (!until || now_ < *until || !others_suffice) continue;
+    if (!others_suffice) continue;
     Lose(site, task,
-         StrCat("its connection was lost and did not come back within ",
-                ToReadable(FromSeconds(plan_.cohort.absence_grace_s))));
+         Connected(site) ? StrCat("it is connected and gave no sign of life for ",
+                                  ToReadable(FromSeconds(plan_.cohort.silence_s)))
+                         : StrCat("its connection was lost and did not come back within ",
+                                  ToReadable(FromSeconds(plan_.cohort.absence_grace_s))));
     lost = true;
   }
   return lost;
@@ -368,6 +399,7 @@ void RoundEngine::Lose(const SiteId& site, Task& task, const std::string& reason
   CONSILIUM_CHECK(task.state != TaskState::kLost);
   task.state = TaskState::kLost;
   task.reason = reason;
+  Keep(WorkLost{site, reason, false});
   if (work_->secure) work_->secure->session.Lose(site);
   if (Evaluating()) {
     if (task.sent) {
@@ -413,6 +445,32 @@ std::optional<Time> RoundEngine::AbsentUntil(const SiteId& site) const {
          FromSeconds(plan_.cohort.absence_grace_s);
 }
 
+bool RoundEngine::Owes(const SiteId& site) const {
+  if (!work_ || state_.phase == Phase::kAggregating) return false;
+  if (work_->secure) return work_->secure->session.Awaited().contains(site);
+  const auto task = work_->tasks.find(site);
+  return task != work_->tasks.end() && task->second.state == TaskState::kOpen;
+}
+
+Time RoundEngine::GivenUpAt(const SiteId& site) const {
+  if (const auto until = AbsentUntil(site)) return *until;
+  const auto sign = signs_.find(site);
+  return (sign == signs_.end() ? work_->opened : sign->second) +
+         FromSeconds(plan_.cohort.silence_s);
+}
+
+bool RoundEngine::Silent(const SiteId& site) const {
+  return Connected(site) && Owes(site) && now_ >= GivenUpAt(site);
+}
+
+std::set<SiteId> RoundEngine::AtWork() const {
+  std::set<SiteId> sites;
+  for (const SiteId& site : connected_) {
+    if (Owes(site) && now_ < GivenUpAt(site)) sites.insert(site);
+  }
+  return sites;
+}
+
 std::size_t RoundEngine::Count(TaskState state) const {
   return std::count_if(work_->tasks.begin(), work_->tasks.end(),
                        [state](const auto& task) { return task.second.state == state; });
@@ -421,7 +479,8 @@ std::size_t RoundEngine::Count(TaskState state) const {
 std::size_t RoundEngine::Present() const {
   return std::count_if(work_->tasks.begin(), work_->tasks.end(), [this](const auto& entry) {
     const TaskState state = entry.second.state;
-    return state == TaskState::kDone || (state == TaskState::kOpen && Connected(entry.first));
+    return state == TaskState::kDone ||
+           (state == TaskState::kOpen && Connected(entry.first) && !Silent(entry.first));
   });
 }
 
@@ -433,9 +492,21 @@ std::vector<SiteId> RoundEngine::Accepted() const {
   return sites;
 }
 
-std::size_t RoundEngine::AcceptedAndConnected() const {
-  const std::vector<SiteId> accepted = Accepted();
-  return std::count_if(accepted.begin(), accepted.end(),
+// Without the others a site that sent garbage is tried again: it may have been a bad disk.
+std::vector<SiteId> RoundEngine::Eligible() const {
+  std::vector<SiteId> sites = Accepted();
+  if (left_out_.empty()) return sites;
+  std::vector<SiteId> others;
+  for (const SiteId& site : sites) {
+    if (!left_out_.contains(site)) others.push_back(site);
+  }
+  const std::size_t minimum = Evaluating() ? EvaluationMinimum() : plan_.cohort.minimum_sites;
+  return others.size() >= Needed(others.size(), minimum) ? others : sites;
+}
+
+std::size_t RoundEngine::EligibleAndConnected() const {
+  const std::vector<SiteId> eligible = Eligible();
+  return std::count_if(eligible.begin(), eligible.end(),
                        [this](const SiteId& site) { return Connected(site); });
 }
 

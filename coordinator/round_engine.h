@@ -11,15 +11,23 @@
 //   was sent this very attempt; nobody is counted twice, and only with the weight it enlisted with.
 // - One deadline an attempt (cohort.round_deadline_s), and as much again for the evaluation. What
 //   comes later is not taken.
-// - A site that lost its connection is waited for absence_grace_s (its upload goes on where it
-//   stopped), then lost for the attempt, as long as enough others are present; else until the
-//   deadline.
+// - One rule of liveness, and no timeouts for steps: a site that lost its connection is waited for
+//   absence_grace_s (its upload goes on where it stopped), one that is connected and owes something
+//   (a model, an update, results, the answer to a step) for silence_s since its last sign of life
+//   (an answer, progress, its upload moving on, connecting) or since it was asked. Then it is lost,
+//   as long as enough others are present; else it is waited for until the deadline.
 // - An attempt below the minimum is repeated (three attempts a round), then the run ends as failed.
-//   A restart of the coordinator goes on inside the attempt: its sites, session, what they answered
-//   and what they uploaded are in the ledger (KeepWork) and in the spool.
+// - A restart of the coordinator goes on inside the attempt or evaluation: its sites, session, what
+//   they answered and what they uploaded are in the ledger (KeepWork) and in the spool. The time
+//   that the coordinator was away is not the sites' fault: they get absence_grace_s + silence_s at
+//   least. Only where the records do not fit, or the spool has lost what it should hold
+//   (ContributionsMissing), the attempt is repeated; that is not one of the three.
+// - A site whose answer, update or shares were garbage is left out of the next attempts at the same
+//   round (and of the rounds that begin from the same base because the sum was being opened), if
+//   the others that accepted are enough; the same of the sessions of an evaluation.
 // - A site that arrives late is invited and joins the next round; a sealed evaluation it may join
-// at
-//   once.
+//   at once.
+// - While the run does not move by itself, kWaiting says for what, on whom and until when.
 // - When fewer than the minimum are connected the run waits (kWaiting says so) and does not fail.
 // - The next round trains from the candidate just aggregated, better or not. A candidate that fewer
 //   than the minimum could evaluate, or whose pooled AUROC cannot be computed, is never the best.
@@ -30,16 +38,17 @@
 //   max(threshold, cohort.minimum_sites) sites must be connected for it to begin and be left when
 //   the uploads are closed, else the attempt has failed. Every attempt has fresh keys. The
 //   coordinator sees neither one site's update nor one site's evaluation.
-//   - A step is closed when every site that is still in has answered, those that are away have had
-//     their grace, or the deadline is there. In advertise and share, which wait for no training, a
-//     connected site has absence_grace_s (10 s at least).
+//   - A step is closed when every site that is still in has answered; who is away or silent is lost
+//     by the rule above.
 //   - agree is closed when enough have signed and the others that are connected had 5 s more, for
-//     only who signed may unmask; unmask as soon as enough answered. Both may end after the
-//     deadline: each site has as long as in advertise, and those that are away until the deadline.
+//     only who signed may unmask. That is no timeout but a courtesy. unmask is closed as soon as
+//     enough answered; when some of their shares are wrong, more answers are waited for. In both
+//     losing a site helps nobody, so each is waited for until the deadline, or for silence_s when
+//     the step began later than that before it.
 //   - Once shares have been asked for in "unmask" a site may never open the same updates with
-//     another set of sites: when that attempt fails, or a restart cuts it off, the next ROUND
-//     begins from the same base. Such a spent round counts as one of the three attempts, and as one
-//     of stop.rounds unless it is the last.
+//     another set of sites: when that attempt fails, the next ROUND begins from the same base. Such
+//     a spent round counts as one of the three attempts, and as one of stop.rounds unless it is the
+//     last.
 //   - The session of an evaluation that fails before that is repeated twice at most, until the
 //     evaluation's deadline; after that the candidate cannot be the best.
 // - Weights are capped as the roster says.
@@ -117,7 +126,9 @@ struct AggregateReady {
 struct AggregateFailed {
   AttemptKey key;
   std::string reason;
-};  // disk full: the run pauses, see kWaiting
+  bool permanent = false;  // the same again would fail again (a result that is not finite): the
+                           // attempt has failed. Else (a full disk) the run pauses, see kWaiting
+};
 struct EvaluationArrived {
   SiteId site;
   wire::EvaluationReport report;
@@ -242,6 +253,8 @@ struct WorkAnswered {  // taken by the session
 struct WorkUploaded {  // and held by the spool
   ContributionComplete contribution;
 };
+// Silent, and of a site that is out already or is not of the cohort: it is left out of the round's
+// next attempts.
 struct WorkLost {
   SiteId site;
   std::string reason;
@@ -251,10 +264,11 @@ struct WorkStepClosed {  // of the session: advertise 0 ... agree 3
   std::uint32_t step = 0;
 };
 using WorkRecord = std::variant<WorkOpened, WorkAnswered, WorkUploaded, WorkLost, WorkStepClosed>;
-// Into the ledger. A WorkOpened takes the place of all records before it (but the first of another
-// session of the same evaluation is one, too: the earlier session is over). An answer or an upload
-// alone need not be committed at once: who gave it gives it again when it is asked again. Whatever
-// is told because of it needs it first.
+// Into the ledger. A WorkOpened takes the place of all records before it, the first of another
+// session of the same evaluation, too: the earlier session is over. One without a cohort says that
+// nothing is under way: no attempt (its key's attempt is 0), or no session of the evaluation. An
+// answer or an upload alone need not be committed at once: who gave it gives it again when it is
+// asked again. Whatever is told because of it needs it first.
 struct KeepWork {
   WorkRecord record;
 };
@@ -340,23 +354,28 @@ class RoundEngine {
 
   const RunState& state() const { return state_; }
   bool ended() const { return state_.phase == Phase::kEnded; }
+  // What the run waits for, on whom and until when, as kWaiting said it; empty: it moves by itself.
+  const std::string& waiting() const { return waiting_; }
+  // Connected sites that owe something and gave a sign of life not long ago.
+  std::set<SiteId> AtWork() const;
 
  private:
   enum class TaskState { kOpen, kDone, kLost };
   struct Task {
     TaskState state = TaskState::kOpen;
-    bool sent = false;   // the site has been asked
-    double weight = 0;   // that it enlisted with
-    std::string reason;  // why it was lost
+    bool sent = false;     // the site has been asked
+    bool trained = false;  // and said so
+    double weight = 0;     // that it enlisted with
+    std::string reason;    // why it was lost
   };
   // The session of secure aggregation under way.
   struct Secure {
     secagg::CoordinatorSession session;
     std::size_t asked = 0;             // sites that the present step was begun with
     Time begun{};                      // the present step
-    std::map<SiteId, Time> told;       // when the present step was sent to a connected site
     std::optional<Time> enough_since;  // kAgreeing: the threshold had signed
     std::set<SiteId> silent;           // say nothing more; what they delivered stays
+    std::size_t opened_with = 0;       // answers with which the sum could not be opened
     std::map<SiteId, std::vector<std::uint64_t>> masked_sums;
   };
   // What opening the masked sums beside an attempt's updates, or those of an evaluation, gave.
@@ -401,6 +420,27 @@ class RoundEngine {
   void Handle(const StopRequested& event);
   void Handle(const TimeCame& event);
   std::vector<Action> Finish();  // what every step ends with
+  void SignOfLife(const SiteId& site) { signs_[site] = now_; }
+
+  // ---- a restart, and what makes it possible (round_engine_restart.cpp)
+
+  void GoOn(const std::vector<WorkRecord>& records);
+  void GoOnWithAttempt(absl::Status restored);
+  // Makes work_ as it was. kNotFound: nothing was under way. kDataLoss: the records do not fit.
+  absl::Status Restore(const std::vector<WorkRecord>& records);
+  absl::Status Restore(const WorkOpened& opened);
+  absl::Status CheckConfig(const WorkOpened& opened) const;
+  absl::Status PlayBack(const WorkOpened& again);
+  absl::Status PlayBack(const WorkAnswered& answered);
+  absl::Status PlayBack(const WorkUploaded& uploaded);
+  absl::Status PlayBack(const WorkLost& lost);
+  absl::Status PlayBack(const WorkStepClosed& closed);
+  absl::Status CheckRestored() const;
+  void AggregateAgain();
+  AttemptKey WorkKey() const;  // of the work that the state speaks of
+  void Keep(WorkRecord record) { actions_.push_back(KeepWork{std::move(record)}); }
+  void KeepOpened();                // work_, or that there is none
+  void Resume(const SiteId& site);  // one that has connected again goes on with its task
 
   // Each returns whether it moved the run on.
   bool Settle();
@@ -419,10 +459,12 @@ class RoundEngine {
   void OpenRound(std::uint32_t round);
   void OpenAttempt();
   void CloseAttempt();
-  void FailAttempt(const std::string& reason);
+  // `counted`: as one of the three.
+  void FailAttempt(const std::string& reason, bool counted = true);
   void BeginNextRoundFromSameBase();
   void AbandonAttempt(const std::string& reason);
   void OpenEvaluation(std::uint32_t round, std::size_t needed);
+  void AskForEvaluations();  // sealed ones, that are not here yet
   void JoinEvaluation(const SiteId& site);
   void FinishEvaluation();
   void JudgeCandidate();
@@ -445,23 +487,23 @@ class RoundEngine {
   void CloseStep();
   void BeginStep();
   void FailSession(const std::string& reason);
+  absl::Status OpenSession();
   void OpenSums();
   absl::StatusOr<OpenedSum> TakeMasksOut(std::vector<secagg::Mask> masks) const;
   std::map<std::string, double> MeansOfSums() const;  // beside the updates
   void TakePooledEvaluation();
   void OpenEvaluationSession();
-  void LoseUnresponsive();
+  void LeaveLate();
   void NoteStep(std::string_view step, std::size_t answered, std::map<std::string, double> values);
   void SendNotice(const SiteId& site);
   void ResumeSession(const SiteId& site);  // that has connected again
   absl::Status TakeAnswer(const SiteId& site, const wire::SecureAnswer& answer);
   absl::Status TakeSums(const SiteId& site, const wire::MaskedSums& sums);
-  bool TakesUpload(const ContributionComplete& event, Task& task);
+  absl::Status TakeUpload(const ContributionComplete& event);
   bool Opening() const;  // the uploads of a session are closed
   bool EnoughToCloseStep() const;
   Time StepDeadline() const;
-  std::optional<Time> PatienceEnds(const SiteId& site) const;  // of an awaited, connected site
-  std::set<SiteId> Enlisted() const;  // accepted, and connected or within their grace
+  std::set<SiteId> Enlisted() const;  // may take part, and connected or within their grace
   std::size_t Needed(std::size_t cohort, std::size_t minimum) const;
   std::uint32_t ThresholdOf(std::size_t cohort) const;
   std::size_t MinimumSites() const;       // of a cohort
@@ -485,6 +527,8 @@ class RoundEngine {
   // The site goes on with its task no more: an open one is lost, what it has delivered stays.
   void Leave(const SiteId& site, const std::string& reason);
   void Expel(const SiteId& site, const std::string& reason);  // delivered or not
+  // What it sent was garbage. It is out of this attempt already.
+  void LeaveOut(const SiteId& site, const std::string& reason);
   void ApplyRoster();
   bool LoseAbsent();
   void CloseFor(const SiteId& site, bool counted, const std::string& reason);
@@ -496,11 +540,15 @@ class RoundEngine {
   bool Evaluating() const;
   bool Connected(const SiteId& site) const { return connected_.contains(site); }
   std::optional<Time> AbsentUntil(
-      const SiteId& site) const;  // the end of its grace; none: connected
+      const SiteId& site) const;             // the end of its grace; none: connected
+  bool Owes(const SiteId& site) const;       // the coordinator waits for something of this site
+  Time GivenUpAt(const SiteId& site) const;  // one that owes something, when nothing is heard of it
+  bool Silent(const SiteId& site) const;     // connected, owes something, and its time is over
   std::size_t Count(TaskState state) const;
   std::size_t Present() const;  // tasks done, or open at a connected site
   std::vector<SiteId> Accepted() const;
-  std::size_t AcceptedAndConnected() const;
+  std::vector<SiteId> Eligible() const;  // accepted, without those that are left out
+  std::size_t EligibleAndConnected() const;
   double Weight(const SiteId& site, const Participant& participant) const;
   std::optional<Time> WallTimeEnd() const;
   std::string WaitingFor() const;  // empty: nothing out of the ordinary
@@ -517,7 +565,9 @@ class RoundEngine {
   std::vector<Action> actions_;  // of the step that is being made
   std::set<SiteId> connected_;
   std::map<SiteId, Time> absent_since_;  // accepted sites
+  std::map<SiteId, Time> signs_;         // of life, or when it was asked for something
   std::optional<Work> work_;
+  std::map<SiteId, std::string> left_out_;          // of the round's next attempts, and why
   std::set<SiteId> tried_;                          // failed to make the initial model
   std::map<SiteId, wire::AttemptClosed> closings_;  // the last of each site, for when it reconnects
   std::optional<Time> enough_since_;                // kInviting: the minimum had accepted

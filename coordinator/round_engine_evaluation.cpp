@@ -29,10 +29,18 @@ std::map<std::string, double> ValuesOf(const metrics::BinaryMetrics& metrics, bo
 
 void RoundEngine::OpenEvaluation(std::uint32_t round, std::size_t needed) {
   BeginWork({state_.run, round, 0}, needed);
-  if (Masked()) {
-    if (state_.opening) work_->failure = "the coordinator was restarted while the sum was opened";
-    return;  // a session begins when enough sites are there
-  }
+  left_out_.clear();
+  KeepOpened();
+  if (!Masked()) {
+    AskForEvaluations();
+  } else if (state_.opening) {
+    work_->failure =
+        "the coordinator was restarted while the sum was being opened, and what it kept is damaged";
+  }  // else a session begins when enough sites are there
+}
+
+void RoundEngine::AskForEvaluations() {
+  work_->tasks.clear();
   for (const SiteId& site : Accepted()) {
     Task& task = work_->tasks[site];
     if (state_.evaluations.contains(site)) {
@@ -62,6 +70,7 @@ void RoundEngine::Handle(const EvaluationArrived& event) {
   const auto found = work_->tasks.find(event.site);
   if (found == work_->tasks.end() || !found->second.sent) return;
   if (found->second.state == TaskState::kDone) return;
+  SignOfLife(event.site);
   if (state_.participants.at(event.site).invite != InviteState::kAccepted) return;  // it left
   found->second.state = TaskState::kDone;
   state_.evaluations[event.site] = report.sums;
@@ -272,7 +281,7 @@ std::optional<Time> RoundEngine::NextWake() const {
   if (work_ && state_.phase != Phase::kAggregating) {
     at(work_->deadline);
     for (const auto& [site, task] : work_->tasks) {
-      if (task.state == TaskState::kOpen) at(AbsentUntil(site));
+      if (task.state == TaskState::kOpen && (!Connected(site) || Owes(site))) at(GivenUpAt(site));
     }
   }
   at(SessionWake());
@@ -284,14 +293,18 @@ std::string RoundEngine::WaitingFor() const {
     const std::size_t needed = Needed(Enlisted().size(), minimum);
     return WaitingForSites(StrCat("for ", needed, " sites that accepted to be connected",
                                   Masked() ? ", as secure aggregation needs (" : " (",
-                                  AcceptedAndConnected(), " are)"),
+                                  EligibleAndConnected(), " are)"),
                            deadline);
   };
   switch (state_.phase) {
-    case Phase::kInviting:
+    case Phase::kInviting: {
+      std::optional<Time> until;
+      if (enough_since_) until = *enough_since_ + FromSeconds(plan_.cohort.absence_grace_s);
       return WaitingForSites(StrCat("for ", MinimumSites(), " sites to accept the plan",
                                     Masked() ? ", as secure aggregation needs (" : " (",
-                                    AcceptedAndConnected(), " did)"));
+                                    EligibleAndConnected(), " did)"),
+                             until);
+    }
     case Phase::kInitialModel:
       if (!work_) return WaitingForSites("for a site that can make the first model");
       break;
@@ -315,17 +328,19 @@ std::string RoundEngine::WaitingFor() const {
 std::string RoundEngine::WaitingForAbsent() const {
   std::string text;
   const auto add = [&](const SiteId& site, Time until) {
-    StrAppend(&text, text.empty() ? "on " : "; on ", site.value, ", which is not connected, until ",
+    StrAppend(&text, text.empty() ? "on " : "; on ", site.value,
+              Connected(site) ? ", which is connected but gives no sign of life, until "
+                              : ", which is not connected, until ",
               ToRfc3339(until));
   };
   for (const auto& [site, task] : work_->tasks) {
-    if (task.state != TaskState::kOpen || Connected(site)) continue;
-    const Time grace_ends = *AbsentUntil(site);
-    add(site, grace_ends > now_ ? grace_ends : work_->deadline);
+    if (task.state != TaskState::kOpen || (Connected(site) && !Silent(site))) continue;
+    const Time given_up = GivenUpAt(site);
+    add(site, given_up > now_ ? given_up : work_->deadline);
   }
   if (Opening()) {
     for (const SiteId& site : work_->secure->session.Awaited()) {
-      if (!Connected(site)) add(site, StepDeadline());
+      if (!Connected(site) || Silent(site)) add(site, StepDeadline());
     }
   }
   return text;
@@ -333,13 +348,15 @@ std::string RoundEngine::WaitingForAbsent() const {
 
 std::string RoundEngine::WaitingForSites(std::string_view what,
                                          std::optional<Time> deadline) const {
-  std::string silent, absent, declined;
+  std::string silent, absent, declined, left_out;
   const auto add = [](std::string& list, const SiteId& site) {
     StrAppend(&list, list.empty() ? "" : ", ", site.value);
   };
   for (const auto& [site, participant] : state_.participants) {
     if (participant.invite == InviteState::kDeclined) {
       add(declined, site);
+    } else if (left_out_.contains(site)) {
+      add(left_out, site);
     } else if (!Connected(site)) {
       add(absent, site);
     } else if (participant.invite == InviteState::kInvited) {
@@ -350,6 +367,7 @@ std::string RoundEngine::WaitingForSites(std::string_view what,
   if (!silent.empty()) StrAppend(&text, "; no answer yet from ", silent);
   if (!absent.empty()) StrAppend(&text, "; not connected: ", absent);
   if (!declined.empty()) StrAppend(&text, "; declined: ", declined);
+  if (!left_out.empty()) StrAppend(&text, "; left out, because it sent garbage: ", left_out);
   if (deadline) {
     StrAppend(&text, "; until ", ToRfc3339(*deadline));
   } else if (const auto end = WallTimeEnd()) {

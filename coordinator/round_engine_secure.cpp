@@ -16,8 +16,6 @@ using Step = CoordinatorSession::Step;
 using wire::RunEventKind;
 using wire::SecureNotice;
 
-// A connected site has the plan's grace for a step that is no more than a message, but not less.
-constexpr Duration kShortestPatience = std::chrono::seconds(10);
 constexpr Duration kForMoreSigners = std::chrono::seconds(5);
 constexpr std::uint32_t kSessionsOfAnEvaluation = 3;
 
@@ -36,10 +34,6 @@ std::string_view StepName(Step step) {
       break;
   }
   return "unmask";
-}
-
-Duration Patience(const plan::Cohort& cohort) {
-  return std::max(FromSeconds(cohort.absence_grace_s), kShortestPatience);
 }
 
 std::size_t AnsweredMembers(const CoordinatorSession& session) {
@@ -76,7 +70,7 @@ SecureNotice NoticeFor(const CoordinatorSession& session, const SiteId& site) {
 std::set<SiteId> RoundEngine::Enlisted() const {
   std::set<SiteId> sites;
   for (const bool connected : {true, false}) {
-    for (const SiteId& site : Accepted()) {
+    for (const SiteId& site : Eligible()) {
       if (Connected(site) != connected) continue;
       if (const auto until = AbsentUntil(site); until && now_ >= *until) continue;
       if (Masked() && sites.size() == secagg::kMostSites) break;
@@ -143,7 +137,7 @@ bool RoundEngine::SettleSecureEvaluation() {
   if (work_->secure) return SettleSecure();
   const std::set<SiteId> enlisted = Enlisted();
   const std::size_t needed = Needed(enlisted.size(), EvaluationMinimum());
-  if (work_->failure.empty() && now_ < work_->deadline && AcceptedAndConnected() >= needed) {
+  if (work_->failure.empty() && now_ < work_->deadline && EligibleAndConnected() >= needed) {
     OpenEvaluationSession();
     return true;
   }
@@ -151,7 +145,7 @@ bool RoundEngine::SettleSecureEvaluation() {
   const bool never =
       Accepted().size() < Needed(0, EvaluationMinimum()) || (stopping && enlisted.size() < needed);
   if (work_->failure.empty() && (never || now_ >= work_->deadline)) {
-    work_->failure = StrCat("only ", AcceptedAndConnected(), " of the ", needed,
+    work_->failure = StrCat("only ", EligibleAndConnected(), " of the ", needed,
                             " sites that are needed could evaluate the candidate");
   }
   if (work_->failure.empty()) return false;
@@ -166,6 +160,7 @@ void RoundEngine::OpenEvaluationSession() {
   for (const SiteId& site : Enlisted()) work_->tasks[site];
   work_->needed = Needed(work_->tasks.size(), EvaluationMinimum());
   BeginSession(EvaluationConfig());
+  KeepOpened();
   for (auto& [site, task] : work_->tasks) SendTask(site, task);
 }
 
@@ -177,15 +172,7 @@ bool RoundEngine::Opening() const {
 
 Time RoundEngine::StepDeadline() const {
   if (!Opening()) return work_->deadline;
-  return std::max(work_->deadline, work_->secure->begun + Patience(plan_.cohort));
-}
-
-// When a connected site that has not answered is given up; none: it has until the deadline.
-std::optional<Time> RoundEngine::PatienceEnds(const SiteId& site) const {
-  const Secure& secure = *work_->secure;
-  if (secure.session.step() == Step::kUploading || !Connected(site)) return std::nullopt;
-  const auto told = secure.told.find(site);
-  return (told == secure.told.end() ? secure.begun : told->second) + Patience(plan_.cohort);
+  return std::max(work_->deadline, work_->secure->begun + FromSeconds(plan_.cohort.silence_s));
 }
 
 void RoundEngine::BeginStep() {
@@ -196,7 +183,6 @@ void RoundEngine::BeginStep() {
   const std::set<SiteId> members = secure.session.Members();
   secure.asked = members.size();
   secure.begun = now_;
-  secure.told.clear();
   secure.enough_since.reset();
   for (const SiteId& site : members) SendNotice(site);
 }
@@ -204,9 +190,9 @@ void RoundEngine::BeginStep() {
 // To advertise the task itself says everything.
 void RoundEngine::SendNotice(const SiteId& site) {
   if (!Connected(site)) return;
-  Secure& secure = *work_->secure;
-  secure.told[site] = now_;
-  if (secure.session.step() != Step::kAdvertising) SendTo(site, NoticeFor(secure.session, site));
+  SignOfLife(site);  // from now on it has its time
+  const CoordinatorSession& session = work_->secure->session;
+  if (session.step() != Step::kAdvertising) SendTo(site, NoticeFor(session, site));
 }
 
 // What a site that has connected again may not have heard.
@@ -222,7 +208,7 @@ void RoundEngine::ResumeSession(const SiteId& site) {
 
 bool RoundEngine::SettleSecure() {
   LoseAbsent();
-  LoseUnresponsive();
+  LeaveLate();
   Secure& secure = *work_->secure;
   const CoordinatorSession& session = secure.session;
   const std::size_t usable = Count(TaskState::kDone) + Count(TaskState::kOpen);
@@ -255,7 +241,9 @@ bool RoundEngine::EnoughToCloseStep() const {
   const Secure& secure = *work_->secure;
   const std::set<SiteId> awaited = secure.session.Awaited();
   if (awaited.empty()) return true;
-  if (secure.session.step() == Step::kUnmasking) return secure.session.EnoughAnswers();
+  if (secure.session.step() == Step::kUnmasking) {
+    return secure.session.EnoughAnswers() && AnsweredMembers(secure.session) > secure.opened_with;
+  }
   if (secure.session.step() != Step::kAgreeing || !secure.enough_since) return false;
   // Only who signs can be asked to unmask, and there nobody may fail: the more the better.
   return now_ >= *secure.enough_since + kForMoreSigners ||
@@ -263,15 +251,13 @@ bool RoundEngine::EnoughToCloseStep() const {
                       [this](const SiteId& site) { return Connected(site); });
 }
 
-void RoundEngine::LoseUnresponsive() {
+void RoundEngine::LeaveLate() {
+  if (!Opening() || now_ < StepDeadline()) return;
   const CoordinatorSession& session = work_->secure->session;
   for (const SiteId& site : session.Awaited()) {
-    if (const auto ends = PatienceEnds(site); ends && now_ >= *ends) {
-      Leave(site, StrCat("it is connected and did not answer the step \"", StepName(session.step()),
-                         "\" within ", ToReadable(Patience(plan_.cohort))));
-    } else if (!Connected(site) && Opening() && now_ >= StepDeadline()) {
-      Leave(site, "its connection was lost and did not come back in time");
-    }
+    Leave(site, Connected(site) ? StrCat("it did not answer the step \"", StepName(session.step()),
+                                         "\" by the deadline")
+                                : "its connection was lost and did not come back in time");
   }
 }
 
@@ -283,7 +269,7 @@ std::optional<Time> RoundEngine::SessionWake() const {
   };
   if (work_ && work_->secure) {
     const Secure& secure = *work_->secure;
-    for (const SiteId& site : secure.session.Awaited()) at(PatienceEnds(site));
+    for (const SiteId& site : secure.session.Awaited()) at(GivenUpAt(site));
     if (secure.enough_since) at(*secure.enough_since + kForMoreSigners);
     at(StepDeadline());
   } else if (Masked() && (Evaluating() || (state_.phase == Phase::kTraining && !work_))) {
@@ -305,6 +291,7 @@ void RoundEngine::CloseStep() {
     FailSession(std::string(closed.message()));
     return;
   }
+  Keep(WorkStepClosed{static_cast<std::uint32_t>(step)});
   NoteStep(StepName(step), answered, {});
   if (session.step() == Step::kUnmasking) state_.opening = true;
   BeginStep();
@@ -332,6 +319,7 @@ void RoundEngine::FailSession(const std::string& reason) {
   if (!again) work_->failure = StrCat("the sites' results could not be added up: ", reason);
   work_->secure.reset();
   work_->tasks.clear();
+  if (again) KeepOpened();
 }
 
 // ---- what the sites answer
@@ -342,10 +330,18 @@ void RoundEngine::Handle(const SecureAnswered& event) {
   const auto found = work_->tasks.find(event.site);
   if (found == work_->tasks.end() || !found->second.sent) return;
   if (found->second.state == TaskState::kLost || work_->secure->silent.contains(event.site)) return;
+  SignOfLife(event.site);
+  const CoordinatorSession& session = work_->secure->session;
+  const bool had_answered = session.Answered(event.site);
   const absl::Status taken = TakeAnswer(event.site, event.answer);
+  if (!had_answered && session.Answered(event.site)) {
+    Keep(WorkAnswered{event.site, event.answer});
+  }
   // Too early or too late is no fault of the site's.
   if (taken.ok() || absl::IsFailedPrecondition(taken)) return;
-  Leave(event.site, StrCat("its answer was refused: ", ToStd(taken.message())));
+  const std::string reason = StrCat("its answer was refused: ", ToStd(taken.message()));
+  Leave(event.site, reason);
+  LeaveOut(event.site, reason);
 }
 
 absl::Status RoundEngine::TakeAnswer(const SiteId& site, const wire::SecureAnswer& answer) {
@@ -383,41 +379,46 @@ absl::Status RoundEngine::TakeSums(const SiteId& site, const wire::MaskedSums& s
   return absl::OkStatus();
 }
 
-bool RoundEngine::TakesUpload(const ContributionComplete& event, Task& task) {
+absl::Status RoundEngine::TakeUpload(const ContributionComplete& event) {
   Secure& secure = *work_->secure;
   if (event.masked_sums.size() != secure.session.config().sums) {
-    Lose(event.site, task,
-         StrCat("its update came with ", event.masked_sums.size(), " masked sums instead of ",
-                secure.session.config().sums));
-    return false;
+    return absl::InvalidArgumentError(StrCat("it came with ", event.masked_sums.size(),
+                                             " masked sums instead of ",
+                                             secure.session.config().sums));
   }
-  if (const absl::Status taken = secure.session.Take(event.site, event.proof); !taken.ok()) {
-    Lose(event.site, task, StrCat("its update was refused: ", ToStd(taken.message())));
-    return false;
-  }
+  RETURN_IF_ERROR(secure.session.Take(event.site, event.proof));
   secure.masked_sums[event.site] = event.masked_sums;
-  return true;
+  return absl::OkStatus();
 }
 
 // ---- the sum is opened
 
+absl::Status RoundEngine::OpenSession() {
+  ASSIGN_OR_RETURN(std::vector<secagg::Mask> masks, work_->secure->session.Open());
+  ASSIGN_OR_RETURN(work_->sum, TakeMasksOut(std::move(masks)));
+  return absl::OkStatus();
+}
+
 void RoundEngine::OpenSums() {
-  CoordinatorSession& session = work_->secure->session;
+  Secure& secure = *work_->secure;
+  const CoordinatorSession& session = secure.session;
   const std::size_t answered = AnsweredMembers(session);
-  absl::StatusOr<std::vector<secagg::Mask>> masks = session.Open();
-  if (!masks.ok()) {
-    FailSession(std::string(masks.status().message()));
+  if (const absl::Status opened = OpenSession(); !opened.ok()) {
+    if (absl::IsDataLoss(opened) && !session.Awaited().empty()) {
+      secure.opened_with = answered;  // some shares are wrong: more of them may help
+      return;
+    }
+    for (const SiteId& site : session.Suspects()) {
+      left_out_.try_emplace(site, "the shares that it gave were wrong");
+    }
+    FailSession(std::string(opened.message()));
     return;
   }
   const std::size_t survivors = session.survivors().size();
   NoteStep(StepName(Step::kUnmasking), answered,
-           {{"survivors", survivors}, {"recovered", session.sharers().size() - survivors}});
-  absl::StatusOr<OpenedSum> opened = TakeMasksOut(*std::move(masks));
-  if (!opened.ok()) {
-    FailSession(std::string(opened.status().message()));
-    return;
-  }
-  work_->sum = *std::move(opened);
+           {{"survivors", survivors},
+            {"recovered", session.sharers().size() - survivors},
+            {"wrong_shares", session.Suspects().size()}});
   work_->secure.reset();
   if (Evaluating()) {
     TakePooledEvaluation();

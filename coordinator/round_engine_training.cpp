@@ -49,6 +49,7 @@ bool RoundEngine::SettleInitialModel() {
   Note(RunEventKind::kRoundFailed, StrCat("no first model from ", site.value, ": ", task.reason));
   actions_.push_back(coordinator::AbandonAttempt{work_->key});
   work_.reset();
+  KeepOpened();
   return true;
 }
 
@@ -65,6 +66,7 @@ void RoundEngine::AskNextForInitialModel() {
   if (next == accepted.end()) return;
   BeginWork({state_.run, 0, ++state_.attempt}, 1);
   Task& task = work_->tasks[*next];
+  KeepOpened();
   actions_.push_back(coordinator::OpenAttempt{work_->key, ModelId{}, {*next}, 1, true});
   Note(RunEventKind::kRoundOpened, {}, {{"sites", 1}});
   SendTask(*next, task);
@@ -93,18 +95,21 @@ void RoundEngine::OpenRound(std::uint32_t round) {
   state_.failed_attempts = 0;
   state_.opening = false;
   work_.reset();
+  left_out_.clear();
 }
 
 void RoundEngine::BeginNextRoundFromSameBase() {
   const std::uint32_t failed = state_.failed_attempts;
+  auto left_out = std::exchange(left_out_, {});
   OpenRound(state_.round + 1);
   state_.failed_attempts = failed;
+  left_out_ = std::move(left_out);
 }
 
 bool RoundEngine::SettleTraining() {
   if (!work_) {
     if (EndIfTooManyDeclined()) return true;
-    if (AcceptedAndConnected() < Needed(Enlisted().size(), plan_.cohort.minimum_sites))
+    if (EligibleAndConnected() < Needed(Enlisted().size(), plan_.cohort.minimum_sites))
       return false;
     OpenAttempt();
     return true;
@@ -147,11 +152,13 @@ void RoundEngine::OpenAttempt() {
       coordinator::OpenAttempt{work_->key, *state_.base, sites, weight_unit, false, Masked()});
   Note(RunEventKind::kRoundOpened, {}, std::move(values));
   if (Masked()) BeginSession(TrainingConfig());
+  KeepOpened();
   for (auto& [site, task] : work_->tasks) SendTask(site, task);
 }
 
 void RoundEngine::SendTask(const SiteId& site, Task& task) {
   if (!Connected(site)) return;
+  SignOfLife(site);  // from now on it has its time
   const double seconds_left = std::max(0.0, Seconds(StepDeadline() - now_));
   const bool first_time = !std::exchange(task.sent, true);
   if (first_time) Note(RunEventKind::kTaskSent, {}, {}, site);
@@ -182,15 +189,42 @@ bool RoundEngine::TakesWeight(const SiteId& site, Task& task, double weight) {
 
 void RoundEngine::Handle(const ContributionStarted& event) {
   if (state_.phase != Phase::kTraining) return;
-  if (Task* task = OpenTask(event.site, event.key)) TakesWeight(event.site, *task, event.weight);
+  Task* task = OpenTask(event.site, event.key);
+  if (task == nullptr) return;
+  SignOfLife(event.site);
+  TakesWeight(event.site, *task, event.weight);
+}
+
+void RoundEngine::Handle(const SiteTrained& event) {
+  if (state_.phase != Phase::kTraining) return;
+  Task* task = OpenTask(event.site, event.trained.key);
+  if (task == nullptr) return;
+  SignOfLife(event.site);
+  if (std::exchange(task->trained, true)) return;
+  const wire::Trained& trained = event.trained;
+  Note(RunEventKind::kTrained, {},
+       {{"patients", static_cast<double>(trained.patients)},
+        {"examples", static_cast<double>(trained.examples)},
+        {"seconds", trained.seconds},
+        {"before", trained.before ? 1 : 0}},
+       event.site);
 }
 
 void RoundEngine::Handle(const ContributionComplete& event) {
   if (state_.phase != Phase::kTraining) return;
   Task* task = OpenTask(event.site, event.key);
-  if (task == nullptr || !TakesWeight(event.site, *task, event.weight)) return;
-  if (work_->secure && !TakesUpload(event, *task)) return;
+  if (task == nullptr) return;
+  SignOfLife(event.site);
+  if (!TakesWeight(event.site, *task, event.weight)) return;
+  if (work_->secure) {
+    if (const absl::Status taken = TakeUpload(event); !taken.ok()) {
+      Lose(event.site, *task, StrCat("its update was refused: ", ToStd(taken.message())));
+      if (!absl::IsFailedPrecondition(taken)) LeaveOut(event.site, task->reason);
+      return;
+    }
+  }
   task->state = TaskState::kDone;
+  Keep(WorkUploaded{event});
   std::map<std::string, double> values = {{"upload_seconds", event.upload_seconds},
                                           {"bytes", static_cast<double>(event.bytes)},
                                           {"weight", event.weight}};
@@ -203,7 +237,10 @@ void RoundEngine::Handle(const ContributionComplete& event) {
 
 void RoundEngine::Handle(const ContributionRefused& event) {
   if (Evaluating()) return;
-  if (Task* task = OpenTask(event.site, event.key)) Lose(event.site, *task, event.reason);
+  Task* task = OpenTask(event.site, event.key);
+  if (task == nullptr) return;
+  Lose(event.site, *task, event.reason);
+  if (state_.phase == Phase::kTraining) LeaveOut(event.site, event.reason);
 }
 
 void RoundEngine::CloseAttempt() {
@@ -219,22 +256,24 @@ void RoundEngine::CloseAttempt() {
   actions_.push_back(Aggregate{work_->key, std::move(counted), std::move(unmasking)});
 }
 
-void RoundEngine::FailAttempt(const std::string& reason) {
+void RoundEngine::FailAttempt(const std::string& reason, bool counted) {
   const bool spent = state_.opening;
   AbandonAttempt(reason);
   Note(RunEventKind::kRoundFailed,
        spent ? StrCat(reason, "; the sites open one sum of a round, so the next round begins from ",
                       "the same model")
              : reason);
-  if (++state_.failed_attempts >= kAttemptsOfARound) {
+  if (counted) ++state_.failed_attempts;
+  if (state_.failed_attempts >= kAttemptsOfARound) {
     End(true,
         spent ? StrCat(kAttemptsOfARound, " attempts failed one after another, the last in round ",
                        state_.round, " because ", reason)
               : StrCat("round ", state_.round, " failed ", kAttemptsOfARound,
                        " times, the last time because ", reason));
-  } else if (spent) {
-    BeginNextRoundFromSameBase();
+    return;
   }
+  if (spent) BeginNextRoundFromSameBase();
+  KeepOpened();
 }
 
 void RoundEngine::AbandonAttempt(const std::string& reason) {
@@ -273,11 +312,31 @@ void RoundEngine::Handle(const AggregateReady& event) {
   OpenEvaluation(state_.round, plan_.cohort.minimum_sites);
 }
 
+void RoundEngine::Handle(const ContributionsMissing& event) {
+  const bool open = state_.phase == Phase::kTraining || state_.phase == Phase::kAggregating;
+  if (!open || !work_ || work_->key != event.key) return;
+  std::string sites;
+  for (const SiteId& site : event.sites) StrAppend(&sites, sites.empty() ? "" : ", ", site.value);
+  const std::string reason = StrCat("the coordinator's disk lost what it had received of ", sites);
+  if (!state_.stop_reason.empty()) {
+    AbandonAttempt(reason);
+    BeginFinalEvaluation();
+    return;
+  }
+  state_.phase = Phase::kTraining;
+  FailAttempt(reason, false);
+}
+
 void RoundEngine::Handle(const AggregateFailed& event) {
   if (state_.phase != Phase::kAggregating || work_->key != event.key || aggregate_again_) return;
   if (!state_.stop_reason.empty()) {
     AbandonAttempt(event.reason);
     BeginFinalEvaluation();
+    return;
+  }
+  if (event.permanent) {
+    state_.phase = Phase::kTraining;
+    FailAttempt(StrCat("the aggregate cannot be made: ", event.reason));
     return;
   }
   aggregate_failure_ = event.reason;

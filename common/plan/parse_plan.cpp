@@ -425,6 +425,19 @@ void CheckEnoughSites(Section& s, std::uint32_t minimum, std::size_t sites) {
   }
 }
 
+// How long one site is waited for: never longer than the round.
+void ReadPatience(Section& s, std::string_view key, double shortest, double deadline_s,
+                  double& patience_s) {
+  if (const auto seconds = s.Real(key, shortest, kWeekInSeconds)) {
+    patience_s = *seconds;
+    if (*seconds > deadline_s) {
+      s.Refuse(key, StrCat("is longer than the round: round_deadline_s is ", deadline_s));
+    }
+  } else {
+    patience_s = std::min(patience_s, deadline_s);
+  }
+}
+
 void ReadCohort(Section s, const Aggregation& aggregation, Cohort& cohort) {
   Set(cohort.minimum_sites, s.Whole("minimum_sites", 2, 255));
   if (cohort.minimum_sites < 3 && aggregation.updates == Updates::kMasked) {
@@ -437,16 +450,8 @@ void ReadCohort(Section s, const Aggregation& aggregation, Cohort& cohort) {
   CheckEnoughSites(s, cohort.minimum_sites, cohort.sites.size());
   const auto deadline = s.Real("round_deadline_s", 1, kWeekInSeconds);
   Set(cohort.round_deadline_s, deadline);
-  const auto grace = s.Real("absence_grace_s", 0, kWeekInSeconds);
-  if (grace) {
-    cohort.absence_grace_s = *grace;
-    if (*grace > cohort.round_deadline_s) {
-      s.Refuse("absence_grace_s",
-               StrCat("is longer than the round: round_deadline_s is ", cohort.round_deadline_s));
-    }
-  } else {
-    cohort.absence_grace_s = std::min(cohort.absence_grace_s, cohort.round_deadline_s);
-  }
+  ReadPatience(s, "absence_grace_s", 0, cohort.round_deadline_s, cohort.absence_grace_s);
+  ReadPatience(s, "silence_s", 1, cohort.round_deadline_s, cohort.silence_s);
   s.Finish();
 }
 

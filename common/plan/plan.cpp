@@ -75,7 +75,8 @@ std::string Sites(const Cohort& cohort) {
   }
   return StrCat(cohort.minimum_sites, " or more of ", who, "; a round waits at most ",
                 ToReadable(FromSeconds(cohort.round_deadline_s)), ", and ",
-                ToReadable(FromSeconds(cohort.absence_grace_s)), " for a site that is away");
+                ToReadable(FromSeconds(cohort.absence_grace_s)), " for a site that is away, and ",
+                ToReadable(FromSeconds(cohort.silence_s)), " for one that gives no sign of life");
 }
 
 std::string Release(const Gate& gate) {

@@ -98,6 +98,9 @@ struct Cohort {                     // [cohort]
   double round_deadline_s =
       3600;  // one deadline a round: who has not delivered by then is not counted
   double absence_grace_s = 60;  // a site that lost its connection is waited for this long
+  // One that is connected, but of which nothing is heard while the coordinator waits for it (no
+  // progress, no answer, its upload stands still), is waited for this long.
+  double silence_s = 120;
 };
 
 struct Evaluation {             // [evaluation]

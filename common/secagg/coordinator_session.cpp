@@ -76,7 +76,9 @@ struct CoordinatorSession::Impl {
   std::set<SiteId> AnsweredSites() const;
   absl::Status Begin(Step next, std::set<SiteId> with);
   const Advertisement& Member(const SiteId& site) const { return advertisements.at(site); }
-  absl::StatusOr<std::vector<Mask>> OpenMasks() const;
+  absl::StatusOr<std::vector<Mask>> OpenMasks(Reconstruction& reconstruction) const;
+  std::set<SiteId> WhoSharedWrongly(Reconstruction& reconstruction) const;
+  std::set<SiteId> suspects;
 };
 
 CoordinatorSession::CoordinatorSession(SessionConfig config,
@@ -352,13 +354,34 @@ absl::StatusOr<std::vector<Mask>> CoordinatorSession::Open() {
         StrCat("the sum cannot be opened in the step ", Name(step()), " with ",
                impl_->answers.size(), " answers, ", impl_->config.threshold, " are needed"));
   }
-  ASSIGN_OR_RETURN(std::vector<Mask> masks, impl_->OpenMasks());
-  impl_->step = Step::kOpened;
+  Reconstruction reconstruction(impl_->members, impl_->answers, impl_->config.threshold);
+  absl::StatusOr<std::vector<Mask>> masks = impl_->OpenMasks(reconstruction);
+  if (masks.ok()) {
+    impl_->suspects = reconstruction.wrong();
+    impl_->step = Step::kOpened;
+  } else if (absl::IsDataLoss(masks.status())) {
+    impl_->suspects = impl_->WhoSharedWrongly(reconstruction);
+  }
   return masks;
 }
 
-absl::StatusOr<std::vector<Mask>> CoordinatorSession::Impl::OpenMasks() const {
-  Reconstruction reconstruction(members, answers, config.threshold);
+const std::set<SiteId>& CoordinatorSession::Suspects() const { return impl_->suspects; }
+
+// Tries every secret, each with its share of the time.
+std::set<SiteId> CoordinatorSession::Impl::WhoSharedWrongly(Reconstruction& reconstruction) const {
+  std::set<SiteId> wrong;
+  const int tries = 1 + Reconstruction::kMostTries / static_cast<int>(sharers.size());
+  for (const SiteId& site : sharers) {
+    reconstruction.AllowTries(tries);
+    const bool right = survivors.contains(site) ? reconstruction.Seed(Member(site)).ok()
+                                                : reconstruction.MaskKey(Member(site)).ok();
+    if (!right) wrong.insert(site);
+  }
+  return wrong == sharers ? std::set<SiteId>() : wrong;
+}
+
+absl::StatusOr<std::vector<Mask>> CoordinatorSession::Impl::OpenMasks(
+    Reconstruction& reconstruction) const {
   std::vector<Mask> masks;
   for (const SiteId& site : survivors) {
     ASSIGN_OR_RETURN(const crypto::Secret seed, reconstruction.Seed(Member(site)));

@@ -76,8 +76,13 @@ class CoordinatorSession {
   // In kUnmasking with EnoughAnswers(): reconstructs the survivors' seeds and the lost sites' mask
   // keys, checks each against what was advertised, and returns the masks that take all masks out of
   // the sum of the survivors' vectors when they are added to it. Wrong shares are left out as far
-  // as others suffice. kDataLoss: they do not. Then kOpened.
+  // as others suffice. Then kOpened. kDataLoss: they do not; nothing has changed, with more answers
+  // it may be tried again.
   absl::StatusOr<std::vector<Mask>> Open();
+  // After Open(), of what it found wrong: who answered with shares that had to be left out, and,
+  // when only some secrets do not come out, whose those are (they shared wrongly). Empty when
+  // nothing was wrong, or when too many answers are wrong to say whose.
+  const std::set<SiteId>& Suspects() const;
 
  private:
   struct Impl;

@@ -14,7 +14,7 @@ Reconstruction::Reconstruction(const std::vector<Advertisement>& members,
   for (std::size_t i = 0; i < members.size(); ++i) {
     const auto answer = answers.find(members[i].site);
     if (answer == answers.end()) continue;
-    holders_.push_back({static_cast<std::uint8_t>(i + 1), &answer->second});
+    holders_.push_back({members[i].site, static_cast<std::uint8_t>(i + 1), &answer->second});
   }
   CONSILIUM_CHECK(threshold >= 1 && holders_.size() >= threshold);
 }
@@ -49,13 +49,16 @@ absl::StatusOr<crypto::Secret> Reconstruction::Find(const SiteId& site, SharesOf
     do {
       const auto last_out = std::find(out.rbegin(), out.rend(), 1).base() - out.begin();
       if (last_out > static_cast<std::ptrdiff_t>(threshold_ + left_out)) continue;
-      if (++tries_ > kMostTries) break;
+      if (--tries_left_ < 0) break;
       points.clear();
       for (std::size_t i = 0; i < holders_.size() && points.size() < threshold_; ++i) {
         if (!out[i]) points.push_back({holders_[i].x, (holders_[i].answer->*shares).at(site)});
       }
       ASSIGN_OR_RETURN(crypto::Secret secret, Combine(points, threshold_));
       if (!is_right(secret)) continue;
+      for (std::size_t i = 0; i < holders_.size(); ++i) {
+        if (out[i]) wrong_.insert(holders_[i].site);
+      }
       std::size_t i = 0;
       std::stable_partition(holders_.begin(), holders_.end(),
                             [&](const Holder&) { return !out[i++]; });

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -28,8 +29,14 @@ class Reconstruction {
   absl::StatusOr<crypto::Secret> Seed(const Advertisement& site);
   absl::StatusOr<crypto::Secret> MaskKey(const Advertisement& site);
 
+  // From now on.
+  void AllowTries(int tries) { tries_left_ = tries; }
+  // Whose answers had to be left out for a secret that came out.
+  const std::set<SiteId>& wrong() const { return wrong_; }
+
  private:
   struct Holder {
+    SiteId site;
     std::uint8_t x;
     const UnmaskAnswer* answer;
   };
@@ -41,7 +48,8 @@ class Reconstruction {
 
   std::vector<Holder> holders_;  // trusted first
   std::uint32_t threshold_;
-  int tries_ = 0;
+  int tries_left_ = kMostTries;
+  std::set<SiteId> wrong_;
 };
 
 }  // namespace consilium::secagg

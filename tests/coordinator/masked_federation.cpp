@@ -85,7 +85,12 @@ MaskedSite::Session* MaskedSite::Find(const secagg::SessionKey& key) {
 
 Event MaskedSite::Answer(const Session& session,
                          decltype(wire::SecureAnswer::answer) answer) const {
-  return SecureAnswered{id_, {session.session.config().key, std::move(answer)}};
+  Event event(std::in_place_type<SecureAnswered>);
+  auto& answered = std::get<SecureAnswered>(event);
+  answered.site = id_;
+  answered.answer.session = session.session.config().key;
+  answered.answer.answer = std::move(answer);
+  return event;
 }
 
 std::vector<Event> MaskedSite::Begin(const secagg::SessionConfig& config,
@@ -222,11 +227,13 @@ void MaskedFederation::Start(const std::set<SiteId>& connected) {
   open_.reset();
   aggregated_ = false;
   wake_.reset();
+  uncommitted_.clear();
   CarryOut(engine_->Start(roster, connected, now_));
 }
 
 void MaskedFederation::Restart(const std::set<SiteId>& connected) {
-  RunState state = engine_->state();
+  RunState state = committed_;
+  state.work = journal_.records();
   engine_.emplace(plan_, std::move(state), published_);
   Start(connected);
 }
@@ -303,8 +310,28 @@ bool MaskedFederation::DeliverOne(const SiteId& site) {
 }
 
 void MaskedFederation::CarryOut(std::vector<Action> actions) {
+  Commit(actions);
   for (const Action& action : actions) Note(action);
   actions_.insert(actions_.end(), actions.begin(), actions.end());
+}
+
+// As the ledger: answers and uploads alone may wait for what is told because of them.
+void MaskedFederation::Commit(const std::vector<Action>& actions) {
+  uncommitted_.insert(uncommitted_.end(), actions.begin(), actions.end());
+  const bool may_wait =
+      lazy_commits && std::all_of(actions.begin(), actions.end(), [](const Action& action) {
+        if (const auto* keep = std::get_if<KeepWork>(&action)) {
+          return std::holds_alternative<WorkAnswered>(keep->record) ||
+                 std::holds_alternative<WorkUploaded>(keep->record);
+        }
+        if (const auto* record = std::get_if<Record>(&action)) {
+          return record->event.kind == Kind::kUpdateReceived;
+        }
+        return std::holds_alternative<WakeAt>(action);
+      });
+  if (may_wait) return;
+  journal_.Keep(std::exchange(uncommitted_, {}));
+  committed_ = engine_->state();
 }
 
 void MaskedFederation::Note(const Action& action) {
@@ -334,6 +361,16 @@ void MaskedFederation::Note(const Action& action) {
 
 void MaskedFederation::Check(const OpenAttempt& open) {
   Must(!open_, "one attempt is open at a time");
+  if (open.again) {
+    Must(open.key == last_key_, "what is opened again was open");
+    for (const SiteId& site : open.held) {
+      Must(completed_.contains(site), "what is held had arrived");
+    }
+    completed_ = open.held;
+    open_ = open;
+    aggregated_ = false;
+    return;
+  }
   Must(open.key > last_key_, "an attempt has a key of its own");
   Must(open.initial_model || open.masked, "every update is masked");
   Must(open.initial_model || open.sites.size() >= secagg::kFewestSites,

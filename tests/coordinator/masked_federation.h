@@ -15,6 +15,7 @@
 #include "common/base/random.h"
 #include "common/secagg/site_session.h"
 #include "coordinator/round_engine.h"
+#include "tests/coordinator/work_journal.h"
 
 namespace consilium::coordinator {
 
@@ -97,6 +98,9 @@ class MaskedFederation {
   // Every message to a site that is put into its inbox. False: it is lost.
   std::function<bool(const SiteId&, const wire::ToSite&)> hears;
   bool disk_is_full = false;
+  // Answers and uploads alone are committed only with the next step that tells anybody something: a
+  // restart loses them.
+  bool lazy_commits = false;
 
   const RunState& state() const { return engine_->state(); }
   const RoundEngine& engine() const { return *engine_; }
@@ -133,6 +137,7 @@ class MaskedFederation {
 
  private:
   void CarryOut(std::vector<Action> actions);
+  void Commit(const std::vector<Action>& actions);
   void Note(const Action& action);
   void Check(const OpenAttempt& open);
   void Check(const Aggregate& aggregate);
@@ -152,6 +157,10 @@ class MaskedFederation {
   std::vector<Event> heard_;
   std::vector<Action> actions_;
   std::vector<std::string> violations_;
+  // The ledger
+  RunState committed_;
+  WorkJournal journal_;
+  std::vector<Action> uncommitted_;
 
   std::optional<OpenAttempt> open_;
   AttemptKey last_key_;

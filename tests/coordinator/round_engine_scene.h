@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/round_engine.h"
+#include "tests/coordinator/work_journal.h"
 
 namespace consilium::coordinator {
 
@@ -74,6 +75,7 @@ class Scene {
   // The coordinator is killed and comes back with what the ledger holds.
   void Restart(const std::set<SiteId>& connected = {}) {
     RunState state = engine_->state();
+    state.work = journal_.records();
     engine_.emplace(plan_, std::move(state), published_);
     wake_.reset();
     Start(connected);
@@ -180,6 +182,7 @@ class Scene {
   }
   void Take(std::vector<Action> actions) {
     last_ = std::move(actions);
+    journal_.Keep(last_);
     all_.insert(all_.end(), last_.begin(), last_.end());
     for (const WakeAt& wake : Last<WakeAt>()) wake_ = wake.time;
   }
@@ -190,6 +193,7 @@ class Scene {
   Time now_{std::chrono::seconds(1'800'000'000)};
   std::vector<Action> last_, all_;
   std::optional<Time> wake_;
+  WorkJournal journal_;
 };
 
 }  // namespace consilium::coordinator

@@ -129,6 +129,7 @@ class Storm {
   }
   void Restart() {
     RunState state = engine_->state();
+    state.work = journal_.records();
     engine_.emplace(plan_, std::move(state), LastPublished{});
     ours_.clear();
     Begin();
@@ -217,6 +218,7 @@ class Storm {
   // ---- what the engine wants done, and what it may want
 
   void CarryOut(const std::vector<Action>& actions) {
+    journal_.Keep(actions);
     for (const Action& action : actions) {
       Must(ends_ == 0 || std::holds_alternative<Send>(action), "nothing happens after the end");
       std::visit([this](const auto& a) { Do(a); }, action);
@@ -273,6 +275,16 @@ class Storm {
     Must(!open_.has_value(), "one attempt is open at a time");
     Must(open.initial_model || open.sites.size() >= plan_.cohort.minimum_sites,
          "an attempt is opened with the minimum of sites");
+    if (open.again) {
+      Must(open.key == last_key_, "what is opened again was open");
+      for (const SiteId& site : open.held) {
+        Must(completed_.contains(site), "what is held had arrived");
+      }
+      completed_ = open.held;
+      open_ = open;
+      aggregating_ = false;
+      return;
+    }
     Must(open.key > last_key_, "an attempt has a key of its own");
     Must(open.weight_unit > 0, "weights are scaled by a positive unit");
     last_key_ = open.key;
@@ -295,7 +307,7 @@ class Storm {
       Must(open_->sites.contains(site) && asked_.contains(site), "who is counted was asked");
       Must(completed_.contains(site) && !dropped_.contains(site), "who is counted delivered");
       const bool first = counted_.insert({site, aggregate.key}).second;
-      Must(first || aggregating_, "nobody is counted twice");
+      Must(first || aggregating_ || open_->again, "nobody is counted twice");
     }
     aggregating_ = true;
     if (!calm_ && random_.Chance(0.1)) {
@@ -349,6 +361,7 @@ class Storm {
   }
   void Do(const EndRun&) { ++ends_; }
   void Do(const StorePooledEvaluation&) { Must(false, "a sealed run has each site's results"); }
+  void Do(const KeepWork&) {}
   void Do(const Audit& audit) { Must(!audit.subject.empty(), "what is logged names its subject"); }
 
   SeededRandom random_;
@@ -362,6 +375,7 @@ class Storm {
   std::vector<Event> delivered_;
   std::optional<Time> wake_;
   std::optional<OpenAttempt> open_;
+  WorkJournal journal_;
   AttemptKey last_key_{RunId("storm-0001"), 0, 0};
   std::set<SiteId> asked_, completed_, dropped_;
   std::set<std::pair<SiteId, AttemptKey>> counted_;
