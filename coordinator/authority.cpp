@@ -142,8 +142,7 @@ absl::StatusOr<identity::Token> CheckToken(const std::string& text,
 
 absl::StatusOr<PublicAuthority> LoadPublicAuthority(const fs::path& state) {
   const fs::path keys = state / "keys";
-  std::error_code error;
-  if (!fs::exists(keys / "tls.crt", error)) return NoCoordinator(state);
+  if (!Exists(keys / "tls.crt")) return NoCoordinator(state);
   PublicAuthority authority;
   ASSIGN_OR_RETURN(authority.certificate, ReadTextFile(keys / "ca.crt", kMaxPublicFileBytes));
   ASSIGN_OR_RETURN(authority.fingerprint, crypto::CertificateFingerprint(authority.certificate));
@@ -182,14 +181,13 @@ absl::StatusOr<identity::RosterEntry> Authority::Create(const fs::path& state,
                                                         Time now) {
   RETURN_IF_ERROR(CheckName("federation", coordinator.federation));
   const fs::path keys = state / "keys", making = state / "keys.new";
-  if (fs::exists(keys)) {
+  if (Exists(keys)) {
     return absl::AlreadyExistsError(StrCat("the state folder \"", state.filename().string(),
                                            "\" holds a coordinator already; to start over, give "
                                            "--state another folder"));
   }
   RETURN_IF_ERROR(EnsureFolder(state));
-  std::error_code ignored;
-  fs::remove_all(making, ignored);
+  RETURN_IF_ERROR(RemoveTree(making));
   ASSIGN_OR_RETURN(identity::RosterEntry entry, MakeKeys(making, coordinator, passphrase, now));
   RETURN_IF_ERROR(RenameDurably(making, keys));
   return entry;

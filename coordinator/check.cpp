@@ -175,8 +175,7 @@ Preflight CheckCoordinator(const fs::path& state, const crypto::PassphraseOption
   Preflight preflight;
   CheckKeyFiles(state / "keys", {"ca.key", "tls.key", "signing.key", "sealing.key"}, preflight);
   const auto authority = LoadPublicAuthority(state);
-  std::error_code error;
-  if (!authority.ok() || !fs::exists(state / "ledger.db", error)) {
+  if (!authority.ok() || !Exists(state / "ledger.db")) {
     preflight.Fail("state", "the state folder holds no whole coordinator", kInit);
     return preflight;
   }

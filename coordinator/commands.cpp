@@ -31,7 +31,7 @@ void Print(const std::string& text) {
 
 absl::StatusOr<SharedLedger*> OpenLedger(const fs::path& state,
                                          std::unique_ptr<SharedLedger>* owner) {
-  if (!fs::exists(state / "ledger.db")) {
+  if (!Exists(state / "ledger.db")) {
     return absl::NotFoundError(StrCat("the state folder \"", state.filename().string(),
                                       "\" holds no coordinator; run `consilium federation init` "
                                       "first, or give --state the right folder"));

@@ -15,17 +15,36 @@ namespace {
 
 constexpr Duration kLedgerRetry = std::chrono::seconds(5);
 
+// A clock that was set back makes it due, too.
+bool IsDue(Time now, Time since, Duration after) { return now < since || now >= since + after; }
+
+std::optional<Time> Earlier(std::optional<Time> a, std::optional<Time> b) {
+  return a && b ? std::min(a, b) : a ? a : b;
+}
+
+// See KeepWork: what a site gave, and gives again when it is asked again.
+bool NeedsTheLedger(const Action& action) {
+  if (std::holds_alternative<WakeAt>(action)) return false;
+  const auto* keep = std::get_if<KeepWork>(&action);
+  return keep == nullptr || !(std::holds_alternative<WorkAnswered>(keep->record) ||
+                              std::holds_alternative<WorkUploaded>(keep->record));
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Start(Parts parts) {
-  std::error_code ignored;
-  fs::remove_all(parts.spool, ignored);
+absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Open(Parts parts) {
+  RETURN_IF_ERROR(RemoveTree(parts.spool));
   RETURN_IF_ERROR(EnsureFolder(parts.spool));
   std::unique_ptr<Conductor> conductor(new Conductor(std::move(parts)));
   conductor->TakeUpRoster();
   conductor->Post(LookForRun{});
-  conductor->stepping_ = std::thread([c = conductor.get()] { c->StepLoop(); });
-  conductor->making_ = std::thread([c = conductor.get()] { c->MakeLoop(); });
+  return conductor;
+}
+
+absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Start(Parts parts) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Conductor> conductor, Open(std::move(parts)));
+  conductor->stepping_ = std::thread([c = conductor.get()] { c->KeepStepping(); });
+  conductor->making_ = std::thread([c = conductor.get()] { c->KeepMaking(); });
   return conductor;
 }
 
@@ -188,42 +207,72 @@ absl::StatusOr<std::shared_ptr<RunWatch>> Conductor::Watch(const RunId& run, std
   return watch;
 }
 
-// ---- the stepping thread
+// ---- steps
 
-void Conductor::StepLoop() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    WaitForInput(lock);
-    if (stopping_) return;
-    std::vector<Input> came = std::exchange(inbox_, {});
-    lock.unlock();
-    Step(WithRosterFirst(std::move(came)));
-    ExtendLogs();
-    lock.lock();
-  }
+void Conductor::KeepStepping() {
+  while (WaitForStep()) StepOnce();
 }
 
-void Conductor::WaitForInput(std::unique_lock<std::mutex>& lock) {
-  const auto ready = [this] { return stopping_ || !inbox_.empty(); };
-  std::optional<Time> until = wake_;
-  if (!connections_.empty()) {
-    const Time check = federation_watched_ + kFederationWatch;
-    until = until ? std::min(*until, check) : check;
-  }
-  if (until) {
-    input_came_.wait_for(lock, *until - parts_.clock.Now(), ready);
+bool Conductor::WaitForStep() {
+  const std::optional<Time> next = NextStep();
+  const bool takes_inputs = !uncommitted_;
+  std::unique_lock lock(mutex_);
+  const auto ready = [&] { return stopping_ || (takes_inputs && !inbox_.empty()); };
+  if (next) {
+    input_came_.wait_for(lock, *next - parts_.clock.Now(), ready);
   } else {
     input_came_.wait(lock, ready);
   }
-  if (wake_ && parts_.clock.Now() >= *wake_) {
-    wake_.reset();
-    inbox_.push_back(TimeCame{});
+  return !stopping_;
+}
+
+std::optional<Time> Conductor::NextStep() const {
+  const Time now = parts_.clock.Now();
+  std::optional<Time> next;
+  if (ledger_failed_)
+    next = IsDue(now, *ledger_failed_, kLedgerRetry) ? now : *ledger_failed_ + kLedgerRetry;
+  if (uncommitted_) return next;
+  const std::lock_guard lock(mutex_);
+  if (!inbox_.empty() || FederationWatchIsDue(now)) return now;
+  if (!connections_.empty()) next = Earlier(next, federation_watched_ + parts_.federation_watch);
+  return Earlier(next, wake_);
+}
+
+bool Conductor::FederationWatchIsDue(Time now) const {
+  return !connections_.empty() && IsDue(now, federation_watched_, parts_.federation_watch);
+}
+
+bool Conductor::StepOnce() {
+  const Time now = parts_.clock.Now();
+  const bool try_again = ledger_failed_ && IsDue(now, *ledger_failed_, kLedgerRetry);
+  if (uncommitted_) {
+    if (!try_again) return false;
+    TryToCommit();
+    return true;
   }
+  std::vector<Input> came;
+  {
+    const std::lock_guard lock(mutex_);
+    if (wake_ && now >= *wake_) {
+      wake_.reset();
+      inbox_.emplace_back(Event(TimeCame{}));
+    }
+    if (try_again) inbox_.emplace_back(LookForRun{});
+    if (inbox_.empty() && !FederationWatchIsDue(now)) return false;
+    came = std::exchange(inbox_, {});
+  }
+  if (try_again) ledger_failed_.reset();
+  Step(WithRosterFirst(std::move(came)));
+  ExtendLogs();
+  return true;
 }
 
 void Conductor::Step(const std::vector<Input>& inputs) {
   const bool idle = !run_ || run_->engine->ended();
-  if (idle && TakeUpNextRun()) {
+  const bool look = std::any_of(inputs.begin(), inputs.end(), [](const Input& input) {
+    return std::holds_alternative<LookForRun>(input);
+  });
+  if (idle && look && TakeUpNextRun()) {
     // It was told who is connected, and what came before its start is none of its business; but
     // a stop may be meant for it.
     for (const Input& input : inputs) {
@@ -234,15 +283,20 @@ void Conductor::Step(const std::vector<Input>& inputs) {
   StepRun(inputs);
   for (const Input& input : inputs) {
     const auto* order = std::get_if<StopOrder>(&input);
-    if (order && (!run_ || order->run != run_->engine->state().run)) EndQueuedRun(*order);
+    if (order == nullptr || (run_ && order->run == run_->engine->state().run)) continue;
+    if (uncommitted_) {
+      Post(*order);
+    } else {
+      EndQueuedRun(*order);
+    }
   }
-  if (run_ && run_->engine->ended()) TakeUpNextRun();
 }
 
 void Conductor::StepRun(const std::vector<Input>& inputs) {
   if (!run_) return;
   RoundEngine& engine = *run_->engine;
-  std::vector<Action> actions;
+  std::vector<Action> actions = std::exchange(kept_back_, {});
+  const std::size_t kept_back = actions.size();
   for (const Input& input : inputs) {
     std::vector<Action> step;
     if (const auto* event = std::get_if<Event>(&input)) {
@@ -253,11 +307,17 @@ void Conductor::StepRun(const std::vector<Input>& inputs) {
     }
     std::move(step.begin(), step.end(), std::back_inserter(actions));
   }
-  if (actions.empty()) return;
-  std::vector<wire::RunEvent> events;
-  if (!Commit(engine.state(), actions, &events)) return;
-  CarryOut(actions);
-  Announce(engine.state().run, events);
+  if (std::any_of(actions.begin() + kept_back, actions.end(), NeedsTheLedger)) {
+    Complete({std::move(actions), std::nullopt});
+    return;
+  }
+  for (Action& action : actions) {
+    if (const auto* wake = std::get_if<WakeAt>(&action)) {
+      Do(*wake);
+    } else {
+      kept_back_.push_back(std::move(action));
+    }
+  }
 }
 
 absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
@@ -277,7 +337,7 @@ absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
   });
 }
 
-// True when a run began, or goes on. A run that cannot be read stays where it is.
+// True when a run began, or goes on. One that cannot be read stays where it is, and is tried again.
 bool Conductor::TakeUpNextRun() {
   const absl::StatusOr<std::optional<RunId>> next =
       parts_.ledger.With([](Ledger& ledger) -> absl::StatusOr<std::optional<RunId>> {
@@ -293,64 +353,74 @@ bool Conductor::TakeUpNextRun() {
       next.ok() ? Prepare(**next) : absl::StatusOr<ActiveRun>(next.status());
   if (!prepared.ok()) {
     Log(LogLevel::kError, "run_not_started", {{"why", ToStd(prepared.status().message())}});
+    ledger_failed_ = parts_.clock.Now();
     return false;
   }
   run_ = *std::move(prepared);
+  kept_back_.clear();
   std::set<SiteId> connected;
   {
     std::lock_guard lock(mutex_);
-    active_ = run_->engine->state().run;
     wake_.reset();
     for (const auto& [site, connection] : connections_) connected.insert(site);
   }
-  const std::vector<Action> actions = run_->engine->Start(view_, connected, parts_.clock.Now());
-  std::vector<wire::RunEvent> events;
-  if (!Commit(run_->engine->state(), actions, &events)) return false;
-  CarryOut(actions);
-  Announce(active_, events);
+  Complete({run_->engine->Start(view_, connected, parts_.clock.Now()), std::nullopt});
   return true;
 }
 
 // A run that waits for its turn is begun without sites, and ended.
 void Conductor::EndQueuedRun(const StopOrder& order) {
   absl::StatusOr<ActiveRun> prepared = Prepare(order.run);
-  if (!prepared.ok()) return;
+  if (!prepared.ok()) {
+    Log(LogLevel::kError, "run_not_stopped",
+        {{"run", order.run.value}, {"why", ToStd(prepared.status().message())}});
+    return;
+  }
   RoundEngine& engine = *prepared->engine;
   const Time now = parts_.clock.Now();
   std::vector<Action> actions = engine.Start({}, {}, now);
   std::vector<Action> stop = engine.On(StopRequested{order.by}, now);
   std::move(stop.begin(), stop.end(), std::back_inserter(actions));
   if (actions.empty()) return;  // it ended meanwhile
-  std::vector<wire::RunEvent> events;
-  if (Commit(engine.state(), actions, &events)) Announce(order.run, events);
+  Complete({std::move(actions), *std::move(prepared)});
 }
 
-// Until the ledger has the step nothing of it may happen: a full disk makes the run wait. False
-// when the coordinator stops before that.
-bool Conductor::Commit(const RunState& state, const std::vector<Action>& actions,
-                       std::vector<wire::RunEvent>* events) {
-  for (;;) {
-    const auto committed =
-        parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<std::vector<wire::RunEvent>> {
-          std::optional<Publication> publication;
-          for (const Action& action : actions) {
-            if (const auto* publish = std::get_if<Publish>(&action)) {
-              ASSIGN_OR_RETURN(publication,
-                               MakePublication(ledger, state, actions, *publish,
-                                               parts_.authority.signing_key(), parts_.clock.Now()));
-            }
-          }
-          return ledger.Commit(state, actions, publication);
-        });
-    if (committed.ok()) {
-      *events = *committed;
-      return true;
-    }
+// Until the ledger has the step nothing of it may happen: a full disk makes the run wait.
+void Conductor::Complete(UncommittedStep step) {
+  uncommitted_ = std::move(step);
+  TryToCommit();
+}
+
+void Conductor::TryToCommit() {
+  const ActiveRun& active = uncommitted_->queued ? *uncommitted_->queued : *run_;
+  const RunState& state = active.engine->state();
+  const RunId run = state.run;
+  const auto events = Commit(state, uncommitted_->actions);
+  if (!events.ok()) {
     Log(LogLevel::kError, "ledger_not_written",
-        {{"run", state.run.value}, {"why", ToStd(committed.status().message())}});
-    std::unique_lock lock(mutex_);
-    if (input_came_.wait_for(lock, kLedgerRetry, [this] { return stopping_; })) return false;
+        {{"run", run.value}, {"why", ToStd(events.status().message())}});
+    ledger_failed_ = parts_.clock.Now();
+    return;
   }
+  ledger_failed_.reset();
+  const UncommittedStep step = *std::exchange(uncommitted_, std::nullopt);
+  if (!step.queued) CarryOut(step.actions);
+  Announce(run, *events);
+}
+
+absl::StatusOr<std::vector<wire::RunEvent>> Conductor::Commit(const RunState& state,
+                                                              const std::vector<Action>& actions) {
+  return parts_.ledger.With([&](Ledger& ledger) -> absl::StatusOr<std::vector<wire::RunEvent>> {
+    std::optional<Publication> publication;
+    for (const Action& action : actions) {
+      if (const auto* publish = std::get_if<Publish>(&action)) {
+        ASSIGN_OR_RETURN(publication,
+                         MakePublication(ledger, state, actions, *publish,
+                                         parts_.authority.signing_key(), parts_.clock.Now()));
+      }
+    }
+    return ledger.Commit(state, actions, publication);
+  });
 }
 
 void Conductor::Announce(const RunId& run, const std::vector<wire::RunEvent>& events) {

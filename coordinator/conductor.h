@@ -4,10 +4,11 @@
 // ledger, and only then does what it asks for. One run at a time, in the order of submission; a run
 // that a stop or a crash cut off goes on at the next start.
 //
-// Threads: events come from any thread into an inbox; one thread steps the engine; another makes
-// candidates (seconds of work for large models). They wait on conditions; only what another process
-// may write into the ledger (a roster, a revocation) is looked up, four times a second while sites
-// are connected.
+// Events come from any thread into an inbox. Nothing happens by itself: whoever owns the conductor
+// makes it step the engine (StepOnce) and make models (MakeOnce: seconds of work for large ones).
+// Start has two threads do that; a simulation calls both itself. Neither ever waits: what has to
+// be tried again is due at NextStep. What another process may write into the ledger (a roster, a
+// revocation) is looked up every Parts::federation_watch while sites are connected.
 
 #include <condition_variable>
 #include <deque>
@@ -66,18 +67,36 @@ class SiteUpload {
 
 class Conductor {
  public:
-  // The parts must outlive the conductor. `spool` is emptied.
+  // The parts must outlive the conductor.
   struct Parts {
     SharedLedger& ledger;
     ModelStore& models;
     const Authority& authority;
     const Clock& clock;
     fs::path spool;
+    int threads = 0;  // that make a model; 0: as many as the machine has
+    // A revocation or a new roster is seen after this at the latest.
+    Duration federation_watch = std::chrono::milliseconds(250);
   };
+  // Goes on with the run that a stop or a crash cut off at the first StepOnce.
+  static absl::StatusOr<std::unique_ptr<Conductor>> Open(Parts parts);
+  // Open, and two threads that make it go.
   static absl::StatusOr<std::unique_ptr<Conductor>> Start(Parts parts);
-  // Stops after the step that is being made; runs go on at the next Start.
+  // Stops after the step and the model that are being made; runs go on at the next start.
   ~Conductor();
   void Stop();
+
+  // ---- what makes it go; not after Start. StepOnce and NextStep on one thread, MakeOnce on the
+  // same or another.
+
+  // Takes what has come in, and a wake-up, a look at the roster or a write to be tried again that
+  // is due, and makes one step of it. False: there was nothing to do. Never waits: a step that the
+  // ledger does not take (a full disk) is tried again later, and until then no other is made.
+  bool StepOnce();
+  // When StepOnce will have something to do although nothing comes in; in the past: now.
+  std::optional<Time> NextStep() const;
+  // Makes one model, or removes files that are no longer needed. False: there was nothing to do.
+  bool MakeOnce();
 
   // ---- sites. The roster is sent to each site that connects, before anything else, and a newer
   // one as soon as the ledger has it; everything that is open is sent again.
@@ -106,8 +125,6 @@ class Conductor {
     RunId run;
     std::string by;
   };
-  // A revocation or a new roster is seen after this at the latest.
-  static constexpr Duration kFederationWatch = std::chrono::milliseconds(250);
   struct LookForRun {};
   struct LogSigned {};  // the site may get more of the log
   using Input = std::variant<Event, StopOrder, LookForRun, LogSigned>;
@@ -115,6 +132,11 @@ class Conductor {
     plan::Plan plan;
     SubmittedPlan submitted;
     std::unique_ptr<RoundEngine> engine;
+  };
+  // One that the ledger does not have yet.
+  struct UncommittedStep {
+    std::vector<Action> actions;
+    std::optional<ActiveRun> queued;  // a queued run that is ended; none: of run_
   };
   struct Connection {
     std::shared_ptr<SiteQueue> queue;  // shared with the call that drains it
@@ -127,9 +149,12 @@ class Conductor {
   explicit Conductor(Parts parts);
   void Post(Input input);
 
-  // The stepping thread.
-  void StepLoop();
-  void WaitForInput(std::unique_lock<std::mutex>& lock);
+  // Threads of Start.
+  void KeepStepping();
+  void KeepMaking();
+  bool WaitForStep();  // false: stopping
+
+  // What StepOnce does.
   void Step(const std::vector<Input>& inputs);
   void StepRun(const std::vector<Input>& inputs);
   bool TakeUpNextRun();
@@ -137,8 +162,11 @@ class Conductor {
   // Parameters, and SHA-256 of the safetensors header.
   absl::StatusOr<std::pair<std::uint64_t, Digest>> ShapeOf(const ModelId& model) const;
   void EndQueuedRun(const StopOrder& order);
-  bool Commit(const RunState& state, const std::vector<Action>& actions,
-              std::vector<wire::RunEvent>* events);
+  void Complete(UncommittedStep step);
+  void TryToCommit();
+  absl::StatusOr<std::vector<wire::RunEvent>> Commit(const RunState& state,
+                                                     const std::vector<Action>& actions);
+  bool FederationWatchIsDue(Time now) const;  // mutex_ is held
   void CarryOut(const std::vector<Action>& actions);
   void Do(const Send& action);
   void Do(const OpenAttempt& action);
@@ -163,8 +191,7 @@ class Conductor {
   void KeepSignature(const SiteId& site, const wire::LogSignature& signature);
   absl::Status CheckPlanSignature(const PlanSubmission& submission, const std::string& researcher);
 
-  // The making thread.
-  void MakeLoop();
+  // What MakeOnce does.
   void Make(std::function<void()> job);
   absl::StatusOr<MadeModel> MakeModel(const Aggregate& action, double rate, ModelStage stage,
                                       std::optional<ModelId> parent);
@@ -177,7 +204,7 @@ class Conductor {
   RosterInForce rosters_;
 
   // Never held when the ledger is asked.
-  std::mutex mutex_;  // all to the next empty line
+  mutable std::mutex mutex_;  // all to the next empty line
   std::condition_variable input_came_, job_came_;
   std::vector<Input> inbox_;
   std::deque<std::function<void()>> jobs_;
@@ -187,13 +214,17 @@ class Conductor {
                                                           // RosterInForce
   std::shared_ptr<Aggregator> aggregator_;
   std::optional<Time> wake_;
-  RunId active_;
   bool stopping_ = false;
 
-  std::optional<ActiveRun> run_;  // of the stepping thread
-  RosterView view_;               // that the engine was told
+  // Of the thread that steps.
+  std::optional<ActiveRun> run_;
+  RosterView view_;                             // that the engine was told
+  std::optional<UncommittedStep> uncommitted_;  // then no other step is made
+  std::vector<Action> kept_back_;               // KeepWork that is committed with the next step
+  std::optional<Time> ledger_failed_;           // when it was tried last
   Time federation_watched_{};
-  std::thread stepping_, making_;
+
+  std::thread stepping_, making_;  // of Start
 };
 
 }  // namespace consilium::coordinator

@@ -32,7 +32,8 @@ void Conductor::Do(const OpenAttempt& action) {
                      .sites = action.sites,
                      .weight_unit = action.weight_unit,
                      .base = std::nullopt,
-                     .masked = action.masked};
+                     .masked = action.masked,
+                     .threads = parts_.threads};
     if (!action.initial_model) {
       ASSIGN_OR_RETURN(spec.base, parts_.models.LoadBase(action.base));
     }
@@ -79,11 +80,11 @@ void Conductor::Do(const EndRun&) {
   }
   RemoveSuperseded();
   Make([this] {
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(parts_.spool, ignored)) {
-      fs::remove(entry.path(), ignored);
-    }
+    const auto left = ListFolder(parts_.spool);
+    if (!left.ok()) return;
+    for (const FolderEntry& entry : *left) (void)Remove(entry.path);
   });
+  Post(LookForRun{});
 }
 
 void Conductor::Do(const Aggregate& action) {
@@ -110,7 +111,7 @@ std::shared_ptr<Aggregator> Conductor::CurrentAttempt(const AttemptKey& key) {
   return aggregator_ && aggregator_->key() == key ? aggregator_ : nullptr;
 }
 
-// ---- the making thread
+// ---- making
 
 void Conductor::Make(std::function<void()> job) {
   std::lock_guard lock(mutex_);
@@ -118,16 +119,26 @@ void Conductor::Make(std::function<void()> job) {
   job_came_.notify_one();
 }
 
-void Conductor::MakeLoop() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    job_came_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-    if (stopping_) return;
-    const std::function<void()> job = std::move(jobs_.front());
+bool Conductor::MakeOnce() {
+  std::function<void()> job;
+  {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.empty()) return false;
+    job = std::move(jobs_.front());
     jobs_.pop_front();
-    lock.unlock();
-    job();
-    lock.lock();
+  }
+  job();
+  return true;
+}
+
+void Conductor::KeepMaking() {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      job_came_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (stopping_) return;
+    }
+    MakeOnce();
   }
 }
 
@@ -146,8 +157,7 @@ absl::StatusOr<MadeModel> Conductor::MakeModel(const Aggregate& action, double r
   entry.parent = parent;
   entry.parameters = made.parameters;
   entry.created = parts_.clock.Now();
-  std::error_code error;
-  entry.file_size = fs::file_size(made.file, error);
+  ASSIGN_OR_RETURN(entry.file_size, FileSize(made.file));
   RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& ledger) { return ledger.AddModel(entry); }));
   std::lock_guard lock(mutex_);
   if (aggregator_ == aggregator) aggregator_.reset();  // frees the sum before the next round

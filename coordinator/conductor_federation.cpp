@@ -46,7 +46,8 @@ std::vector<Conductor::Input> Conductor::WithRosterFirst(std::vector<Input> came
     return event && std::holds_alternative<SiteConnected>(*event);
   });
   const Time now = parts_.clock.Now();
-  const bool due = now < federation_watched_ || now >= federation_watched_ + kFederationWatch;
+  const bool due =
+      now < federation_watched_ || now >= federation_watched_ + parts_.federation_watch;
   if (!connects && !due) return came;
   federation_watched_ = now;
   if (!TakeUpRoster()) return came;

@@ -32,9 +32,9 @@ absl::StatusOr<Digest> CopyAndHash(const File& from, File& to) {
 
 absl::StatusOr<ModelStore> ModelStore::Open(const fs::path& folder) {
   RETURN_IF_ERROR(EnsureFolder(folder));
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
+  ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries, ListFolder(folder));
+  for (const FolderEntry& entry : entries) {
+    if (entry.path.extension() == ".tmp") RETURN_IF_ERROR(consilium::Remove(entry.path));
   }
   return ModelStore(folder);
 }
@@ -46,7 +46,7 @@ fs::path ModelStore::PathOf(const ModelId& model) const {
 absl::StatusOr<MadeModel> ModelStore::Import(const fs::path& file) {
   ASSIGN_OR_RETURN(const File from, File::OpenForReading(file));
   ASSIGN_OR_RETURN(const SafetensorsHeader header, ReadSafetensorsHeader(from));
-  const fs::path temporary = folder_ / StrCat("import-", getpid(), ".tmp");
+  const fs::path temporary = TemporaryBeside(folder_ / "import");
   const auto copy = [&]() -> absl::StatusOr<MadeModel> {
     ASSIGN_OR_RETURN(File to, File::OpenForWriting(temporary, /*truncate=*/true));
     ASSIGN_OR_RETURN(const Digest id, CopyAndHash(from, to));
@@ -55,7 +55,7 @@ absl::StatusOr<MadeModel> ModelStore::Import(const fs::path& file) {
     return MadeModel{id, PathOf(id), TotalElements(header.layout)};
   };
   absl::StatusOr<MadeModel> made = copy();
-  if (!made.ok()) unlink(temporary.c_str());
+  if (!made.ok()) (void)consilium::Remove(temporary);
   return made;
 }
 
@@ -75,11 +75,9 @@ absl::StatusOr<BaseModel> ModelStore::LoadBase(const ModelId& model) const {
 }
 
 absl::StatusOr<bool> ModelStore::Remove(const ModelId& model) {
-  std::error_code error;
-  const bool removed = fs::remove(PathOf(model), error);
-  if (error)
-    return absl::InternalError(StrCat("removing model ", model.Short(), ": ", error.message()));
-  return removed;
+  if (!Exists(PathOf(model))) return false;
+  RETURN_IF_ERROR(WithContext(consilium::Remove(PathOf(model)), StrCat("model ", model.Short())));
+  return true;
 }
 
 }  // namespace consilium::coordinator
