@@ -169,18 +169,21 @@ absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place
   const ModelFile pooled{ModelKind::kPooled, "", place.folder / "pooled.safetensors"};
   const fs::path pooled_state = place.folder / "pooled-state";
   RETURN_IF_ERROR(EnsureFolder(pooled_state));
-  // First of all: it takes about as long as all the others together.
-  std::vector<Job> jobs = {job("pooled", pooled_state, pooled.file)};
+  Job on_all = job("pooled", pooled_state, pooled.file);
+  std::vector<Job> jobs;
   std::vector<ModelFile> models;
   for (const SiteData& site : sites) {
     models.push_back(
         {ModelKind::kLocal, site.name, place.folder / StrCat("local-", site.name, ".safetensors")});
     jobs.push_back(job(site.name, site.state, models.back().file));
-    for (Job* with_its_images : {&jobs.front(), &jobs.back()}) {
+    for (Job* with_its_images : {&on_all, &jobs.back()}) {
       with_its_images->arguments.insert(with_its_images->arguments.end(), {"--data", site.data});
     }
+    if (Exists(models.back().file)) jobs.pop_back();
   }
   models.push_back(pooled);
+  // First of all: it takes about as long as all the others together.
+  if (!Exists(pooled.file)) jobs.insert(jobs.begin(), std::move(on_all));
   RETURN_IF_ERROR(JobQueue(place, jobs).Run("epochs of all models", progress));
   return models;
 }

@@ -33,7 +33,8 @@ struct ModelFile {
   fs::path file;
 };
 
-// FOLDER/local-NAME.safetensors for each site, in their order, then FOLDER/pooled.safetensors.
+// FOLDER/local-NAME.safetensors for each site, in their order, then FOLDER/pooled.safetensors. What
+// is there already is not trained again.
 absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place,
                                                       const std::vector<SiteData>& sites,
                                                       std::uint32_t epochs, Progress& progress);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
 
@@ -62,25 +63,65 @@ absl::StatusOr<std::string> RunProgram(const ProgramRun& run, std::optional<Dura
   return ReadTextFile(command.output, 1ull << 30);
 }
 
-absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs::path& folder) {
+absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs::path& folder,
+                                              Keys keys) {
   Federation federation(programs, folder);
+  federation.keys_ = keys;
+  for (const char* name : {"port", "members", "root", "coordinator", "sites", "researcher"}) {
+    RETURN_IF_ERROR(RemoveTree(folder / name));
+  }
   RETURN_IF_ERROR(EnsureFolder(federation.logs()));
-  Bytes passphrase(24);
-  SystemRandom().Fill(passphrase);
-  RETURN_IF_ERROR(WriteFileDurably(folder / "passphrase", ToBase64Url(passphrase) + "\n"));
+  RETURN_IF_ERROR(EnsureFolder(folder / "members"));
   ASSIGN_OR_RETURN(const int port, FreePort());
-  RETURN_IF_ERROR(federation
-                      .Call("consilium",
-                            {"federation", "init", "--name", "one-machine", "--host",
-                             StrCat("127.0.0.1:", port), "--root", federation.Root(), "--state",
-                             federation.CoordinatorState()},
-                            "federation-init")
-                      .status());
+  std::vector<std::string> found = {"federation", "init",
+                                    "--name",     "one-machine",
+                                    "--host",     StrCat("127.0.0.1:", port),
+                                    "--root",     federation.Root(),
+                                    "--state",    federation.CoordinatorState()};
+  if (keys == Keys::kWrapped) {
+    Bytes passphrase(24);
+    SystemRandom().Fill(passphrase);
+    RETURN_IF_ERROR(WriteFileDurably(folder / "passphrase", ToBase64Url(passphrase) + "\n"));
+  } else {
+    found.push_back("--unprotected-keys");
+  }
+  RETURN_IF_ERROR(federation.Call("consilium", std::move(found), "federation-init").status());
+  RETURN_IF_ERROR(federation.KeepPort(port));
   return federation;
 }
 
+absl::StatusOr<Federation> Federation::Open(const fs::path& programs, const fs::path& folder) {
+  Federation federation(programs, folder);
+  federation.keys_ = Exists(folder / "passphrase") ? Keys::kWrapped : Keys::kBare;
+  ASSIGN_OR_RETURN(const std::string port, ReadTextFile(folder / "port", 64));
+  if (!absl::SimpleAtoi(port, &federation.port_) || !Exists(federation.Root()) ||
+      !Exists(federation.CoordinatorState())) {
+    return absl::DataLossError(
+        StrCat("the federation in ", folder.string(), " is not whole any more; found another"));
+  }
+  return federation;
+}
+
+absl::Status Federation::KeepPort(int port) {
+  port_ = port;
+  return WriteFileDurably(folder_ / "port", StrCat(port, "\n"));
+}
+
+bool Federation::HasMembers() const {
+  const auto members = ListFolder(folder_ / "members");
+  return members.ok() && !members->empty();
+}
+
 std::map<std::string, std::string> Federation::Environment() const {
+  if (keys_ == Keys::kBare) return {};
   return {{"CONSILIUM_PASSPHRASE_FILE", (folder_ / "passphrase").string()}};
+}
+
+std::map<std::string, std::string> Federation::EnvironmentOf(const std::string& who) const {
+  std::map<std::string, std::string> all = Environment();
+  const auto own = own_environment_.find(who);
+  if (own != own_environment_.end()) all.insert(own->second.begin(), own->second.end());
+  return all;
 }
 
 absl::StatusOr<std::string> Federation::Call(const std::string& program,
@@ -94,34 +135,41 @@ absl::StatusOr<std::string> Federation::Call(const std::string& program,
 }
 
 absl::Status Federation::StartCoordinator() {
-  if (port_ != 0) return StartCoordinatorOn(port_);
   absl::Status status;
-  for (int attempt = 0; attempt < 3; ++attempt) {  // another program may take the port in between
-    ASSIGN_OR_RETURN(const int port, FreePort());
-    status = StartCoordinatorOn(port);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    status = StartCoordinatorOnItsPort();
     if (status.ok() || absl::IsCancelled(status)) return status;
+    if (HasMembers()) {  // what was killed a moment ago may still hold the port or the folder
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const int port, FreePort());  // another program may have taken it
+    RETURN_IF_ERROR(KeepPort(port));
+  }
+  if (HasMembers() && PortAnswers(port_)) {
+    return absl::UnavailableError(
+        StrCat("another program holds port ", port_,
+               ", on which the sites of this federation call its coordinator; end it "
+               "(`ss -ltnp sport = :",
+               port_, "` names it) and start again"));
   }
   return status;
 }
 
-absl::Status Federation::StartCoordinatorOn(int port) {
+absl::Status Federation::StartCoordinatorOnItsPort() {
   std::error_code ignored;
   fs::remove(logs() / "coordinator.out", ignored);  // where it says that it listens
   ASSIGN_OR_RETURN(Process process,
                    Process::Start({.program = programs_ / "consilium-coordinator",
                                    .arguments = {"serve", "--state", CoordinatorState(), "--listen",
-                                                 StrCat("127.0.0.1:", port)},
-                                   .environment = Environment(),
+                                                 StrCat("127.0.0.1:", port_)},
+                                   .environment = EnvironmentOf("coordinator"),
                                    .output = logs() / "coordinator.out",
                                    .errors = logs() / "coordinator.log"}));
   coordinator_ = std::move(process);
   const absl::Status status = AwaitCoordinator();
-  if (!status.ok()) {
-    coordinator_.reset();
-    return status;
-  }
-  port_ = port;
-  return absl::OkStatus();
+  if (!status.ok()) coordinator_.reset();
+  return status;
 }
 
 absl::Status Federation::AwaitCoordinator() {
@@ -170,22 +218,25 @@ absl::Status Federation::Admit(const std::string& name, const std::string& progr
       .status();
 }
 
+absl::Status Federation::Enrol(const std::string& name, const std::string& role,
+                               const std::string& program, const fs::path& state, int port) {
+  if (IsMember(name)) return absl::OkStatus();
+  RETURN_IF_ERROR(RemoveTree(state));  // of a try that was cut off: its token is spent
+  ASSIGN_OR_RETURN(const std::string token, Invite(name, role));
+  std::vector<std::string> enrol = {"enrol",   token, "--coordinator", StrCat("127.0.0.1:", port),
+                                    "--state", state};
+  if (keys_ == Keys::kBare) enrol.push_back("--unprotected-keys");
+  RETURN_IF_ERROR(Call(program, std::move(enrol), "enrol-" + name).status());
+  RETURN_IF_ERROR(Admit(name, program, state));
+  return WriteFileDurably(folder_ / "members" / name, role + "\n");
+}
+
 absl::Status Federation::EnrolSite(const std::string& name) {
-  ASSIGN_OR_RETURN(const std::string token, Invite(name, "site"));
-  RETURN_IF_ERROR(
-      Call("consilium-site",
-           {"enrol", token, "--coordinator", StrCat("127.0.0.1:", site_port_.value_or(port_)),
-            "--state", SiteState(name)},
-           "enrol-" + name)
-          .status());
-  return Admit(name, "consilium-site", SiteState(name));
+  return Enrol(name, "site", "consilium-site", SiteState(name), site_port_.value_or(port_));
 }
 
 absl::Status Federation::EnrolResearcher(const std::string& name) {
-  ASSIGN_OR_RETURN(const std::string token, Invite(name, "researcher"));
-  RETURN_IF_ERROR(
-      Researcher({"enrol", token, "--coordinator", address()}, "enrol-" + name).status());
-  return Admit(name, "consilium", ResearcherState());
+  return Enrol(name, "researcher", "consilium", ResearcherState(), port_);
 }
 
 absl::Status Federation::ConsentToSealedUpdates(const std::string& name) {
@@ -197,9 +248,10 @@ absl::Status Federation::StartSite(const std::string& name, const std::vector<st
                                    const std::string& program) {
   Command command{.program = programs_ / program, .arguments = {"run", "--state", SiteState(name)}};
   command.arguments.insert(command.arguments.end(), options.begin(), options.end());
-  command.environment = Environment();
+  command.environment = EnvironmentOf(name);
   command.output = logs() / ("site-" + name + ".out");
   command.errors = logs() / ("site-" + name + ".log");
+  logged_before_[name] = FileSize(command.errors).value_or(0);
   ASSIGN_OR_RETURN(Process process, Process::Start(command));
   sites_.insert_or_assign(name, std::move(process));
   return absl::OkStatus();
@@ -211,7 +263,9 @@ absl::Status Federation::AwaitSite(const std::string& name) {
     RETURN_IF_ERROR(CheckAllRun());
     if (Interrupted()) return absl::CancelledError("interrupted");
     const absl::StatusOr<std::string> text = ReadTextFile(log);
-    if (text.ok() && text->find("event=connected") != std::string::npos) return absl::OkStatus();
+    if (text.ok() && text->find("event=connected", logged_before_[name]) != std::string::npos) {
+      return absl::OkStatus();
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }

@@ -5,7 +5,12 @@
 //
 //   FOLDER/root   FOLDER/coordinator   FOLDER/sites/NAME   FOLDER/researcher
 //   FOLDER/passphrase   wraps all their keys: drawn for this federation
+//   FOLDER/port         the coordinator's; written when the founding is done
+//   FOLDER/members/NAME written when that member is admitted
 //   FOLDER/logs/*.log (what each said), *.out (its output)
+//
+// The founding and each enrolment are done whole or done again: a process that was killed in the
+// middle is followed by another that opens the folder and goes on.
 
 #include <map>
 #include <optional>
@@ -35,12 +40,17 @@ absl::StatusOr<std::string> RunProgram(const ProgramRun& run,
 // One thread only (see process.h). Everything it started ends with it.
 class Federation {
  public:
+  enum class Keys { kWrapped, kBare };  // bare ones make programs start sooner, for tests
   // `programs`: the folder with our programs. Makes the root, the coordinator's state and the first
-  // roster; nothing runs yet.
-  static absl::StatusOr<Federation> Create(const fs::path& programs, const fs::path& folder);
+  // roster, and removes what a founding that was cut off left; nothing runs yet.
+  static absl::StatusOr<Federation> Create(const fs::path& programs, const fs::path& folder,
+                                           Keys keys = Keys::kWrapped);
+  // Goes on with a founded one. kDataLoss when what it needs is not there.
+  static absl::StatusOr<Federation> Open(const fs::path& programs, const fs::path& folder);
+  static bool IsFounded(const fs::path& folder) { return Exists(folder / "port"); }
 
-  // Starts the coordinator and returns when it takes connections. The first time on a free port;
-  // later on the same one.
+  // Starts the coordinator and returns when it takes connections. Always on the port that its
+  // members know; before the first has enrolled another one is found when that one is taken.
   absl::Status StartCoordinator();
   // Ends it as a power cut would.
   void KillCoordinator();
@@ -49,15 +59,17 @@ class Federation {
   absl::StatusOr<std::string> Invite(const std::string& name, const std::string& role);
   // Sites that enrol from now on call the coordinator at this port: of a proxy, in tests.
   void CallThrough(int port) { site_port_ = port; }
-  // Invited, enrolled, fingerprints compared, admitted to the roster.
+  // Invited, enrolled, fingerprints compared, admitted to the roster. Nothing, when it was before.
   absl::Status EnrolSite(const std::string& name);
   absl::Status EnrolResearcher(const std::string& name);
+  bool IsMember(const std::string& name) const { return Exists(folder_ / "members" / name); }
   // Consents, in the site's policy, to plans that let the coordinator see its updates.
   absl::Status ConsentToSealedUpdates(const std::string& name);
   // `program`: "consilium-site", or one that takes the same options.
   absl::Status StartSite(const std::string& name, const std::vector<std::string>& options,
                          const std::string& program = "consilium-site");
-  // Returns when the agent has indexed its images and the coordinator has welcomed it.
+  // Returns when the agent that was started last has indexed its images and the coordinator has
+  // welcomed it.
   absl::Status AwaitSite(const std::string& name);
   // Ends the agents as Ctrl-C would, and waits for them.
   void StopSites();
@@ -74,6 +86,10 @@ class Federation {
 
   // What every program of this federation needs in its environment.
   std::map<std::string, std::string> Environment() const;
+  // More of it, from its next start on, for "coordinator" or a site.
+  void SetEnvironment(const std::string& who, std::map<std::string, std::string> variables) {
+    own_environment_[who] = std::move(variables);
+  }
   const fs::path& programs() const { return programs_; }
   const fs::path& folder() const { return folder_; }
   fs::path logs() const { return folder_ / "logs"; }
@@ -84,6 +100,7 @@ class Federation {
   std::string address() const { return StrCat("127.0.0.1:", port_); }
   Process& coordinator() { return *coordinator_; }
   Process& site(const std::string& name) { return sites_.at(name); }
+  int port() const { return port_; }
 
  private:
   Federation(fs::path programs, fs::path folder)
@@ -91,13 +108,21 @@ class Federation {
   // One program of ours to its end, in this federation's environment.
   absl::StatusOr<std::string> Call(const std::string& program, std::vector<std::string> arguments,
                                    const std::string& log_name);
+  absl::Status Enrol(const std::string& name, const std::string& role, const std::string& program,
+                     const fs::path& state, int port);
   absl::Status Admit(const std::string& name, const std::string& program, const fs::path& state);
-  absl::Status StartCoordinatorOn(int port);
+  absl::Status StartCoordinatorOnItsPort();
   absl::Status AwaitCoordinator();
+  absl::Status KeepPort(int port);
+  bool HasMembers() const;
+  std::map<std::string, std::string> EnvironmentOf(const std::string& who) const;
 
   fs::path programs_, folder_;
+  Keys keys_ = Keys::kWrapped;
   int port_ = 0;
   std::optional<int> site_port_;
+  std::map<std::string, std::uint64_t> logged_before_;  // site -> bytes of its log at its start
+  std::map<std::string, std::map<std::string, std::string>> own_environment_;
   // Agents end before the coordinator: members are destroyed from the last to the first.
   std::optional<Process> coordinator_;
   std::map<std::string, Process> sites_;

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "common/base/file.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -14,7 +15,11 @@ namespace {
 constexpr char kExamples[] = R"(Examples:
   consilium-experiment quickstart
   consilium-experiment quickstart --data clinic-a --data clinic-b --data clinic-c --plan opacity.toml
+  consilium-experiment quickstart --fresh --seed 2
   consilium-experiment report --from study
+
+Cut off (Ctrl-C, kill -9, a power cut), a quickstart goes on when the same command is given again; finished, it shows
+its results again. Other options for the same --out are refused, with what differs.
 
 Exit codes: 0 done (also when the release gate refused the model), 1 failed, 2 wrong input, 130 interrupted.)";
 
@@ -40,8 +45,11 @@ void AddQuickstartOptions(CLI::App* app, QuickstartOptions* options) {
       ->check(CLI::Range(1, 100000));
   app->add_option("--images-seed", options->images_seed, "Of the drawn images")
       ->capture_default_str();
+  app->add_flag("--fresh", options->fresh,
+                "Remove what an earlier quickstart left in --out, and begin anew; to go on with "
+                "this one, leave it away");
   app->add_flag("--keep", options->keep_images,
-                "Take the drawn images that an earlier run left in --out");
+                "With --fresh: take the drawn images that the earlier one left");
   app->add_flag("!--no-baselines", options->baselines, "Train nothing to compare with");
   app->add_flag("--examples", options->example_images,
                 "Show images of --data in the report: they are images of patients");
@@ -75,7 +83,15 @@ int Main(int argc, char** argv) {
     return code;
   }
   const absl::StatusOr<Results> results = RunQuickstart(quickstart);
-  if (!results.ok()) return ReportAndExitCode(results.status());
+  if (!results.ok()) {
+    const int code = ReportAndExitCode(results.status());
+    if (Exists(quickstart.out / "checkpoint.json") &&
+        !absl::IsFailedPrecondition(results.status()) &&
+        !absl::IsInvalidArgument(results.status())) {
+      std::fputs("What is done is kept: the same command goes on from there.\n", stderr);
+    }
+    return code;
+  }
   std::fputs(quickstart.json ? ToJson(*results).c_str() : Summary(*results, quickstart.out).c_str(),
              stdout);
   return 0;

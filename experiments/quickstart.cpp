@@ -1,6 +1,8 @@
 #include "experiments/quickstart.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +15,7 @@
 #include "common/base/version.h"
 #include "common/plan/plan.h"
 #include "experiments/baselines.h"
+#include "experiments/checkpoint.h"
 #include "experiments/comparison.h"
 #include "experiments/example_images.h"
 #include "experiments/federation.h"
@@ -47,18 +50,19 @@ class Quickstart {
     RETURN_IF_ERROR(CheckPrograms());
     RETURN_IF_ERROR(ReadPlan());
     RETURN_IF_ERROR(FindHospitals());
-    RETURN_IF_ERROR(PrepareFolder());
-    if (options_.data.empty()) {
+    ASSIGN_OR_RETURN(const FolderLock lock, TakeFolder());
+    RETURN_IF_ERROR(TakeUp());
+    if (checkpoint_.finished) return ShowAgain();
+    if (options_.data.empty() && !checkpoint_.Done("images")) {
       RETURN_IF_ERROR(
           Part("images", "Drawing the hospitals' images", [this] { return DrawImages(); }));
     }
-    RETURN_IF_ERROR(Federate());
+    if (!checkpoint_.Done("fetch, verify")) RETURN_IF_ERROR(Federate());
+    RETURN_IF_ERROR(ReadRun());
     if (options_.baselines) RETURN_IF_ERROR(TrainToCompare());
     RETURN_IF_ERROR(Test());
     PickExamples();
-    RETURN_IF_ERROR(WriteFileDurably(out_ / "results.json", ToJson(results_), 0644));
-    RETURN_IF_ERROR(RewriteReport(out_));
-    return results_;
+    return Finish();
   }
 
  private:
@@ -69,15 +73,37 @@ class Quickstart {
   }
 
   // Runs one part of the experiment, says what it is and keeps how long it took.
+  // The part is done for good when this returns OK.
   template <class Work>
   absl::Status Part(const std::string& name, const std::string& heading, const Work& work) {
     Say(StrCat("\n== ", heading));
+    checkpoint_.doing = heading;
+    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
     const auto began = steady_clock::now();
     RETURN_IF_ERROR(WithContext(work(), heading));
     const double seconds = std::chrono::duration<double>(steady_clock::now() - began).count();
     Say(StrCat("   took ", ToReadable(FromSeconds(seconds))));
-    results_.parts.push_back({name, seconds});
-    return absl::OkStatus();
+    AddTime(name, seconds);
+    SyncDisk();
+    return SaveCheckpoint(out_, checkpoint_);
+  }
+
+  void AddTime(const std::string& name, double seconds) {
+    for (experiments::Part& part : checkpoint_.parts) {
+      if (part.name == name) {
+        part.seconds += seconds;
+        return;
+      }
+    }
+    checkpoint_.parts.push_back({name, seconds});
+  }
+
+  // What the part wrote, in files of other programs too.
+  void SyncDisk() const {
+    const int folder = open(out_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return;
+    syncfs(folder);
+    close(folder);
   }
 
   absl::Status CheckPrograms() const {
@@ -122,28 +148,132 @@ class Quickstart {
     return absl::OkStatus();
   }
 
-  // Replaces what an earlier run left, and nothing else.
-  absl::Status PrepareFolder() {
+  // OUT is ours, and nobody else works in it.
+  absl::StatusOr<FolderLock> TakeFolder() const {
     std::error_code error;
     if (fs::exists(out_, error) && !fs::is_empty(out_, error) && !fs::exists(out_ / kMark, error)) {
       return absl::AlreadyExistsError(
           StrCat(out_.string(), " holds something else; give another --out"));
     }
     RETURN_IF_ERROR(EnsureFolder(out_));
-    RETURN_IF_ERROR(WriteFileDurably(
-        out_ / kMark, "made by consilium-experiment quickstart; replaced by its next run\n"));
+    RETURN_IF_ERROR(
+        WriteFileDurably(out_ / kMark, "made by consilium-experiment quickstart, which owns it\n"));
+    auto lock = FolderLock::Acquire(out_);
+    if (!lock.ok()) {
+      return absl::FailedPreconditionError(
+          StrCat("another quickstart is at work in ", out_.string(), " (",
+                 std::string(lock.status().message()), "); wait for it, or give another --out"));
+    }
+    return lock;
+  }
+
+  // Goes on with what is there, or begins.
+  absl::Status TakeUp() {
+    const Request request = RequestNow();
+    if (options_.fresh) return Begin(request);
+    ASSIGN_OR_RETURN(const auto found, LoadCheckpoint(out_));
+    if (!found) {
+      if (!Exists(out_ / "federation")) return Begin(request);
+      return absl::FailedPreconditionError(
+          StrCat(out_.string(),
+                 " holds an experiment that an older version made and this one cannot go on with; "
+                 "--fresh replaces it, another --out keeps it"));
+    }
+    const std::vector<std::string> differences = Differences(found->request, request);
+    if (!differences.empty()) {
+      std::string text = StrCat(out_.string(), " holds a quickstart of something else:");
+      for (const std::string& difference : differences) StrAppend(&text, "\n  ", difference);
+      return absl::FailedPreconditionError(
+          StrCat(text,
+                 "\ngive the same options to go on with it, another --out to keep it, or "
+                 "--fresh to replace it"));
+    }
+    checkpoint_ = *found;
+    if (checkpoint_.doing.empty()) return Begin(request);  // it was being begun
+    const bool has_all = (checkpoint_.baselines || !options_.baselines) &&
+                         (checkpoint_.examples || !options_.example_images);
+    if (checkpoint_.finished && has_all) return absl::OkStatus();
+    checkpoint_.finished = false;
+    ++checkpoint_.resumed;
+    SayWhatIsThere();
+    return SaveCheckpoint(out_, checkpoint_);
+  }
+
+  Request RequestNow() const {
+    Request request{.plan_toml = results_.plan_toml};
+    if (options_.data.empty()) {
+      request.patients = options_.patients;
+      request.images_seed = options_.images_seed;
+    } else {
+      for (const SiteData& site : sites_) request.data.push_back(site.data);
+    }
+    return request;
+  }
+
+  // Replaces what an earlier quickstart left, and nothing else. The checkpoint comes first: cut off
+  // here, the next one begins again.
+  absl::Status Begin(const Request& request) {
+    checkpoint_ = {.request = request, .begun = SystemClock().Now()};
+    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
+    bool said = false;
     for (const char* name :
          {"data", "federation", "models", "plan.toml", "results.json", "report.html"}) {
       if (std::string_view(name) == "data" && options_.keep_images) continue;
-      fs::remove_all(out_ / name, error);
-      if (error) {
-        return absl::InternalError(
-            StrCat("cannot remove the earlier run's ", name, ": ", error.message()));
-      }
+      if (!Exists(out_ / name)) continue;
+      if (!std::exchange(said, true)) Say(StrCat("Removing what is in ", out_.string()));
+      RETURN_IF_ERROR(WithContext(RemoveTree(out_ / name), "the earlier quickstart's files"));
     }
     RETURN_IF_ERROR(EnsureFolder(Logs()));
     RETURN_IF_ERROR(EnsureFolder(out_ / "models"));
     return WriteFileDurably(PlanFile(), results_.plan_toml, 0644);
+  }
+
+  void SayWhatIsThere() const {
+    std::string text = StrCat("Resuming ", out_.string(), ", begun ", ToRfc3339(checkpoint_.begun),
+                              " and cut off in \"", checkpoint_.doing, "\": ");
+    int drawn = 0, members = 0;
+    for (const SiteData& site : sites_) {
+      drawn += Exists(site.data);
+      members += Exists(out_ / "federation" / "members" / site.name);
+    }
+    StrAppend(&text, "images of ", drawn, " of ", sites_.size(), " hospitals");
+    if (Federation::IsFounded(out_ / "federation")) {
+      StrAppend(&text, ", a federation of ", members, " of ", sites_.size(), " sites");
+    }
+    if (!checkpoint_.run.empty()) {
+      StrAppend(&text, ", run ", checkpoint_.run,
+                checkpoint_.Done("federation") ? " to its end" : "");
+    }
+    if (checkpoint_.Done("fetch, verify")) StrAppend(&text, ", its model");
+    int models = 0;
+    if (const auto files = ListFolder(out_ / "models"); files.ok()) {
+      for (const FolderEntry& file : *files) models += file.path.extension() == ".safetensors";
+    }
+    if (models > 0) StrAppend(&text, ", ", models, " models to compare with");
+    Say(text);
+  }
+
+  absl::StatusOr<Results> ShowAgain() {
+    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(out_ / "results.json", 256 << 20));
+    ASSIGN_OR_RETURN(Results results, ResultsFromJson(text));
+    if (!Exists(out_ / "report.html")) RETURN_IF_ERROR(RewriteReport(out_));
+    Say(StrCat(out_.string(),
+               " holds this quickstart, finished: these are its results. --fresh "
+               "does it all again"));
+    return results;
+  }
+
+  absl::StatusOr<Results> Finish() {
+    results_.created = checkpoint_.begun;
+    results_.parts = checkpoint_.parts;
+    results_.resumed = checkpoint_.resumed;
+    RETURN_IF_ERROR(WriteFileDurably(out_ / "results.json", ToJson(results_), 0644));
+    RETURN_IF_ERROR(RewriteReport(out_));
+    checkpoint_.finished = true;
+    checkpoint_.baselines = options_.baselines;
+    checkpoint_.examples = options_.example_images;
+    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
+    return results_;
   }
 
   absl::Status FindHospitals() {
@@ -177,16 +307,20 @@ class Quickstart {
     std::uint64_t seed = options_.images_seed;  // each hospital its own: no patient stands in two
     for (const SiteData& site : sites_) {
       ++seed;
-      if (options_.keep_images && fs::exists(site.data / "labels.csv")) continue;
+      if (Exists(site.data)) continue;  // whole: renamed when it was
       Say(StrCat("   ", site.name, ": ", options_.patients, " patients"));
+      const fs::path partial = StrCat(site.data.string(), ".partial");
+      RETURN_IF_ERROR(RemoveTree(partial));
       RETURN_IF_ERROR(RunProgram({.program = programs_ / "consilium-dataset",
-                                  .arguments = {"synthesize", "--out", site.data, "--hospital",
+                                  .arguments = {"synthesize", "--out", partial, "--hospital",
                                                 site.name, "--patients", StrCat(options_.patients),
                                                 "--seed", StrCat(seed)},
                                   .logs = Logs(),
                                   .name = StrCat("synthesize-", site.name),
                                   .show_errors = true})
                           .status());
+      SyncDisk();
+      RETURN_IF_ERROR(RenameDurably(partial, site.data));
     }
     return absl::OkStatus();
   }
@@ -196,61 +330,142 @@ class Quickstart {
     results_.sites.push_back({.name = name, .description = description});
   }
 
+  absl::StatusOr<Federation> FoundFederation() const {
+    const fs::path folder = out_ / "federation";
+    return Federation::IsFounded(folder) ? Federation::Open(programs_, folder)
+                                         : Federation::Create(programs_, folder);
+  }
+
   absl::Status Federate() {
-    ASSIGN_OR_RETURN(Federation federation, Federation::Create(programs_, out_ / "federation"));
+    std::optional<Federation> federation;
     RETURN_IF_ERROR(
         Part("start", "Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
-          RETURN_IF_ERROR(federation.StartCoordinator());
+          ASSIGN_OR_RETURN(federation, FoundFederation());
+          RETURN_IF_ERROR(federation->StartCoordinator());
           for (const SiteData& site : sites_) {
-            RETURN_IF_ERROR(federation.EnrolSite(site.name));
+            RETURN_IF_ERROR(federation->EnrolSite(site.name));
             if (plan_.aggregation.updates == plan::Updates::kSealed) {
-              RETURN_IF_ERROR(federation.ConsentToSealedUpdates(site.name));
+              RETURN_IF_ERROR(federation->ConsentToSealedUpdates(site.name));
             }
           }
-          RETURN_IF_ERROR(federation.EnrolResearcher("researcher"));
-          const int threads = std::max(1, cores_ / static_cast<int>(sites_.size()));
-          for (const SiteData& site : sites_) {
-            RETURN_IF_ERROR(federation.StartSite(
-                site.name, {"--data", site.data, "--threads", StrCat(threads)}));
-            Say(StrCat("   ", site.name, " enrolled, its agent indexes the images"));
-          }
-          // Else the run would begin with the first sites that are there.
-          for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.AwaitSite(site.name));
-          return absl::OkStatus();
+          RETURN_IF_ERROR(federation->EnrolResearcher("researcher"));
+          RETURN_IF_ERROR(FindRun(*federation));
+          ASSIGN_OR_RETURN(const bool goes_on, RunGoesOn(*federation));
+          return goes_on ? StartSites(*federation) : absl::OkStatus();
         }));
-    RETURN_IF_ERROR(Part("federation", "Training together", [&] { return Watch(federation); }));
+    if (!checkpoint_.Done("federation")) {
+      RETURN_IF_ERROR(Part("federation", "Training together", [&] { return Watch(*federation); }));
+    }
     return Part("fetch, verify", "Fetching the model", [&]() -> absl::Status {
-      RETURN_IF_ERROR(ReadRun(federation));
-      federation.StopSites();
+      ASSIGN_OR_RETURN(const std::string shown,
+                       federation->Researcher({"run", "show", checkpoint_.run, "--json"}, "show"));
+      RETURN_IF_ERROR(WriteFileDurably(RunFile(), shown));
+      RETURN_IF_ERROR(ReadRun());
+      if (results_.published) RETURN_IF_ERROR(FetchPublished(*federation));
+      federation->StopSites();
       return absl::OkStatus();
     });
   }
 
+  // A run that was submitted before this process or its predecessor knew of it: in this federation
+  // nobody submits any other.
+  absl::Status FindRun(Federation& federation) {
+    if (!checkpoint_.run.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::string listed,
+                     federation.Researcher({"run", "list", "--json"}, "list"));
+    const auto runs = nlohmann::json::parse(listed, nullptr, /*allow_exceptions=*/false);
+    if (!runs.is_array() || runs.empty()) return absl::OkStatus();
+    checkpoint_.run = runs.back().value("run", "");
+    return SaveCheckpoint(out_, checkpoint_);
+  }
+
+  // Says in which round it is. False when there is nothing left to do for the sites.
+  absl::StatusOr<bool> RunGoesOn(Federation& federation) {
+    if (checkpoint_.run.empty()) return true;
+    ASSIGN_OR_RETURN(const std::string shown,
+                     federation.Researcher({"run", "show", checkpoint_.run, "--json"}, "show"));
+    const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("events"))
+      return absl::InternalError("consilium run show printed no events");
+    ASSIGN_OR_RETURN(const auto events, EventsFromJson(json["events"].dump()));
+    const RunHistory history = ReadHistory(events);
+    std::string text = StrCat("   run ", checkpoint_.run);
+    if (history.ended) {
+      Say(StrCat(text, " has ended"));
+      return false;
+    }
+    const std::size_t round = history.rounds.size();
+    StrAppend(&text, " goes on in round ", round, " of at most ", plan_.stop.rounds);
+    for (const SiteData& site : sites_) {
+      const std::string did = Did(federation, site, round);
+      if (!did.empty()) StrAppend(&text, "; ", site.name, " ", did);
+    }
+    Say(text);
+    return true;
+  }
+
+  // How far a site had come with its update of a round, as it remembers it itself.
+  std::string Did(const Federation& federation, const SiteData& site, std::size_t round) const {
+    const auto shown = RunProgram({.program = programs_ / "consilium-site",
+                                   .arguments = {"status", "--state", site.state, "--json"},
+                                   .logs = Logs(),
+                                   .name = StrCat("status-", site.name),
+                                   .environment = federation.Environment()});
+    if (!shown.ok()) return "";
+    const auto json = nlohmann::json::parse(*shown, nullptr, /*allow_exceptions=*/false);
+    std::string state;
+    if (!json.is_object()) return "";
+    for (const auto& task : json.value("tasks", nlohmann::json::array())) {
+      if (task.value("round", std::size_t{0}) == round) state = task.value("state", "");
+    }
+    if (state == "training") return "was training";
+    if (state == "sealed") return "had trained, its update waits to be sent";
+    if (state == "acknowledged") return "had delivered";
+    return state.empty() ? "" : StrCat("(", state, ")");
+  }
+
+  absl::Status StartSites(Federation& federation) {
+    const int threads = std::max(1, cores_ / static_cast<int>(sites_.size()));
+    for (const SiteData& site : sites_) {
+      RETURN_IF_ERROR(
+          federation.StartSite(site.name, {"--data", site.data, "--threads", StrCat(threads)}));
+      Say(StrCat("   ", site.name, " is a member, its agent indexes the images"));
+    }
+    // Else the run would begin with the first sites that are there.
+    for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.AwaitSite(site.name));
+    return absl::OkStatus();
+  }
+
   absl::Status Watch(Federation& federation) {
-    ASSIGN_OR_RETURN(const std::string answer,
-                     federation.Researcher({"run", "submit", PlanFile(), "--json"}, "submit"));
-    const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("run"))
-      return absl::InternalError("consilium run submit named no run");
-    results_.run = json["run"];
-    Command watch = federation.ResearcherCommand({"run", "watch", results_.run});
+    if (checkpoint_.run.empty()) {
+      ASSIGN_OR_RETURN(const std::string answer,
+                       federation.Researcher({"run", "submit", PlanFile(), "--json"}, "submit"));
+      const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
+      if (!json.is_object() || !json.contains("run"))
+        return absl::InternalError("consilium run submit named no run");
+      checkpoint_.run = json["run"];
+      RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
+    }
+    Command watch = federation.ResearcherCommand({"run", "watch", checkpoint_.run});
     if (options_.json) watch.output = Logs() / "watch.out";
     ASSIGN_OR_RETURN(Process process, Process::Start(watch));
     ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
     if (!state.ok()) {
-      return absl::AbortedError(StrCat("run ", results_.run,
-                                       " did not end well; the coordinator's log ends with:\n",
+      return absl::AbortedError(StrCat("run ", checkpoint_.run,
+                                       " did not end well (--fresh begins another); the "
+                                       "coordinator's log ends with:\n",
                                        Tail(Logs() / "coordinator.log", 10)));
     }
     return absl::OkStatus();
   }
 
-  absl::Status ReadRun(Federation& federation) {
-    ASSIGN_OR_RETURN(const std::string shown,
-                     federation.Researcher({"run", "show", results_.run, "--json"}, "show"));
+  // What the ledger had of the run when it had ended, from the file that Federate() left.
+  absl::Status ReadRun() {
+    ASSIGN_OR_RETURN(const std::string shown, ReadTextFile(RunFile(), 256 << 20));
     const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("events"))
       return absl::InternalError("consilium run show printed no events");
+    results_.run = checkpoint_.run;
     ASSIGN_OR_RETURN(results_.events, EventsFromJson(json["events"].dump()));
     for (const wire::RunEvent& event : results_.events) {
       if (event.kind != wire::RunEventKind::kSiteAccepted) continue;
@@ -269,33 +484,38 @@ class Quickstart {
     rounds_ = static_cast<std::uint32_t>(history.rounds.size());
     results_.published = history.published;
     results_.model_id = history.final_model;
-    return history.published ? FetchPublished(federation) : TakeCandidate(federation);
+    return history.published ? UsePublished() : UseCandidate();
+  }
+
+  absl::Status UsePublished() {
+    federated_ = out_ / StrCat(plan_.name, ".safetensors");
+    results_.model_path = federated_;
+    results_.verified = checkpoint_.Done("fetch, verify");
+    Command verify{.program = programs_ / "consilium",
+                   .arguments = {"model", "verify", federated_, "--state",
+                                 out_ / "federation" / "researcher"}};  // nothing secret is needed
+    results_.verify_command = verify.ToString();
+    return absl::OkStatus();
   }
 
   absl::Status FetchPublished(Federation& federation) {
-    const fs::path file = out_ / StrCat(plan_.name, ".safetensors");
     RETURN_IF_ERROR(
-        federation.Researcher({"model", "fetch", results_.model_id, "--out", file}, "fetch")
+        federation.Researcher({"model", "fetch", results_.model_id, "--out", federated_}, "fetch")
             .status());
     const absl::StatusOr<std::string> verified =
-        federation.Researcher({"model", "verify", file}, "verify");
+        federation.Researcher({"model", "verify", federated_}, "verify");
     RETURN_IF_ERROR(WithContext(verified.status(), "the published model does not verify"));
-    results_.verified = true;
-    results_.model_path = file;
-    Command verify = federation.ResearcherCommand({"model", "verify", file});
-    verify.environment.clear();  // nothing secret is needed for it
-    results_.verify_command = verify.ToString();
-    federated_ = file;
     Say(StrCat("   ", *verified));
     return absl::OkStatus();
   }
 
   // A refused candidate is handed to no researcher; what it is worth is still tested here, on the
   // coordinator's machine.
-  absl::Status TakeCandidate(Federation& federation) {
+  absl::Status UseCandidate() {
     if (results_.model_id.empty())
       return absl::AbortedError("the run ended before it had a model to test");
-    federated_ = federation.CoordinatorState() / "models" / (results_.model_id + ".safetensors");
+    federated_ =
+        out_ / "federation" / "coordinator" / "models" / (results_.model_id + ".safetensors");
     Say("   the release gate did not let the model through: nothing is published");
     return absl::OkStatus();
   }
@@ -339,12 +559,14 @@ class Quickstart {
 
   fs::path Logs() const { return out_ / "federation" / "logs"; }
   fs::path PlanFile() const { return out_ / "plan.toml"; }
+  fs::path RunFile() const { return out_ / "federation" / "run.json"; }
 
   const QuickstartOptions& options_;
   const fs::path out_;
   const int cores_;
   const fs::path programs_;
   plan::Plan plan_;
+  Checkpoint checkpoint_;
   std::vector<SiteData> sites_;
   std::vector<ModelFile> models_;
   fs::path federated_;
@@ -375,7 +597,12 @@ std::string Summary(const Results& results, const fs::path& out) {
   StrAppend(&text, "\n", ProtectionInWords(ReadHistory(results.events)), "\n");
   double seconds = 0;
   for (const Part& part : results.parts) seconds += part.seconds;
-  StrAppend(&text, "\nTime      ", ToReadable(FromSeconds(seconds)), "\n");
+  StrAppend(&text, "\nTime      ", ToReadable(FromSeconds(seconds)));
+  if (results.resumed > 0) {
+    StrAppend(&text, " (resumed ", results.resumed, results.resumed == 1 ? " time" : " times",
+              "; without what was cut off)");
+  }
+  StrAppend(&text, "\n");
   if (!results.model_path.empty()) {
     StrAppend(&text, "Model     ", results.model_path, "\nVerify it ", results.verify_command,
               "\n");

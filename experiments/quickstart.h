@@ -7,7 +7,12 @@
 //   OUT/federation  state and logs of all programs    OUT/models              the models it
 //   compares with OUT/NAME.safetensors, .record.json                the published model and its
 //   signed record OUT/results.json                                  all that was found
-//   OUT/report.html
+//   OUT/report.html                                             OUT/checkpoint.json   how far it
+//   came
+//
+// Cut off at any moment, by kill -9 of all its processes too, the same request goes on with what is
+// in OUT: drawn images, the federation and its members, the run in its round, trained models. One
+// process at a time works in OUT.
 
 #include <cstdint>
 #include <optional>
@@ -30,14 +35,17 @@ struct QuickstartOptions {
   std::optional<plan::Updates> updates;  // instead of the plan's
   std::uint32_t patients = 360;          // of each drawn hospital
   std::uint64_t images_seed = 7;
-  bool keep_images = false;     // take the drawn images that an earlier run left in OUT
+  bool fresh = false;           // remove what an earlier quickstart left in OUT, and begin anew
+  bool keep_images = false;     // ... but take the drawn images that it left
   bool baselines = true;        // local-only and pooled-data models to compare with
   bool example_images = false;  // show images of --data in the report
   bool json = false;            // results to standard output, all else to standard error
   int cores = 0;                // 0: what this process may use
 };
 
-// Prints what it does. An error says which step failed, with the end of the log that matters.
+// Prints what it does, and what it goes on with. What was finished before is not done again.
+// kFailedPrecondition: OUT holds another request's quickstart, saying what differs. Other errors
+// say which step failed, with the end of the log that matters.
 absl::StatusOr<Results> RunQuickstart(const QuickstartOptions& options);
 
 // Writes OUT/report.html from OUT/results.json.

@@ -152,6 +152,7 @@ Results ToResults(const json& in) {
   }
   for (const json& model : in.at("models")) r.models.push_back(ToModel(model));
   for (const json& part : in.at("parts")) r.parts.push_back({part.at("name"), part.at("seconds")});
+  r.resumed = in.value("resumed", 0u);
   for (const json& e : in.at("examples"))
     r.examples.push_back({e.at("site"), e.at("target"), e.at("png_base64")});
   r.examples_note = in.at("examples_note");
@@ -207,6 +208,7 @@ std::string ToJson(const Results& r) {
                     {"sites", sites},
                     {"models", models},
                     {"parts", parts},
+                    {"resumed", r.resumed},
                     {"examples", examples},
                     {"examples_note", r.examples_note},
                     {"published", r.published},

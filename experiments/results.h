@@ -64,6 +64,7 @@ struct Results {
   std::vector<TestedModel>
       models;  // the federated one first; then local ones in the order of sites; then pooled
   std::vector<Part> parts;
+  std::uint32_t resumed = 0;  // times: the parts' times lack what was cut off
   std::vector<ExampleImage> examples;
   std::string examples_note;  // why there are none
   bool published = false;

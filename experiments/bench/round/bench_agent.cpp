@@ -10,9 +10,11 @@
 
 #include "common/base/allocator.h"
 #include "common/base/progress.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
+#include "site_agent/agent_loop.h"
 #include "site_agent/grpc_channel.h"
 
 namespace consilium::experiments {
@@ -104,8 +106,11 @@ absl::Status RunAgent(const fs::path& state_folder, std::uint64_t parameters) {
   NoLearning learner(parameters);
   NoImages data;
   const SystemClock clock;
-  site_agent::Agent agent(identity, std::move(roster), channel, *state, learner, data, clock, {});
-  return agent.Run(stop.get_token());
+  SystemRandom random;
+  const site_agent::AgentOptions options;
+  site_agent::Agent agent(identity, std::move(roster), channel, *state, learner, data, clock,
+                          random, options);
+  return site_agent::RunAgent(agent, channel, clock, options, stop.get_token());
 }
 
 int Main(int argc, char** argv) {
