@@ -93,6 +93,25 @@ const storage::Migrations kLedgerMigrations = {R"(
   CREATE TABLE log_signatures (
     site TEXT NOT NULL, number INTEGER NOT NULL, head TEXT NOT NULL, signature TEXT NOT NULL,
     PRIMARY KEY (site, number)) WITHOUT ROWID;
+)",
+                                               // A restart goes on inside the attempt; who took
+                                               // part in what, and why files were refused.
+                                               R"(
+  CREATE TABLE work (
+    run TEXT NOT NULL REFERENCES runs (run), number INTEGER NOT NULL, kind INTEGER NOT NULL,
+    record TEXT NOT NULL, PRIMARY KEY (run, number)) WITHOUT ROWID;
+  ALTER TABLE runs ADD COLUMN steps INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE participation ADD COLUMN refusals TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE contributions ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE contributions ADD COLUMN uploaded INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE contributions ADD COLUMN trained_patients INTEGER;
+  ALTER TABLE contributions ADD COLUMN trained_examples INTEGER;
+  ALTER TABLE contributions ADD COLUMN trained_seconds REAL;
+  ALTER TABLE contributions ADD COLUMN trained_before INTEGER;
+  UPDATE contributions SET uploaded = bytes IS NOT NULL,
+    asked = state != 4 OR bytes IS NOT NULL OR EXISTS (
+      SELECT 1 FROM events e WHERE e.run = contributions.run AND e.round = contributions.round AND
+      e.attempt = contributions.attempt AND e.site = contributions.site AND e.kind = 7);
 )"};
 
 namespace {

@@ -150,15 +150,18 @@ class Ledger {
   absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
   absl::StatusOr<std::vector<RunId>> ActiveRuns();         // started and not ended, oldest first
   absl::StatusOr<SubmittedPlan> PlanOf(const RunId& run);  // kNotFound
-  // All that RoundEngine needs to begin or to go on. kNotFound.
+  // All that RoundEngine needs to begin or to go on, with the records of the work under way.
+  // kNotFound; kDataLoss, naming the run, when a record is damaged.
   absl::StatusOr<RunState> LoadRunState(const RunId& run);
 
   // Keeps one step of the engine in one transaction (one fsync): the state, every Record,
-  // StoreEvaluation, StorePooledEvaluation and Audit of `actions` (the latter as entries of the
-  // log, by "coordinator"), what the events say about attempts and contributions, and the stage and
-  // record of a model that `actions` Publish (then `publication` is needed). Call it before
-  // anything of `actions` is carried out. Returns the Records' events, numbered: sequences rise by
-  // one in each run. kNotFound when there is no such run.
+  // StoreEvaluation, StorePooledEvaluation, KeepWork and Audit of `actions` (the latter as entries
+  // of the log, by "coordinator"), what the events say about attempts and contributions, and the
+  // stage and record of a model that `actions` Publish (then `publication` is needed). EndRun and
+  // AbandonAttempt remove the run's records of work. Call it before anything of `actions` is
+  // carried out. Returns the Records' events, numbered: sequences rise by one in each run.
+  // kNotFound when there is no such run. After any other failure call it with the same step before
+  // any other of the run: one that did reach the disk is not kept twice.
   absl::StatusOr<std::vector<wire::RunEvent>> Commit(
       const RunState& state, std::span<const Action> actions,
       const std::optional<Publication>& publication = std::nullopt);
@@ -195,6 +198,17 @@ class Ledger {
   // masked updates an attempt and its round have "secure": {cohort, threshold, survivors,
   // recovered, transcript, steps[]} (null otherwise), and an evaluation {pooled, sites: {}, secure:
   // true, evaluated_by[], compared, worse}.
+  //
+  // participants[], a site each: {site, invite: "not invited"|"invited"|"accepted"|"declined",
+  // reason (of declining), train_patients, train_examples, refused_files, refusals: {reason:
+  // files}}.
+  // rounds[].sites[], every site that was asked in any attempt of the round, or evaluated its
+  // candidate, by name: {site, attempt (the last one that it was asked in; null: none), asked,
+  // trained: null | {patients, examples, seconds, before: nothing was trained again}, uploaded,
+  // counted, lost: null | why, evaluated (its candidate on the validation patients)}.
+  // rounds[].attempts[].contributions[] say the same of each attempt, without `evaluated`, and in
+  // more detail: {..., state: "asked"|"received"|"counted"|"lost", reason, weight, loss,
+  // train_seconds, upload_seconds, bytes}. `final` has `evaluated_by[]` always.
   absl::StatusOr<std::string> RunJson(const RunId& run);
   absl::StatusOr<std::string> RunsJson();    // a list, newest first
   absl::StatusOr<std::string> ModelsJson();  // a list, newest first

@@ -88,7 +88,8 @@ std::string_view EventName(wire::RunEventKind kind) {
                                                 "site connected",
                                                 "site disconnected",
                                                 "restarted",
-                                                "secure step"};
+                                                "secure step",
+                                                "trained"};
   const auto index = static_cast<std::size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : "";
 }
@@ -145,7 +146,7 @@ absl::StatusOr<json> ParticipantsJson(storage::Database& db, const RunId& run) {
   json out = json::array();
   RETURN_IF_ERROR(ForRows(db,
                           "SELECT site, invite, reason, train_patients, train_examples, "
-                          "refused_files FROM participation WHERE run = ? ORDER BY site",
+                          "refused_files, refusals FROM participation WHERE run = ? ORDER BY site",
                           run, [&](const Statement& row) {
                             out.push_back(
                                 {{"site", row.Text(0)},
@@ -153,9 +154,18 @@ absl::StatusOr<json> ParticipantsJson(storage::Database& db, const RunId& run) {
                                  {"reason", row.Text(2)},
                                  {"train_patients", row.Int(3)},
                                  {"train_examples", row.Int(4)},
-                                 {"refused_files", row.Int(5)}});
+                                 {"refused_files", row.Int(5)},
+                                 {"refusals", json::parse(row.Text(6), nullptr, false)}});
                           }));
   return out;
+}
+
+json TrainedJson(const Statement& row, int first) {
+  if (row.IsNull(first)) return nullptr;
+  return {{"patients", row.Int(first)},
+          {"examples", row.Int(first + 1)},
+          {"seconds", RealOrNull(row, first + 2)},
+          {"before", row.Int(first + 3) != 0}};
 }
 
 using AttemptNumber = std::pair<std::int64_t, std::int64_t>;  // round, attempt
@@ -166,7 +176,8 @@ absl::StatusOr<std::map<AttemptNumber, json>> ContributionsJson(storage::Databas
   RETURN_IF_ERROR(ForRows(
       db,
       "SELECT round, attempt, site, state, reason, weight, loss, train_seconds, upload_seconds, "
-      "bytes FROM contributions WHERE run = ? ORDER BY round, attempt, site",
+      "bytes, asked, uploaded, trained_patients, trained_examples, trained_seconds, trained_before "
+      "FROM contributions WHERE run = ? ORDER BY round, attempt, site",
       run, [&](const Statement& row) {
         const auto state = static_cast<ContributionState>(row.Int(3));
         out[{row.Int(0), row.Int(1)}].push_back(
@@ -178,7 +189,12 @@ absl::StatusOr<std::map<AttemptNumber, json>> ContributionsJson(storage::Databas
              {"loss", RealOrNull(row, 6)},
              {"train_seconds", RealOrNull(row, 7)},
              {"upload_seconds", RealOrNull(row, 8)},
-             {"bytes", row.IsNull(9) ? json() : json(row.Int(9))}});
+             {"bytes", row.IsNull(9) ? json() : json(row.Int(9))},
+             {"attempt", row.Int(1)},
+             {"asked", row.Int(10) != 0},
+             {"uploaded", row.Int(11) != 0},
+             {"trained", TrainedJson(row, 12)},
+             {"lost", state == ContributionState::kLost ? json(row.Text(4)) : json()}});
       }));
   return out;
 }
@@ -238,6 +254,43 @@ struct RunEvaluations {
   double at_specificity = 0;
 };
 
+// Of each round the sites that evaluated its candidate on their validation patients.
+std::map<std::int64_t, std::set<std::string>> EvaluatedBy(const RunEvaluations& evaluations) {
+  std::map<std::int64_t, std::set<std::string>> by;
+  for (const auto& [site, report] : evaluations.by_site) {
+    if (report.split == wire::EvaluationSplit::kValidation) by[report.round].insert(site.value);
+  }
+  for (const PooledEvaluation& pooled : evaluations.pooled) {
+    if (pooled.split != wire::EvaluationSplit::kValidation) continue;
+    for (const SiteId& site : pooled.sites) by[pooled.round].insert(site.value);
+  }
+  return by;
+}
+
+// Who took part in a round, and how far each came: of its attempts the last one that asked it.
+json RoundSitesJson(const json& attempts, const std::set<std::string>& evaluated_by) {
+  std::map<std::string, json> sites;
+  for (const std::string& site : evaluated_by) {
+    sites[site] = {{"attempt", nullptr}, {"asked", false},   {"trained", nullptr},
+                   {"uploaded", false},  {"counted", false}, {"lost", nullptr}};
+  }
+  for (const json& attempt : attempts) {
+    for (const json& contribution : attempt["contributions"]) {
+      json& site = sites[contribution["site"]];
+      for (const char* field : {"attempt", "asked", "trained", "uploaded", "counted", "lost"}) {
+        site[field] = contribution[field];
+      }
+    }
+  }
+  json out = json::array();
+  for (auto& [name, site] : sites) {
+    site["site"] = name;
+    site["evaluated"] = evaluated_by.contains(name);
+    out.push_back(std::move(site));
+  }
+  return out;
+}
+
 absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run,
                                 const RunEvaluations& evaluations,
                                 const std::map<AttemptNumber, json>& secure) {
@@ -270,6 +323,7 @@ absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run,
     if (pooled.split == wire::EvaluationSplit::kValidation)
       shown[pooled.round] = PooledEvaluationJson(pooled, evaluations.at_specificity);
   }
+  auto evaluated_by = EvaluatedBy(evaluations);
   json out = json::array();
   RETURN_IF_ERROR(ForRows(db,
                           "SELECT round, opened, closed, candidate FROM rounds WHERE run = ? "
@@ -279,6 +333,7 @@ absl::StatusOr<json> RoundsJson(storage::Database& db, const RunId& run,
                             out.push_back(
                                 {{"round", row.Int(0)},
                                  {"attempts", tried},
+                                 {"sites", RoundSitesJson(tried, evaluated_by[row.Int(0)])},
                                  {"secure", tried.empty() ? json() : tried.back()["secure"]},
                                  {"candidate", TextOrNull(row, 3)},
                                  {"seconds", SecondsBetween(row, 1, 2)},
@@ -298,7 +353,11 @@ json FinalJson(const RunEvaluations& evaluations) {
     round = report.round;
     test[site] = report.sums;
   }
-  if (!test.empty()) out = EvaluationJson(test, evaluations.at_specificity);
+  if (!test.empty()) {
+    out = EvaluationJson(test, evaluations.at_specificity);
+    out["evaluated_by"] = json::array();
+    for (const auto& [site, sums] : test) out["evaluated_by"].push_back(site.value);
+  }
   for (const PooledEvaluation& pooled : evaluations.pooled) {
     if (pooled.split != wire::EvaluationSplit::kTest) continue;
     model = pooled.model;

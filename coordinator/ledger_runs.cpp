@@ -21,6 +21,27 @@ std::optional<double> ValueOf(const wire::RunEvent& event, const std::string& na
   return found == event.values.end() ? std::nullopt : std::optional<double>(found->second);
 }
 
+// Reasons come from sites and need not be UTF-8.
+std::string RefusalsJson(const std::map<std::string, std::uint64_t>& refusals) {
+  return nlohmann::json(refusals).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+absl::StatusOr<std::map<std::string, std::uint64_t>> RefusalsFrom(std::string_view text) {
+  const auto in = nlohmann::json::parse(text, nullptr, false);
+  if (!in.is_object()) return absl::DataLossError("the ledger holds refusals that are damaged");
+  std::map<std::string, std::uint64_t> refusals;
+  for (const auto& [reason, files] : in.items()) {
+    if (files.is_number_unsigned()) refusals[reason] = files.get<std::uint64_t>();
+  }
+  return refusals;
+}
+
+bool IsSame(const Participant& a, const Participant& b) {
+  return a.invite == b.invite && a.decline_reason == b.decline_reason &&
+         a.train_patients == b.train_patients && a.train_examples == b.train_examples &&
+         a.refused_files == b.refused_files && a.refusals == b.refusals;
+}
+
 absl::StatusOr<std::vector<RunId>> RunsWhere(storage::Database& db, std::string_view condition) {
   ASSIGN_OR_RETURN(auto row, db.Prepare(StrCat("SELECT run FROM runs WHERE ", condition,
                                                " ORDER BY submitted, rowid")));
@@ -130,9 +151,10 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
   state.evaluation_attempt = static_cast<std::uint32_t>(row.Int(12));
   state.opening = row.Int(13) != 0;
 
-  ASSIGN_OR_RETURN(auto site, impl_->db.Prepare("SELECT site, invite, reason, train_patients, "
-                                                "train_examples, refused_files FROM participation "
-                                                "WHERE run = ?"));
+  ASSIGN_OR_RETURN(auto site,
+                   impl_->db.Prepare("SELECT site, invite, reason, train_patients, "
+                                     "train_examples, refused_files, refusals FROM participation "
+                                     "WHERE run = ?"));
   site.Bind(run.value);
   for (;;) {
     ASSIGN_OR_RETURN(const bool more, site.Step());
@@ -143,7 +165,9 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
     participant.train_patients = static_cast<std::uint64_t>(site.Int(3));
     participant.train_examples = static_cast<std::uint64_t>(site.Int(4));
     participant.refused_files = static_cast<std::uint64_t>(site.Int(5));
+    ASSIGN_OR_RETURN(participant.refusals, RefusalsFrom(site.Text(6)));
   }
+  ASSIGN_OR_RETURN(state.work, impl_->LoadWork(run));
   const bool final = state.phase == Phase::kFinalEvaluation;
   if (!final && state.phase != Phase::kEvaluating) return state;
   const auto split = final ? wire::EvaluationSplit::kTest : wire::EvaluationSplit::kValidation;
@@ -160,10 +184,14 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
 absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
     const RunState& state, std::span<const Action> actions,
     const std::optional<Publication>& publication) {
+  ASSIGN_OR_RETURN(const Impl::StepMark last, impl_->LastStep(state.run));
+  if (const auto failed = std::exchange(impl_->uncertain, std::nullopt);
+      failed && failed->run == state.run && last.steps > failed->before.steps) {
+    return Events(state.run, failed->before.last_sequence);
+  }
   std::vector<wire::RunEvent> events;
-  RETURN_IF_ERROR(impl_->db.Transact([&]() -> absl::Status {
-    events.clear();
-    ASSIGN_OR_RETURN(std::uint64_t sequence, impl_->NextSequence(state.run));
+  const absl::Status kept = impl_->db.Transact([&]() -> absl::Status {
+    std::uint64_t sequence = last.last_sequence;
     ASSIGN_OR_RETURN(const Time time, impl_->TimeOf(state.run, actions));
     RETURN_IF_ERROR(impl_->SaveState(state));
     RETURN_IF_ERROR(impl_->KeepSurvivorSignatures(actions));
@@ -171,7 +199,7 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
       if (const auto* record = std::get_if<Record>(&action)) {
         wire::RunEvent event = record->event;
         if (event.kind == RunEventKind::kProgress) continue;  // passes by
-        event.sequence = sequence++;
+        event.sequence = ++sequence;
         RETURN_IF_ERROR(impl_->SaveEvent(state.run, event));
         RETURN_IF_ERROR(impl_->FollowEvent(state.run, event));
         events.push_back(std::move(event));
@@ -183,10 +211,13 @@ absl::StatusOr<std::vector<wire::RunEvent>> Ledger::Commit(
         RETURN_IF_ERROR(impl_->Keep(state.run, action, time));
       }
     }
-    return impl_->db.Execute("UPDATE runs SET last_sequence = ? WHERE run = ?", sequence - 1,
-                             state.run.value);
-  }));
-  return events;
+    return impl_->db.Execute("UPDATE runs SET last_sequence = ?, steps = ? WHERE run = ?", sequence,
+                             last.steps + 1, state.run.value);
+  });
+  if (kept.ok()) return events;
+  impl_->participants.clear();
+  impl_->uncertain = {state.run, last};
+  return kept;
 }
 
 // Of what `actions` say: their newest event's, or that of the run's last one.
@@ -194,7 +225,8 @@ absl::StatusOr<Time> Ledger::Impl::TimeOf(const RunId& run, std::span<const Acti
   for (auto action = actions.rbegin(); action != actions.rend(); ++action) {
     if (const auto* record = std::get_if<Record>(&*action)) return record->event.time;
   }
-  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT max(time) FROM events WHERE run = ?"));
+  ASSIGN_OR_RETURN(
+      auto row, db.Prepare("SELECT time FROM events WHERE run = ? ORDER BY sequence DESC LIMIT 1"));
   row.Bind(run.value);
   ASSIGN_OR_RETURN(const bool found, row.Step());
   return found ? FromMicros(row.Int(0)) : Time{};
@@ -210,18 +242,23 @@ absl::Status Ledger::Impl::Keep(const RunId& run, const Action& action, Time tim
   if (const auto* audit = std::get_if<Audit>(&action)) {
     return AppendLog(time, "coordinator", audit->action, audit->subject, audit->details);
   }
+  if (const auto* keep = std::get_if<coordinator::KeepWork>(&action)) {
+    return KeepWork(run, keep->record);
+  }
+  if (std::holds_alternative<coordinator::EndRun>(action)) return ForgetWork(run);
   if (const auto* abandon = std::get_if<AbandonAttempt>(&action)) {
+    RETURN_IF_ERROR(ForgetWork(run));
     return LoseOpenContributions(abandon->key, "the attempt was given up");
   }
   return absl::OkStatus();  // the conductor's
 }
 
-absl::StatusOr<std::uint64_t> Ledger::Impl::NextSequence(const RunId& run) {
-  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT last_sequence + 1 FROM runs WHERE run = ?"));
+absl::StatusOr<Ledger::Impl::StepMark> Ledger::Impl::LastStep(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row, db.Prepare("SELECT steps, last_sequence FROM runs WHERE run = ?"));
   row.Bind(run.value);
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return NoSuchRun(run);
-  return static_cast<std::uint64_t>(row.Int(0));
+  return StepMark{row.Int(0), static_cast<std::uint64_t>(row.Int(1))};
 }
 
 absl::Status Ledger::Impl::SaveState(const RunState& s) {
@@ -239,11 +276,17 @@ absl::Status Ledger::Impl::SaveParticipants(const RunState& state) {
   ASSIGN_OR_RETURN(
       auto save,
       db.Prepare("INSERT OR REPLACE INTO participation (run, site, invite, reason, train_patients, "
-                 "train_examples, refused_files) VALUES (?, ?, ?, ?, ?, ?, ?)"));
+                 "train_examples, refused_files, refusals) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  if (participants_of != state.run) participants.clear();
+  participants_of = state.run;
   for (const auto& [site, p] : state.participants) {
+    const auto saved = participants.find(site);
+    if (saved != participants.end() && IsSame(saved->second, p)) continue;
     RETURN_IF_ERROR(save.Bind(state.run.value, site.value, p.invite, p.decline_reason,
-                              p.train_patients, p.train_examples, p.refused_files)
+                              p.train_patients, p.train_examples, p.refused_files,
+                              RefusalsJson(p.refusals))
                         .Run());
+    participants[site] = p;
   }
   return absl::OkStatus();
 }
@@ -262,6 +305,7 @@ absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e
   const std::int64_t time = ToMicros(e.time);
   switch (e.kind) {
     case RunEventKind::kRoundOpened:
+      RETURN_IF_ERROR(CloseCutOffAttempts(run, time));
       RETURN_IF_ERROR(
           db.Execute("INSERT INTO rounds (run, round, opened) VALUES (?, ?, ?) "
                      "ON CONFLICT DO NOTHING",
@@ -271,12 +315,20 @@ absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e
     case RunEventKind::kTaskSent:
       if (e.attempt == 0) return absl::OkStatus();  // an evaluation
       return db.Execute(
-          "INSERT INTO contributions (run, round, attempt, site, state) "
-          "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          "INSERT INTO contributions (run, round, attempt, site, state, asked) "
+          "VALUES (?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET asked = 1",
           run.value, e.round, e.attempt, e.site.value, ContributionState::kAsked);
+    case RunEventKind::kTrained:
+      return db.Execute(
+          "UPDATE contributions SET trained_patients = ?, trained_examples = ?, trained_seconds = "
+          "?, trained_before = ? WHERE run = ? AND round = ? AND attempt = ? AND site = ?",
+          static_cast<std::int64_t>(ValueOf(e, "patients").value_or(0)),
+          static_cast<std::int64_t>(ValueOf(e, "examples").value_or(0)), ValueOf(e, "seconds"),
+          ValueOf(e, "before").value_or(0) != 0, run.value, e.round, e.attempt, e.site.value);
     case RunEventKind::kUpdateReceived:
       return db.Execute(
-          "UPDATE contributions SET state = ?, weight = ?, loss = ?, train_seconds = ?, "
+          "UPDATE contributions SET state = ?, uploaded = 1, weight = ?, loss = ?, train_seconds = "
+          "?, "
           "upload_seconds = ?, bytes = ? WHERE run = ? AND round = ? AND attempt = ? AND site = ?",
           ContributionState::kReceived, ValueOf(e, "weight"), ValueOf(e, "loss"),
           ValueOf(e, "train_seconds"), ValueOf(e, "upload_seconds"),
@@ -309,16 +361,6 @@ absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e
       if (e.values.contains("test")) return absl::OkStatus();  // the final one closes no round
       return db.Execute("UPDATE rounds SET closed = ? WHERE run = ? AND round = ?", time, run.value,
                         e.round);
-    case RunEventKind::kRestarted:
-      RETURN_IF_ERROR(
-          db.Execute("UPDATE attempts SET closed = ?, failure = ? WHERE run = ? AND "
-                     "closed IS NULL",
-                     time, "the coordinator was restarted", run.value));
-      return db.Execute(
-          "UPDATE contributions SET state = ?, reason = ? WHERE run = ? AND state IN "
-          "(?, ?)",
-          ContributionState::kLost, "the coordinator was restarted", run.value,
-          ContributionState::kAsked, ContributionState::kReceived);
     case RunEventKind::kEnded:
       return EndRun(run, e);
     case RunEventKind::kPublished:
@@ -326,6 +368,17 @@ absl::Status Ledger::Impl::FollowEvent(const RunId& run, const wire::RunEvent& e
     default:
       return absl::OkStatus();
   }
+}
+
+// Attempts that were open when the coordinator ended, and that it could not go on with.
+absl::Status Ledger::Impl::CloseCutOffAttempts(const RunId& run, std::int64_t time) {
+  constexpr std::string_view kWhy = "the coordinator was restarted";
+  RETURN_IF_ERROR(
+      db.Execute("UPDATE contributions SET state = ?, reason = ? WHERE run = ? AND state IN (?, ?)",
+                 ContributionState::kLost, kWhy, run.value, ContributionState::kAsked,
+                 ContributionState::kReceived));
+  return db.Execute("UPDATE attempts SET closed = ?, failure = ? WHERE run = ? AND closed IS NULL",
+                    time, kWhy, run.value);
 }
 
 absl::Status Ledger::Impl::EndRun(const RunId& run, const wire::RunEvent& ended) {

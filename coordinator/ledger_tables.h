@@ -33,11 +33,19 @@ struct Ledger::Impl {
   absl::StatusOr<Time> TimeOf(const RunId& run, std::span<const Action> actions);
   absl::Status Keep(const RunId& run, const Action& action, Time time);
   absl::Status KeepSurvivorSignatures(std::span<const Action> actions);
-  absl::StatusOr<std::uint64_t> NextSequence(const RunId& run);
+  struct StepMark {
+    std::int64_t steps = 0;  // committed so far
+    std::uint64_t last_sequence = 0;
+  };
+  absl::StatusOr<StepMark> LastStep(const RunId& run);
   absl::Status SaveState(const RunState& state);
   absl::Status SaveParticipants(const RunState& state);
   absl::Status SaveEvent(const RunId& run, const wire::RunEvent& event);
   absl::Status FollowEvent(const RunId& run, const wire::RunEvent& event);
+  absl::Status CloseCutOffAttempts(const RunId& run, std::int64_t time);
+  absl::Status KeepWork(const RunId& run, const WorkRecord& record);
+  absl::Status ForgetWork(const RunId& run);
+  absl::StatusOr<std::vector<WorkRecord>> LoadWork(const RunId& run);  // kDataLoss names the run
   absl::Status LoseOpenContributions(const AttemptKey& key, std::string_view reason);
   absl::Status SaveEvaluation(const Evaluation& evaluation);
   absl::Status SavePooledEvaluation(const RunId& run, const PooledEvaluation& evaluation);
@@ -45,6 +53,15 @@ struct Ledger::Impl {
   absl::Status ChangeStage(const ModelId& model, ModelStage stage, std::string_view record_json);
 
   storage::Database db;
+  // Of the run whose step was kept last: only what changed is written again.
+  RunId participants_of;
+  std::map<SiteId, Participant> participants;
+  // A step whose transaction failed, and may have reached the disk nevertheless.
+  struct Uncertain {
+    RunId run;
+    StepMark before;
+  };
+  std::optional<Uncertain> uncertain;
 };
 
 inline std::int64_t ToMicros(Time time) { return time.time_since_epoch().count(); }

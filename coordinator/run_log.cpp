@@ -24,6 +24,8 @@ std::string_view NameOf(wire::RunEventKind kind) {
       return "task_sent";
     case kProgress:
       return "progress";
+    case kTrained:
+      return "trained";
     case kUpdateReceived:
       return "update_received";
     case kContributionLost:
