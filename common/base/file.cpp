@@ -141,9 +141,14 @@ absl::StatusOr<std::string> ReadTextFile(const fs::path& path, std::uint64_t lim
   return std::string(AsText(bytes));
 }
 
-absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode) {
+fs::path TemporaryBeside(const fs::path& path) {
   fs::path temporary = path;
   temporary += StrCat(".", file_calls::UniqueName(), ".tmp");
+  return temporary;
+}
+
+absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode) {
+  const fs::path temporary = TemporaryBeside(path);
   const auto write = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(File file, File::OpenForWriting(temporary, /*truncate=*/true));
     if (file_calls::SetMode(file.descriptor(), mode) != 0) {

@@ -55,6 +55,10 @@ absl::StatusOr<std::string> ReadTextFile(const fs::path& path,
                                          std::uint64_t limit_bytes = 64 << 20);
 absl::StatusOr<Bytes> ReadFile(const fs::path& path, std::uint64_t limit_bytes = 4ull << 30);
 
+// A name beside `path` that no other thread or process has: PATH.UNIQUE.tmp. What is found by such
+// a name at a start was left by a process that was killed.
+fs::path TemporaryBeside(const fs::path& path);
+
 // Either the whole new content is there after a crash, or the old: writes beside the target,
 // fsyncs, renames, fsyncs the folder. Mode 0600 unless `mode` says otherwise.
 absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned mode = 0600);

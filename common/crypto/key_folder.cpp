@@ -144,8 +144,7 @@ absl::StatusOr<Secret> Unwrap(const std::string& name, std::string_view kind,
 
 absl::StatusOr<KeyFolder> KeyFolder::Create(const fs::path& folder, const Passphrase& passphrase) {
   RETURN_IF_ERROR(EnsureFolder(folder));
-  std::error_code error;
-  if (fs::exists(folder / kWrapping, error)) {
+  if (Exists(folder / kWrapping)) {
     return absl::AlreadyExistsError(
         StrCat("the folder \"", folder.filename().string(), "\" holds wrapped keys already"));
   }

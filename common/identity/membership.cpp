@@ -131,7 +131,7 @@ absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs:
                                const crypto::Passphrase& passphrase,
                                const std::string& coordinator) {
   const fs::path keys = state / "keys";
-  if (fs::exists(keys)) {
+  if (Exists(keys)) {
     return absl::AlreadyExistsError(
         StrCat("the state folder \"", state.filename().string(),
                "\" is enrolled already; to enrol anew, give --state another folder"));
@@ -146,11 +146,10 @@ absl::StatusOr<Identity> Enrol(std::string_view token_text, Role role, const fs:
 
   // All is written beside, the keys before the token is spent, and appears at once at the end.
   const fs::path beside = state / "enrolling";
-  std::error_code ignored;
-  fs::remove_all(beside, ignored);  // of a try that was killed
+  RETURN_IF_ERROR(RemoveTree(beside));  // of a try that was killed
   absl::Status status = EnrolBeside(beside, token_text, passphrase, identity);
   if (status.ok()) status = RenameDurably(beside / "keys", keys);
-  fs::remove_all(beside, ignored);
+  (void)RemoveTree(beside);
   RETURN_IF_ERROR(status);
   return identity;
 }

@@ -1,9 +1,6 @@
 #include "common/model/safetensors.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <cstring>
 #include <limits>
@@ -310,12 +307,10 @@ absl::Status SaveSafetensors(const fs::path& path, const ModelState& model,
                                              " bytes is too large for a model file, at most ",
                                              kLargestHeader, " are allowed"));
   }
-  static std::atomic<unsigned> number{0};  // so that two threads never share a temporary file
-  fs::path temporary = path;
-  temporary += StrCat(".", getpid(), ".", number++, ".tmp");
+  const fs::path temporary = TemporaryBeside(path);
   absl::Status status = WriteModel(temporary, header, model);
   if (status.ok()) status = RenameDurably(temporary, path);
-  if (!status.ok()) unlink(temporary.c_str());
+  if (!status.ok()) (void)Remove(temporary);
   return status;
 }
 

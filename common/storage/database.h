@@ -111,8 +111,10 @@ class Database {
     return statement->Bind(values...).Run();
   }
   // Runs `body` in one transaction (BEGIN IMMEDIATE); commits when it returns OK, else rolls back.
-  // Not reentrant. A failed commit is returned (kResourceExhausted when the disk is full) and
-  // nothing of it remains.
+  // Not reentrant. A failed commit is returned, and nothing of it remains when the disk was full
+  // (kResourceExhausted) or the body failed. After an I/O error (kInternal) it is there as a whole
+  // or not at all, and a loss of power may still decide otherwise: end the process, and read on the
+  // next start which it is.
   absl::Status Transact(const std::function<absl::Status()>& body);
   std::int64_t LastInsertId() const;
 

@@ -78,7 +78,28 @@ TEST_CASE("a newer database is refused with the advice to upgrade") {
   { Database newer = OpenOrFail(folder / "a.db", kSecond); }
   const auto opened = Database::Open(folder / "a.db", kFirst);
   CHECK(opened.status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(Says(opened.status(), "has version 2, this program knows versions up to 1"));
   CHECK(Says(opened.status(), "upgrade this program"));
+  Database newer = OpenOrFail(folder / "a.db", kSecond);  // the refusal has changed nothing
+  CHECK(Count(newer, "visit") == 0);
+}
+
+TEST_CASE("a database of any older version is brought to the newest, a step at a time") {
+  const Migrations all = {kSecond[0], kSecond[1], "UPDATE site SET city = 'unknown';"};
+  for (std::size_t from = 1; from <= all.size(); ++from) {
+    CAPTURE(from);
+    TemporaryFolder folder;
+    {
+      Database old = OpenOrFail(folder / "a.db", {all.begin(), all.begin() + from});
+      REQUIRE(old.Execute("INSERT INTO site (name, patients) VALUES (?, ?)", "north", 12).ok());
+    }
+    Database database = OpenOrFail(folder / "a.db", all);
+    auto row = database.Prepare("SELECT patients, city FROM site");
+    REQUIRE(row.ok());
+    REQUIRE(row->Step().value());
+    CHECK(row->Int(0) == 12);
+    CHECK(row->IsNull(1) == (from == 3));  // written after the last step: no step came again
+  }
 }
 
 TEST_CASE("a migration step that fails leaves the version before it") {

@@ -19,14 +19,17 @@ class Trial {
       : seed_(trial.seed), disk_(trial.seed), use_(disk_), random_(trial.seed, "power loss trial") {
     RegisterSimulatedVfs();
     disk_.IgnoreSyncs(kMachine, trial.ignored);
+    faulty_ = trial.faults;
   }
 
   PowerLossReport Run(std::uint64_t crashes) {
     while (report_.crashes < crashes && report_.failure.empty()) {
       PlanCrash();
       if (!Recover()) continue;
-      while (report_.failure.empty() && Step()) {
+      disk_.SetFaults(kMachine, faulty_);
+      while (Step()) {
       }
+      disk_.SetFaults(kMachine, {});
       storage_.reset();
     }
     return report_;
@@ -39,12 +42,9 @@ class Trial {
                            random_.Chance(1. / 3) ? CrashKind::kKill : CrashKind::kPowerLoss);
   }
 
-  // Whether the error is the planned crash; then the machine starts again. Else it is reported.
-  bool Crashed(const absl::Status& status, std::string_view doing) {
-    if (!disk_.crashed(kMachine)) {
-      Fail(StrCat(doing, ": ", ToStd(status.message())));
-      return false;
-    }
+  // Whether the planned crash has come; then the machine starts again.
+  bool Crashed() {
+    if (!disk_.crashed(kMachine)) return false;
     ++report_.crashes;
     disk_.Restart(kMachine);
     return true;
@@ -59,7 +59,11 @@ class Trial {
   bool Recover() {
     absl::StatusOr<storage::OpenStorage> opened = storage::OpenStorage::Open(kState);
     if (!opened.ok()) {
-      report_.in_recovery += Crashed(opened.status(), "opening");
+      if (Crashed()) {
+        ++report_.in_recovery;
+      } else {
+        Fail(StrCat("opening: ", ToStd(opened.status().message())));
+      }
       return false;
     }
     storage_.emplace(std::move(opened).value());
@@ -76,15 +80,16 @@ class Trial {
     acknowledged_ = attempted_;
   }
 
-  // One durable step. False: the machine crashed in it.
+  // One durable step. False: the machine crashed in it, or it failed.
   bool Step() {
     const storage::StorageStep step(seed_, next_step_++);
     attempted_ = acknowledged_;
     step.ApplyTo(&attempted_);
     const absl::Status status = storage_->Perform(step);
     // A machine that is down acknowledges nothing, even when the program saw no error.
-    if (!status.ok() || disk_.crashed(kMachine)) {
-      Crashed(status, step.is_transaction() ? "a transaction" : "a file");
+    if (Crashed()) return false;
+    if (!status.ok()) {
+      ++report_.errors;
       return false;
     }
     acknowledged_ = attempted_;
@@ -96,6 +101,7 @@ class Trial {
   SimulatedDisk disk_;
   UseDisk use_;
   SeededRandom random_;
+  DiskFaults faulty_;
   std::optional<storage::OpenStorage> storage_;
   std::uint64_t next_step_ = 0;
   storage::StoredState acknowledged_;
