@@ -41,6 +41,15 @@ absl::Status Ended(std::string_view who, const ExitState& state, const fs::path&
       StrCat(who, " ", state.ToString(), " in the middle of its work", Quoted(log)));
 }
 
+// What is in a folder, but not the folder: a disk may be mounted there.
+absl::Status Empty(const fs::path& folder) {
+  const auto entries = ListFolder(folder);
+  if (absl::IsNotFound(entries.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(entries.status());
+  for (const FolderEntry& entry : *entries) RETURN_IF_ERROR(RemoveTree(entry.path));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> RunProgram(const ProgramRun& run, std::optional<Duration> limit) {
@@ -67,8 +76,9 @@ absl::StatusOr<Federation> Federation::Create(const fs::path& programs, const fs
                                               Keys keys) {
   Federation federation(programs, folder);
   federation.keys_ = keys;
-  for (const char* name : {"port", "members", "root", "coordinator", "sites", "researcher"}) {
-    RETURN_IF_ERROR(RemoveTree(folder / name));
+  RETURN_IF_ERROR(Remove(folder / "port"));
+  for (const char* name : {"members", "root", "coordinator", "researcher"}) {
+    RETURN_IF_ERROR(Empty(folder / name));
   }
   RETURN_IF_ERROR(EnsureFolder(federation.logs()));
   RETURN_IF_ERROR(EnsureFolder(folder / "members"));
@@ -221,7 +231,7 @@ absl::Status Federation::Admit(const std::string& name, const std::string& progr
 absl::Status Federation::Enrol(const std::string& name, const std::string& role,
                                const std::string& program, const fs::path& state, int port) {
   if (IsMember(name)) return absl::OkStatus();
-  RETURN_IF_ERROR(RemoveTree(state));  // of a try that was cut off: its token is spent
+  RETURN_IF_ERROR(Empty(state));  // of a try that was cut off: its token is spent
   ASSIGN_OR_RETURN(const std::string token, Invite(name, role));
   std::vector<std::string> enrol = {"enrol",   token, "--coordinator", StrCat("127.0.0.1:", port),
                                     "--state", state};
