@@ -15,6 +15,9 @@ namespace {
 
 constexpr Duration kLedgerRetry = std::chrono::seconds(5);
 
+// Of one site, that the engine is told of.
+constexpr Duration kBetweenProgress = std::chrono::seconds(1);
+
 // A clock that was set back makes it due, too.
 bool IsDue(Time now, Time since, Duration after) { return now < since || now >= since + after; }
 
@@ -33,7 +36,6 @@ bool NeedsTheLedger(const Action& action) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Conductor>> Conductor::Open(Parts parts) {
-  RETURN_IF_ERROR(RemoveTree(parts.spool));
   RETURN_IF_ERROR(EnsureFolder(parts.spool));
   std::unique_ptr<Conductor> conductor(new Conductor(std::move(parts)));
   conductor->TakeUpRoster();
@@ -145,6 +147,7 @@ void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
                                          {{"done", static_cast<double>(m.done)},
                                           {"total", static_cast<double>(m.total)},
                                           {"loss", m.loss}}}});
+                   NoteProgress(site, m.key);
                  },
              },
              message);
@@ -205,6 +208,16 @@ absl::StatusOr<std::shared_ptr<RunWatch>> Conductor::Watch(const RunId& run, std
     return absl::OkStatus();
   }));
   return watch;
+}
+
+void Conductor::NoteProgress(const SiteId& site, const AttemptKey& key) {
+  const Time now = parts_.clock.Now();
+  const std::lock_guard lock(mutex_);
+  const auto [told, first] = progressed_.try_emplace(site, now);
+  if (!first && !IsDue(now, told->second, kBetweenProgress)) return;
+  told->second = now;
+  inbox_.emplace_back(Event(SiteProgressed{site, key}));
+  input_came_.notify_all();
 }
 
 // ---- steps
@@ -364,6 +377,7 @@ bool Conductor::TakeUpNextRun() {
     wake_.reset();
     for (const auto& [site, connection] : connections_) connected.insert(site);
   }
+  if (run_->engine->state().started == Time{}) EmptySpool();  // nothing of a new run is in it
   Complete({run_->engine->Start(view_, connected, parts_.clock.Now()), std::nullopt});
   return true;
 }

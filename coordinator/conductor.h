@@ -57,11 +57,13 @@ class SiteUpload {
  private:
   friend class Conductor;
   ContributionComplete Complete() const;
+  void Tell(std::uint32_t index);  // the engine, that segment `index` is here
   Conductor* conductor_ = nullptr;
   std::shared_ptr<Aggregator> aggregator_;  // shared: the attempt may be closed meanwhile
   SiteId site_;
   wire::UploadHeader header_;
   std::uint32_t next_ = 0, segments_ = 0;
+  bool begun_ = false;  // the engine was told
   Time started_{};
 };
 
@@ -106,7 +108,8 @@ class Conductor {
   void Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>& queue);
   void Receive(const SiteId& site, const wire::FromSite& message);
   // kFailedPrecondition when no attempt is open, or another one; else as Aggregator::Begin.
-  // kOutOfRange, naming the segment to go on from, when header.first_segment is another.
+  // kOutOfRange, naming the segment to go on from, when header.first_segment is another. When
+  // next_segment() == segments() the contribution is whole and counts; there is nothing to send.
   absl::StatusOr<SiteUpload> BeginUpload(const SiteId& site, const wire::UploadHeader& header);
 
   // ---- researchers
@@ -199,6 +202,10 @@ class Conductor {
   void RemoveSuperseded();
 
   std::shared_ptr<Aggregator> CurrentAttempt(const AttemptKey& key);
+  absl::StatusOr<std::shared_ptr<Aggregator>> OpenAggregator(const OpenAttempt& action);
+  void EmptySpool();
+  void KeepSpoolOf(const AttemptKey& key);  // and remove the files of other attempts
+  void NoteProgress(const SiteId& site, const AttemptKey& key);
 
   Parts parts_;
   RosterInForce rosters_;
@@ -214,6 +221,7 @@ class Conductor {
                                                           // RosterInForce
   std::shared_ptr<Aggregator> aggregator_;
   std::optional<Time> wake_;
+  std::map<SiteId, Time> progressed_;  // when the engine was told last
   bool stopping_ = false;
 
   // Of the thread that steps.

@@ -8,6 +8,11 @@
 #include "coordinator/conductor.h"
 
 namespace consilium::coordinator {
+namespace {
+
+constexpr std::uint32_t kSegmentsBetweenProgress = 16;
+
+}  // namespace
 
 void Conductor::CarryOut(const std::vector<Action>& actions) {
   for (const Action& action : actions) {
@@ -26,29 +31,59 @@ void Conductor::Do(const Send& action) {
   if (found != connections_.end()) found->second.queue->Push(std::move(message));
 }
 
+absl::StatusOr<std::shared_ptr<Aggregator>> Conductor::OpenAggregator(const OpenAttempt& action) {
+  AttemptSpec spec{.key = action.key,
+                   .sites = action.sites,
+                   .weight_unit = action.weight_unit,
+                   .base = std::nullopt,
+                   .masked = action.masked,
+                   .threads = parts_.threads,
+                   .again = action.again};
+  if (!action.initial_model) {
+    ASSIGN_OR_RETURN(spec.base, parts_.models.LoadBase(action.base));
+  }
+  if (action.again) KeepSpoolOf(action.key);
+  return Aggregator::Open(std::move(spec), parts_.authority.sealing_key(), parts_.spool,
+                          parts_.models.folder());
+}
+
 void Conductor::Do(const OpenAttempt& action) {
-  const auto open = [&]() -> absl::StatusOr<std::unique_ptr<Aggregator>> {
-    AttemptSpec spec{.key = action.key,
-                     .sites = action.sites,
-                     .weight_unit = action.weight_unit,
-                     .base = std::nullopt,
-                     .masked = action.masked,
-                     .threads = parts_.threads};
-    if (!action.initial_model) {
-      ASSIGN_OR_RETURN(spec.base, parts_.models.LoadBase(action.base));
-    }
-    return Aggregator::Open(std::move(spec), parts_.authority.sealing_key(), parts_.spool,
-                            parts_.models.folder());
-  };
-  absl::StatusOr<std::unique_ptr<Aggregator>> opened = open();
+  absl::StatusOr<std::shared_ptr<Aggregator>> opened = OpenAggregator(action);
   if (opened.ok()) {
+    std::set<SiteId> missing = action.held;
+    for (const SiteId& site : (*opened)->Whole()) missing.erase(site);
+    if (!missing.empty()) Post(ContributionsMissing{action.key, std::move(missing)});
     std::lock_guard lock(mutex_);
     aggregator_ = *std::move(opened);
     return;
   }
-  for (const SiteId& site : action.sites) {
-    Post(ContributionRefused{site, action.key, std::string(opened.status().message())});
+  const std::string why(opened.status().message());
+  Log(LogLevel::kError, "attempt_not_opened", {{"attempt", action.key.ToString()}, {"why", why}});
+  if (action.again && !action.initial_model) {  // the fault is ours, and no site's
+    Post(ContributionsMissing{action.key, action.sites});
+    return;
   }
+  for (const SiteId& site : action.sites) Post(ContributionRefused{site, action.key, why});
+}
+
+// Left of an attempt that a crash cut off, or of a contribution whose name another took.
+void Conductor::KeepSpoolOf(const AttemptKey& key) {
+  const auto files = ListFolder(parts_.spool);
+  if (!files.ok()) return;
+  for (const FolderEntry& entry : *files) {
+    const auto file = File::OpenForReading(entry.path);
+    if (!file.ok()) continue;
+    const auto spooled = ReadSpoolHeader(*file);
+    const bool other =
+        spooled.ok() ? spooled->header.key != key : absl::IsDataLoss(spooled.status());
+    if (other) (void)Remove(entry.path);
+  }
+}
+
+void Conductor::EmptySpool() {
+  const auto files = ListFolder(parts_.spool);
+  if (!files.ok()) return;
+  for (const FolderEntry& entry : *files) (void)Remove(entry.path);
 }
 
 void Conductor::Do(const DropContribution& action) {
@@ -79,11 +114,7 @@ void Conductor::Do(const EndRun&) {
     wake_.reset();
   }
   RemoveSuperseded();
-  Make([this] {
-    const auto left = ListFolder(parts_.spool);
-    if (!left.ok()) return;
-    for (const FolderEntry& entry : *left) (void)Remove(entry.path);
-  });
+  EmptySpool();
   Post(LookForRun{});
 }
 
@@ -96,7 +127,8 @@ void Conductor::Do(const Aggregate& action) {
     if (made.ok()) {
       Post(AggregateReady{action.key, made->id, Seconds(parts_.clock.Now() - begun)});
     } else {
-      Post(AggregateFailed{action.key, std::string(made.status().message())});
+      Post(AggregateFailed{action.key, std::string(made.status().message()),
+                           absl::IsFailedPrecondition(made.status())});
     }
   });
 }
@@ -204,10 +236,11 @@ void Conductor::RemoveSuperseded() {
         const bool unpublished =
             model.stage == ModelStage::kCandidate || model.stage == ModelStage::kInitial;
         if (model.run != run || !unpublished || keep.contains(model.id)) continue;
-        ASSIGN_OR_RETURN(const bool removed, parts_.models.Remove(model.id));
-        if (!removed) continue;
+        if (!parts_.models.Holds(model.id)) continue;
+        // First the entry: no file goes without one.
         RETURN_IF_ERROR(ledger.AddLogEntry(parts_.clock.Now(), "coordinator",
                                            "remove superseded file", model.id.Hex()));
+        RETURN_IF_ERROR(parts_.models.Remove(model.id).status());
       }
       return absl::OkStatus();
     });
@@ -242,6 +275,9 @@ absl::StatusOr<SiteUpload> Conductor::BeginUpload(const SiteId& site,
   }
   upload.next_ = *next;
   upload.segments_ = crypto::SegmentCount(header.plaintext_size);
+  // Of one that became whole before a restart the engine may not have heard.
+  const bool whole = upload.next_ == upload.segments_;
+  if (whole && header.kind != wire::ContributionKind::kInitialModel) Post(upload.Complete());
   return upload;
 }
 
@@ -252,14 +288,23 @@ absl::StatusOr<bool> SiteUpload::Add(ByteView segment) {
         ContributionRefused{site_, header_.key, std::string(whole.status().message())});
   }
   RETURN_IF_ERROR(whole.status());
-  const bool first = next_++ == 0;
+  Tell(next_++);
+  if (!*whole) return false;
   if (header_.kind == wire::ContributionKind::kInitialModel) {
-    if (*whole) conductor_->MakeInitialModel(site_, header_.key);
-    return *whole;
+    conductor_->MakeInitialModel(site_, header_.key);
+  } else {
+    conductor_->Post(Complete());
   }
-  if (first) conductor_->Post(ContributionStarted{site_, header_.key, header_.weight});
-  if (*whole) conductor_->Post(Complete());
-  return *whole;
+  return true;
+}
+
+void SiteUpload::Tell(std::uint32_t index) {
+  const bool update = header_.kind != wire::ContributionKind::kInitialModel;
+  if (update && !std::exchange(begun_, true)) {
+    conductor_->Post(ContributionStarted{site_, header_.key, header_.weight});
+  } else if (index % kSegmentsBetweenProgress == 0) {
+    conductor_->NoteProgress(site_, header_.key);
+  }
 }
 
 ContributionComplete SiteUpload::Complete() const {

@@ -74,6 +74,8 @@ absl::StatusOr<BaseModel> ModelStore::LoadBase(const ModelId& model) const {
   return BaseModel{model, std::move(header), PathOf(model)};
 }
 
+bool ModelStore::Holds(const ModelId& model) const { return Exists(PathOf(model)); }
+
 absl::StatusOr<bool> ModelStore::Remove(const ModelId& model) {
   if (!Exists(PathOf(model))) return false;
   RETURN_IF_ERROR(WithContext(consilium::Remove(PathOf(model)), StrCat("model ", model.Short())));

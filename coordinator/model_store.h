@@ -29,6 +29,7 @@ class ModelStore {
   absl::StatusOr<File> OpenForReading(const ModelId& model) const;
   // What a round trains from. kNotFound as above; kInvalidArgument when it is no model file.
   absl::StatusOr<BaseModel> LoadBase(const ModelId& model) const;
+  bool Holds(const ModelId& model) const;
   // True when there was a file.
   absl::StatusOr<bool> Remove(const ModelId& model);
 
