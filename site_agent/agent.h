@@ -1,19 +1,21 @@
 #pragma once
 
-// A site's agent: holds the standing connection to the coordinator, answers invitations and the
-// steps of secure sessions at once, and hands tasks to one worker thread, so that the connection
-// stays responsive while the site trains.
+// A site's agent: answers the coordinator's invitations and the steps of secure sessions at once,
+// and carries out tasks one after another. It has no threads of its own and never waits: whoever
+// drives it (agent_loop.h; a simulation) brings it connections, messages and time.
 //
 // What is open survives a lost connection, a killed agent and a restarted coordinator: updates in
 // the outbox are sent, not trained again; secure sessions go on from the disk; evaluations already
 // made are sent again; a task that was not finished begins anew with the same seed. A newer attempt
 // of the same run, the end of the attempt or of the run, and Stop cancel what is being done.
 //
-// While STATE/paused is there nothing is done and nothing is sent: within a second the task stops
-// and the connection is closed. What was to be done is gone on with afterwards.
+// While STATE/paused is there nothing is done and nothing is sent: Watch() stops the task and ends
+// the connection. What was to be done is gone on with afterwards.
+//
+// Thread-safe: one thread may be in Begin(), Take() or End(), one in WorkOnce() and one in Watch(),
+// at the same time. No lock is held while the channel, its session or the learner is called, so
+// that Take() may also be called from inside of such a call.
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -25,19 +27,19 @@
 #include "common/base/random.h"
 #include "common/identity/identity.h"
 #include "common/identity/roster.h"
-#include "site_agent/backoff.h"
 #include "site_agent/consents.h"
 #include "site_agent/coordinator_channel.h"
 #include "site_agent/learner.h"
 #include "site_agent/secure_sessions.h"
 #include "site_agent/site_state.h"
+#include "site_agent/task_queue.h"
 #include "site_agent/task_runner.h"
 
 namespace consilium::site_agent {
 
 struct AgentOptions {
-  bool once = false;                       // Run() returns after one run has ended
-  Duration first_wait = FromSeconds(0.1);  // before connecting again; doubles up to
+  bool once = false;                       // the agent has finished when one run has ended
+  Duration first_wait = FromSeconds(0.1);  // before connecting or a call again; doubles up to
   Duration longest_wait = FromSeconds(30);
   Duration progress_interval = FromSeconds(0.5);
   Duration watch_interval = FromSeconds(0.2);  // between looks at what the operator wants
@@ -48,32 +50,59 @@ struct AgentOptions {
 class Agent {
  public:
   // `identity` is who the certificate behind `channel` says we are, and `roster` what it has
-  // pinned. All references must outlive the agent; of `identity` only the certificate may change.
+  // pinned. `random` makes the keys of secure sessions. All references must outlive the agent; of
+  // `identity` only the certificate may change.
   Agent(const identity::Identity& identity, identity::PinnedRoster roster,
         CoordinatorChannel& channel, SiteState& state, Learner& learner, LocalData& data,
-        const Clock& clock, AgentOptions options);
+        const Clock& clock, RandomSource& random, AgentOptions options);
 
-  // Works until `stop` is requested (OK), one run has ended with options.once (OK), or going on
-  // needs a person: the coordinator does not take this site, or this site does not believe the
-  // coordinator (kUnauthenticated, kPermissionDenied; kFailedPrecondition: versions differ, a fork
-  // of the audit log). A coordinator that is away, or has not admitted this site yet, is waited
-  // for. Call once.
-  absl::Status Run(std::stop_token stop);
+  // Called, without a lock, whenever NextWork(), finished() or paused() may have changed. Set it
+  // before the agent is used by more than one thread.
+  void OnChange(std::function<void()> changed) { changed_ = std::move(changed); }
 
-  // Ends the connection as soon as no task needs it; Run() makes a new one at once.
+  // kFailedPrecondition: the agent does nothing before a person has acted (the audit log forked).
+  absl::Status MayWork();
+
+  // ---- one connection after another
+
+  // A new connection: says Hello over it.
+  absl::Status Begin(std::shared_ptr<Session> session);
+  // The coordinator's next message, a Welcome first. An error ends the connection: End() it. With
+  // kUnauthenticated, kPermissionDenied or kFailedPrecondition another one would not help: the
+  // coordinator does not take this site, or this site does not believe the coordinator, or their
+  // versions differ, or a person has to act. Everything else may pass.
+  absl::Status Take(const wire::ToSite& message);
+  // The connection is gone, or is to be. True: the agent wanted that (ReconnectWhenIdle), and the
+  // next one may be made at once.
+  bool End();
+
+  // ---- tasks
+
+  // Carries out the next task that is ready, as far as it goes without waiting: for another try,
+  // for the other sites' shares. False: none is.
+  bool WorkOnce(std::stop_token stop);
+  // When WorkOnce() has something to do: not later than now, or at a time to come (another try).
+  // None: when something happens.
+  std::optional<Time> NextWork() const;
+
+  // ---- the operator
+
+  // Looks at what the operator wants meanwhile: a pause, or that runs are approved or refused.
+  void Watch();
+  bool paused() const;
+
+  // With options.once: one run has ended and there is nothing left to do.
+  bool finished() const;
+  // Watch() ends the connection as soon as no task needs it.
   void ReconnectWhenIdle();
 
  private:
-  // One connection from Hello to its end.
-  absl::Status Attend(std::stop_token stop);
   absl::Status CheckWelcome(const wire::Welcome& welcome) const;
   absl::Status CheckSealingKey(const wire::Welcome& welcome) const;
-  void OnWelcome(std::shared_ptr<Session> session);
+  absl::Status OnWelcome(const wire::Welcome& welcome);
+  // The coordinator's key may have changed: the roster that says so then comes before all else.
+  void TrustIfRostered();
   void SendOutbox();
-  void OnDisconnect();
-  // Waits until the connection is to be made again. `lock` holds mutex_.
-  void AwaitNext(const absl::Status& ended, bool was_connected, std::unique_lock<std::mutex>& lock,
-                 std::stop_token stop);
 
   absl::Status On(const wire::Welcome& welcome);
   absl::Status On(const wire::Invite& invite);
@@ -97,16 +126,16 @@ class Agent {
   absl::StatusOr<secagg::SiteView> ViewFor(const secagg::SessionKey& session) const;
   double WeightFor(const Agreement& agreement) const;
   identity::SignedRoster Roster() const;
+  std::optional<crypto::X25519PublicKey> SealingKey() const;  // the coordinator's, as rostered
 
+  TaskContext RunnerContext();
   void Enqueue(Task task);
-  // Drops queued tasks and stops the current one, where `obsolete` says so.
-  void Cancel(const std::function<bool(const Task&)>& obsolete);
-  void Work(std::stop_token stop);
-  void Watch(std::stop_token stop);
   void SetPaused(bool paused);
   void TellDecisions();
   bool Tell(const wire::FromSite& message);
-  void WaitToRetry(std::stop_token stop);
+  void Changed() const {
+    if (changed_) changed_();
+  }
 
   const identity::Identity& identity_;
   const SiteId site_;
@@ -116,8 +145,7 @@ class Agent {
   Learner& learner_;
   const Clock& clock_;
   const AgentOptions options_;
-  Backoff backoff_;
-  SystemRandom random_;
+  std::function<void()> changed_;
 
   mutable std::mutex roster_mutex_;  // a leaf: nothing else is locked under it
   identity::PinnedRoster roster_;
@@ -126,25 +154,20 @@ class Agent {
   std::mutex consents_mutex_;
   Consents consents_;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable_any changed_;
-  std::shared_ptr<Session> session_;  // shared with a Send under way on another thread
-  std::stop_source line_;             // of the present connection, or the try to make one
-  std::uint64_t connections_ = 0;
-  Time connected_{};  // the last time
+  TaskQueue queue_;
+  TaskRunner runner_;  // of the thread in WorkOnce()
+
+  mutable std::mutex mutex_;  // guards what follows
+  struct Connection {
+    std::shared_ptr<Session> session;  // shared with a Send under way on another thread
+    std::optional<wire::Welcome> welcome;
+    bool trusted = false;  // its sealing key is the roster's
+  };
+  Connection connection_;
   bool paused_ = false;
   bool reconnect_ = false;    // when idle
   bool planned_end_ = false;  // of the present connection
-  bool waiting_ = false;      // that the coordinator is waited for has been said
-  std::deque<Task> queue_;
-  struct Current {
-    Task task;
-    std::stop_source stop;
-    bool again = false;  // stopped by a pause only
-  };
-  std::optional<Current> current_;
   bool run_ended_ = false;
-  bool finished_ = false;
 };
 
 }  // namespace consilium::site_agent

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
+#include "site_agent/agent_loop.h"
 #include "site_agent/catalog_data.h"
 #include "site_agent/commands.h"
 #include "site_agent/grpc_channel.h"
@@ -113,12 +114,13 @@ absl::Status Run(const RunCommand& command) {
   options.backoff_seed = SystemSeed();
   options.threads =
       command.threads > 0 ? command.threads : static_cast<int>(std::thread::hardware_concurrency());
-  Agent agent(identity, std::move(roster), channel, *state, learner, *data, clock, options);
+  SystemRandom random;
+  Agent agent(identity, std::move(roster), channel, *state, learner, *data, clock, random, options);
   const CertificateKeeper keeper(identity, command.state, clock, [&] {
     channel.Use(identity);
     agent.ReconnectWhenIdle();
   });
-  RETURN_IF_ERROR(agent.Run(interrupt.token()));
+  RETURN_IF_ERROR(RunAgent(agent, channel, clock, options, interrupt.token()));
   Log(LogLevel::kInfo, "stopped", {{"site", identity.name}});
   return absl::OkStatus();
 }

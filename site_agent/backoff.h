@@ -22,7 +22,7 @@ class Backoff {
   void Reset() { next_ = first_; }
 
  private:
-  const Duration first_, longest_;
+  Duration first_, longest_;
   Duration next_;
   SeededRandom random_;
 };

@@ -119,7 +119,6 @@ void SecureSessions::End(const secagg::SessionKey& key, SessionState end,
   if (const absl::Status ended = state_.EndSession(key, end, reason, clock_.Now()); !ended.ok()) {
     Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(ended.message())}});
   }
-  changed_.notify_all();
 }
 
 void SecureSessions::Refuse(const secagg::SessionKey& key, const std::string& reason) {
@@ -140,7 +139,6 @@ void SecureSessions::CloseRun(const RunId& run) {
   if (const auto closed = state_.CloseSessions(run, std::nullopt, clock_.Now()); !closed.ok()) {
     Log(LogLevel::kError, "state_not_written", {{"reason", ToStd(closed.message())}});
   }
-  changed_.notify_all();
 }
 
 // ---- step 0
@@ -173,7 +171,6 @@ absl::StatusOr<wire::SecureAnswer> SecureSessions::Open(const secagg::SessionCon
   std::erase_if(entries_, [&](const auto& other) { return other.first.attempt.run == run; });
   RETURN_IF_ERROR(Save(opened));
   entry = &entries_.emplace(config.key, std::move(opened)).first->second;
-  changed_.notify_all();
   return wire::SecureAnswer{config.key, entry->session->advertisement()};
 }
 
@@ -194,7 +191,6 @@ absl::StatusOr<std::optional<wire::SecureAnswer>> SecureSessions::On(
   if (!answer.ok() && !absl::IsCancelled(answer.status())) {
     End(notice.session, SessionState::kRefused, std::string(ToStd(answer.status().message())));
   }
-  changed_.notify_all();
   return answer;
 }
 
@@ -262,17 +258,14 @@ absl::StatusOr<SecureSessions::Entry*> SecureSessions::Going(const secagg::Sessi
   return absl::CancelledError(StrCat("the secure session ", key.ToString(), " is over"));
 }
 
-absl::StatusOr<std::vector<secagg::Mask>> SecureSessions::AwaitMasks(const secagg::SessionKey& key,
-                                                                     std::stop_token stop) {
-  std::unique_lock lock(mutex_);
-  while (!stop.stop_requested()) {
-    ASSIGN_OR_RETURN(const Entry* entry, Going(key));
-    auto masks = entry->session->Masks();
-    if (masks.ok() || !absl::IsFailedPrecondition(masks.status())) return masks;
-    bool woken = false;
-    changed_.wait(lock, stop, [&woken] { return std::exchange(woken, true); });
-  }
-  return absl::CancelledError("stopped while the other sites' shares were awaited");
+absl::StatusOr<std::optional<std::vector<secagg::Mask>>> SecureSessions::Masks(
+    const secagg::SessionKey& key) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Entry* entry, Going(key));
+  auto masks = entry->session->Masks();
+  if (absl::IsFailedPrecondition(masks.status())) return std::optional<std::vector<secagg::Mask>>();
+  RETURN_IF_ERROR(masks.status());
+  return std::optional(*std::move(masks));
 }
 
 absl::StatusOr<secagg::UploadProof> SecureSessions::SignUpload(const secagg::SessionKey& key,

@@ -8,15 +8,13 @@
 // or closed is never begun again. The same quantity (a round's update; one model's sums on one
 // split) is opened with one set of survivors only, ever. The same question gets the same answer.
 //
-// Thread-safe: the connection's thread answers notices while the worker trains and waits for masks.
+// Thread-safe: one thread may answer notices while another masks.
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -60,9 +58,8 @@ class SecureSessions {
   // Any other error has ended the session: its secrets are wiped, and it gives no more answers.
   absl::StatusOr<std::optional<wire::SecureAnswer>> On(const wire::SecureNotice& notice);
 
-  // Step 2. Waits for the others' shares. kCancelled at stop, and when the session is over.
-  absl::StatusOr<std::vector<secagg::Mask>> AwaitMasks(const secagg::SessionKey& key,
-                                                       std::stop_token stop);
+  // Step 2. None: the others' shares have not come. kCancelled when the session is over.
+  absl::StatusOr<std::optional<std::vector<secagg::Mask>>> Masks(const secagg::SessionKey& key);
   // Binds the session to the masked vector with this hash before it may leave.
   absl::StatusOr<secagg::UploadProof> SignUpload(const secagg::SessionKey& key,
                                                  const Digest& sha256);
@@ -102,7 +99,6 @@ class SecureSessions {
   const ViewOf view_of_;
 
   std::mutex mutex_;  // guards what follows
-  std::condition_variable_any changed_;
   std::map<secagg::SessionKey, Entry> entries_;
 };
 

@@ -57,67 +57,7 @@ std::string_view Name(wire::ContributionKind kind) {
   return "update";
 }
 
-std::string_view Name(wire::EvaluationSplit split) {
-  return split == wire::EvaluationSplit::kTest ? "test" : "validation";
-}
-
-// For the log.
-std::uint32_t RoundOf(const Task& task) {
-  if (const auto key = AttemptOf(task)) return key->round;
-  const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task);
-  return evaluate != nullptr ? evaluate->round : 0;
-}
-
 }  // namespace
-
-const RunId& RunOf(const Task& task) {
-  return std::visit(
-      Overloaded{[](const wire::MakeInitialModel& t) -> const RunId& { return t.key.run; },
-                 [](const wire::TrainRequest& t) -> const RunId& { return t.key.run; },
-                 [](const SendSealed& t) -> const RunId& { return t.key.run; },
-                 [](const auto& t) -> const RunId& { return t.run; }},
-      task);
-}
-
-std::optional<AttemptKey> AttemptOf(const Task& task) {
-  using Key = std::optional<AttemptKey>;
-  return std::visit(Overloaded{[](const wire::MakeInitialModel& t) -> Key { return t.key; },
-                               [](const wire::TrainRequest& t) -> Key { return t.key; },
-                               [](const SendSealed& t) -> Key { return t.key; },
-                               [](const auto&) -> Key { return std::nullopt; }},
-                    task);
-}
-
-std::optional<secagg::SessionKey> SessionOf(const Task& task) {
-  using Key = std::optional<secagg::SessionKey>;
-  const auto of = [](const auto& t) -> Key { return t.secure ? Key(t.secure->key) : Key(); };
-  return std::visit(Overloaded{[&](const wire::TrainRequest& t) { return of(t); },
-                               [&](const wire::EvaluateRequest& t) { return of(t); },
-                               [](const auto&) -> Key { return std::nullopt; }},
-                    task);
-}
-
-bool SameWork(const Task& a, const Task& b) {
-  if (a.index() != b.index()) return false;
-  if (const auto key = AttemptOf(a)) return key == AttemptOf(b);
-  if (const auto* x = std::get_if<wire::EvaluateRequest>(&a)) {
-    const auto& y = std::get<wire::EvaluateRequest>(b);
-    return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split &&
-           SessionOf(a) == SessionOf(b);
-  }
-  return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
-}
-
-std::string Describe(const Task& task) {
-  return std::visit(
-      Overloaded{
-          [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
-          [](const wire::TrainRequest&) -> std::string { return "train"; },
-          [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
-          [](const SendSealed&) -> std::string { return "send an update"; },
-          [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
-      task);
-}
 
 bool Retryable(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsAborted(status) ||
@@ -129,21 +69,27 @@ TaskRunner::TaskRunner(TaskContext context)
       models_(context_.state.folder().Models(), kModelsKept),
       published_(context_.state.folder().Published(), kPublishedKept) {}
 
-absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
+TaskOutcome TaskRunner::Run(const Task& task, std::stop_token stop) {
   const Time began = context_.clock.Now();
+  outcome_ = TaskOutcome::kEnded;
   absl::Status status = std::visit([&](const auto& t) { return Do(t, stop); }, task);
   // A pulled plug on purpose looks like many other errors.
   if (!status.ok() && stop.stop_requested()) status = absl::CancelledError("the task was stopped");
-  Log(status.ok() || absl::IsCancelled(status) ? LogLevel::kInfo : LogLevel::kWarning, "task",
+  const bool goes_on = !status.ok() && !stop.stop_requested() && outcome_ != TaskOutcome::kEnded;
+  const bool well = status.ok() || goes_on || absl::IsCancelled(status);
+  Log(well ? LogLevel::kInfo : LogLevel::kWarning, "task",
       {{"task", Describe(task)},
        {"run", RunOf(task).value},
        {"round", RoundOf(task)},
        {"seconds", Seconds(context_.clock.Now() - began)},
        {"outcome", status.ok() ? std::string("done") : std::string(ToStd(status.message()))}});
-  if (status.ok() || absl::IsCancelled(status) || std::holds_alternative<FetchPublished>(task)) {
-    return status;
-  }
-  const std::string reason(ToStd(status.message()));
+  if (goes_on) return outcome_;
+  if (!well && !std::holds_alternative<FetchPublished>(task)) Fail(task, status);
+  return TaskOutcome::kEnded;
+}
+
+void TaskRunner::Fail(const Task& task, const absl::Status& why) {
+  const std::string reason(ToStd(why.message()));
   if (const auto session = SessionOf(task)) context_.sessions.Refuse(*session, reason);
   const std::optional<AttemptKey> attempt = AttemptOf(task);
   if (attempt) {
@@ -155,7 +101,18 @@ absl::Status TaskRunner::Run(const Task& task, std::stop_token stop) {
   }
   context_.tell(
       wire::TaskFailed{attempt.value_or(AttemptKey{RunOf(task), RoundOf(task), 0}), reason});
-  return status;
+}
+
+absl::Status TaskRunner::MayTryLater(const absl::Status& failed) {
+  if (Retryable(failed)) outcome_ = TaskOutcome::kTryLater;
+  return failed;
+}
+
+absl::StatusOr<std::vector<secagg::Mask>> TaskRunner::MasksOf(const secagg::SessionKey& session) {
+  ASSIGN_OR_RETURN(auto masks, context_.sessions.Masks(session));
+  if (masks) return *std::move(masks);
+  outcome_ = TaskOutcome::kAwaitsMasks;
+  return absl::UnavailableError("waits for the other sites' shares");
 }
 
 absl::StatusOr<crypto::X25519PublicKey> TaskRunner::SealingKey() const {
@@ -165,11 +122,9 @@ absl::StatusOr<crypto::X25519PublicKey> TaskRunner::SealingKey() const {
 }
 
 absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, std::stop_token stop) {
-  while (true) {
-    absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, stop);
-    if (loaded.ok() || stop.stop_requested() || !Retryable(loaded.status())) return loaded;
-    context_.wait_to_retry(stop);
-  }
+  absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, stop);
+  if (!loaded.ok()) return MayTryLater(loaded.status());
+  return loaded;
 }
 
 absl::StatusOr<std::optional<SealedUpdate>> TaskRunner::SealedBefore(
@@ -255,7 +210,7 @@ absl::Status TaskRunner::TrainMasked(const wire::TrainRequest& task, const Agree
   ASSIGN_OR_RETURN(Contribution contribution,
                    TrainFrom(task, std::move(base), agreement.plan, stop));
   contribution.weight = context_.weight(agreement);
-  ASSIGN_OR_RETURN(const auto masks, context_.sessions.AwaitMasks(config.key, stop));
+  ASSIGN_OR_RETURN(const auto masks, MasksOf(config.key));
   const auto sign = [&](const Digest& sha256) {
     return context_.sessions.SignUpload(config.key, sha256);
   };
@@ -330,10 +285,7 @@ absl::Status TaskRunner::Send(const OutboxFile& update, std::stop_token stop) {
       first_segment = *outcome->go_on_from;
       continue;
     }
-    if (!Retryable(outcome.status())) return outcome.status();
-    Log(LogLevel::kInfo, "upload_waits",
-        {{"attempt", key.ToString()}, {"reason", ToStd(outcome.status().message())}});
-    context_.wait_to_retry(stop);
+    return MayTryLater(outcome.status());
   }
   return absl::CancelledError("the upload was stopped");
 }
@@ -398,10 +350,9 @@ absl::Status TaskRunner::SendMaskedSums(const wire::EvaluateRequest& task,
                                         const plan::Plan& plan, std::stop_token stop) {
   const secagg::SessionKey& key = task.secure->key;
   metrics::EvaluationSums sums{report.sums};
-  Compare(task, plan, stop, &sums);
-  if (stop.stop_requested()) return absl::CancelledError("the evaluation was stopped");
+  RETURN_IF_ERROR(Compare(task, plan, stop, &sums));
   wire::MaskedSums masked{metrics::ToRing(sums)};
-  ASSIGN_OR_RETURN(const auto masks, context_.sessions.AwaitMasks(key, stop));
+  ASSIGN_OR_RETURN(const auto masks, MasksOf(key));
   ASSIGN_OR_RETURN(secagg::Masker masker, secagg::Masker::Create(masks, /*values=*/0));
   RETURN_IF_ERROR(masker.AddToSums(0, masked.sums));
   ASSIGN_OR_RETURN(const secagg::UploadProof proof,
@@ -414,32 +365,29 @@ absl::Status TaskRunner::SendMaskedSums(const wire::EvaluateRequest& task,
   return absl::OkStatus();
 }
 
-void TaskRunner::Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
-                         std::stop_token stop, metrics::EvaluationSums* sums) {
-  if (!task.last_published || !plan.gate.maximum_site_drop) return;
+absl::Status TaskRunner::Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
+                                 std::stop_token stop, metrics::EvaluationSums* sums) {
+  if (!task.last_published || !plan.gate.maximum_site_drop) return absl::OkStatus();
   const double at_specificity = plan.evaluation.at_specificity;
   const auto now = metrics::Compute(sums->sums, at_specificity);
-  if (!now.ok() || !metrics::LargeEnoughToShow(sums->sums)) return;
+  if (!now.ok() || !metrics::LargeEnoughToShow(sums->sums)) return absl::OkStatus();
   const auto report = Evaluate(task, *task.last_published, plan, stop);
+  if (stop.stop_requested() || outcome_ == TaskOutcome::kTryLater) return report.status();
   if (!report.ok()) {
     Log(LogLevel::kInfo, "not_compared",
         {{"model", task.last_published->Short()}, {"reason", ToStd(report.status().message())}});
-    return;
+    return absl::OkStatus();
   }
   const auto last = metrics::Compute(report->sums, at_specificity);
-  if (!last.ok() || !metrics::LargeEnoughToShow(report->sums)) return;
+  if (!last.ok() || !metrics::LargeEnoughToShow(report->sums)) return absl::OkStatus();
   constexpr double kRounding = 1e-9;
   sums->compared = 1;
   sums->worse = now->auroc < last->auroc - *plan.gate.maximum_site_drop - kRounding ? 1 : 0;
+  return absl::OkStatus();
 }
 
 absl::Status TaskRunner::Do(const FetchPublished& task, std::stop_token stop) {
-  while (true) {
-    const auto path = published_.Fetch(context_.channel, task.model, stop);
-    if (path.ok()) return absl::OkStatus();
-    if (stop.stop_requested() || !Retryable(path.status())) return path.status();
-    context_.wait_to_retry(stop);
-  }
+  return MayTryLater(published_.Fetch(context_.channel, task.model, stop).status());
 }
 
 }  // namespace consilium::site_agent

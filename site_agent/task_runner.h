@@ -1,13 +1,14 @@
 #pragma once
 
-// Carries out one task after another: make the initial model, train, evaluate, upload what was
-// sealed before, fetch what was published. No thread of its own; the agent's worker calls it.
+// Carries out one task after another, each as far as it goes without waiting: make the initial
+// model, train, evaluate, upload what was sealed before, fetch what was published. A task that is
+// carried out again goes on from what the first try left on the disk. No thread of its own.
 
 #include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <variant>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/metrics/evaluation_sums.h"
@@ -20,29 +21,9 @@
 #include "site_agent/sealed_update.h"
 #include "site_agent/secure_sessions.h"
 #include "site_agent/site_state.h"
+#include "site_agent/task.h"
 
 namespace consilium::site_agent {
-
-// An update in the outbox, of an earlier connection or process, goes to the coordinator.
-struct SendSealed {
-  AttemptKey key;
-};
-struct FetchPublished {
-  RunId run;
-  ModelId model;
-};
-
-using Task = std::variant<wire::MakeInitialModel, wire::TrainRequest, wire::EvaluateRequest,
-                          SendSealed, FetchPublished>;
-
-const RunId& RunOf(const Task& task);
-// Of tasks whose result is a contribution.
-std::optional<AttemptKey> AttemptOf(const Task& task);
-// Of tasks whose result goes through a secure session.
-std::optional<secagg::SessionKey> SessionOf(const Task& task);
-// Whether both ask for the same work.
-bool SameWork(const Task& a, const Task& b);
-std::string Describe(const Task& task);  // for the log
 
 // Borrowed; all must outlive the runner.
 struct TaskContext {
@@ -59,9 +40,6 @@ struct TaskContext {
   std::function<std::optional<crypto::X25519PublicKey>()> sealing_key;
   // The site's own weight in a mean, as it enlisted with it.
   std::function<double(const Agreement&)> weight;
-  // Waits before a call to the coordinator is repeated: for a while, or until it is connected
-  // again.
-  std::function<void(std::stop_token)> wait_to_retry;
   Duration progress_interval = FromSeconds(0.5);
   int threads = 1;  // for masking
 };
@@ -70,9 +48,9 @@ class TaskRunner {
  public:
   explicit TaskRunner(TaskContext context);
 
-  // kCancelled when asked to stop. Other failures are logged and have been told to the coordinator
-  // as TaskFailed (but for a published model that could not be fetched).
-  absl::Status Run(const Task& task, std::stop_token stop);
+  // What failed is logged and has been told to the coordinator as TaskFailed (but for a published
+  // model that could not be fetched).
+  TaskOutcome Run(const Task& task, std::stop_token stop);
 
  private:
   absl::Status Do(const wire::MakeInitialModel& task, std::stop_token stop);
@@ -80,6 +58,12 @@ class TaskRunner {
   absl::Status Do(const wire::EvaluateRequest& task, std::stop_token stop);
   absl::Status Do(const SendSealed& task, std::stop_token stop);
   absl::Status Do(const FetchPublished& task, std::stop_token stop);
+
+  // Marks what a call to the coordinator failed with as something to try again, when it is that.
+  absl::Status MayTryLater(const absl::Status& failed);
+  // Of the session, or an error that marks the task as one that waits for them.
+  absl::StatusOr<std::vector<secagg::Mask>> MasksOf(const secagg::SessionKey& session);
+  void Fail(const Task& task, const absl::Status& why);
 
   bool Closed(const AttemptKey& key);
   absl::StatusOr<crypto::X25519PublicKey> SealingKey() const;
@@ -106,8 +90,8 @@ class TaskRunner {
                               const wire::EvaluationReport& report, const plan::Plan& plan,
                               std::stop_token stop);
   // Against the last published model, for the release gate.
-  void Compare(const wire::EvaluateRequest& task, const plan::Plan& plan, std::stop_token stop,
-               metrics::EvaluationSums* sums);
+  absl::Status Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
+                       std::stop_token stop, metrics::EvaluationSums* sums);
   absl::Status Depart(std::string what, const AttemptKey& key, ByteView bytes);
 
   // The model that the site trained last for a secure session: another attempt of the round masks
@@ -123,6 +107,7 @@ class TaskRunner {
   TaskContext context_;
   ModelStore models_;
   ModelStore published_;
+  TaskOutcome outcome_ = TaskOutcome::kEnded;  // of the present task, unless it ends
   std::optional<Trained> trained_;
 };
 

@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/model/model_state.h"
 #include "site_agent/agent.h"
+#include "site_agent/agent_loop.h"
 #include "tests/common/temporary_folder.h"
 #include "tests/site_agent/memory_coordinator.h"
 #include "tests/site_agent/test_federation.h"
@@ -139,9 +140,11 @@ class TestSite {
     options.watch_interval = std::chrono::milliseconds(5);
     agent = std::make_unique<Agent>(
         identity, *identity::PinnedRoster::Load(folder.path(), federation.root.public_key),
-        coordinator, *state, learner, data, clock, options);
+        coordinator, *state, learner, data, clock, random, options);
     stop = std::stop_source();
-    thread = std::thread([this] { result = agent->Run(stop.get_token()); });
+    thread = std::thread([this, options] {
+      result = RunAgent(*agent, coordinator, clock, options, stop.get_token());
+    });
   }
   // A new process over the same folder; returns once it is connected.
   void Restart() {
@@ -199,6 +202,7 @@ class TestSite {
   AddingLearner learner;
   FixedData data;
   SystemClock clock;
+  SystemRandom random;
   std::unique_ptr<SiteState> state;
   std::unique_ptr<Agent> agent;
   std::stop_source stop;

@@ -1,0 +1,67 @@
+#include "site_agent/task.h"
+
+#include "common/base/overloaded.h"
+#include "common/base/text.h"
+
+namespace consilium::site_agent {
+
+std::string_view Name(wire::EvaluationSplit split) {
+  return split == wire::EvaluationSplit::kTest ? "test" : "validation";
+}
+
+const RunId& RunOf(const Task& task) {
+  return std::visit(
+      Overloaded{[](const wire::MakeInitialModel& t) -> const RunId& { return t.key.run; },
+                 [](const wire::TrainRequest& t) -> const RunId& { return t.key.run; },
+                 [](const SendSealed& t) -> const RunId& { return t.key.run; },
+                 [](const auto& t) -> const RunId& { return t.run; }},
+      task);
+}
+
+std::optional<AttemptKey> AttemptOf(const Task& task) {
+  using Key = std::optional<AttemptKey>;
+  return std::visit(Overloaded{[](const wire::MakeInitialModel& t) -> Key { return t.key; },
+                               [](const wire::TrainRequest& t) -> Key { return t.key; },
+                               [](const SendSealed& t) -> Key { return t.key; },
+                               [](const auto&) -> Key { return std::nullopt; }},
+                    task);
+}
+
+std::uint32_t RoundOf(const Task& task) {
+  if (const auto key = AttemptOf(task)) return key->round;
+  const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task);
+  return evaluate != nullptr ? evaluate->round : 0;
+}
+
+std::optional<secagg::SessionKey> SessionOf(const Task& task) {
+  using Key = std::optional<secagg::SessionKey>;
+  const auto of = [](const auto& t) -> Key { return t.secure ? Key(t.secure->key) : Key(); };
+  return std::visit(Overloaded{[&](const wire::TrainRequest& t) { return of(t); },
+                               [&](const wire::EvaluateRequest& t) { return of(t); },
+                               [](const auto&) -> Key { return std::nullopt; }},
+                    task);
+}
+
+bool SameWork(const Task& a, const Task& b) {
+  if (a.index() != b.index()) return false;
+  if (const auto key = AttemptOf(a)) return key == AttemptOf(b);
+  if (const auto* x = std::get_if<wire::EvaluateRequest>(&a)) {
+    const auto& y = std::get<wire::EvaluateRequest>(b);
+    return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split &&
+           SessionOf(a) == SessionOf(b);
+  }
+  return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
+}
+
+std::string Describe(const Task& task) {
+  return std::visit(
+      Overloaded{
+          [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
+          [](const wire::TrainRequest&) -> std::string { return "train"; },
+          [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
+          [](const SendSealed&) -> std::string { return "send an update"; },
+          [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
+      task);
+}
+
+}  // namespace consilium::site_agent
