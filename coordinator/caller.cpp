@@ -5,6 +5,7 @@
 
 #include "common/base/status.h"
 #include "common/crypto/certificates.h"
+#include "common/wire/refusal.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -25,11 +26,14 @@ absl::StatusOr<Digest> KeyOf(const grpc::ServerContextBase& context) {
 }
 
 absl::Status Waits(const Member& member) {
-  return absl::UnavailableError(StrCat(
-      "the ", Name(member.role), " \"", member.name,
-      "\" waits to be admitted: read the fingerprint ",
-      identity::ReadableFingerprint(member.name, member.role, member.signing_key, member.tls_key),
-      " to the federation's operator, who runs `consilium federation admit ", member.name, "`"));
+  return wire::Because(absl::UnavailableError(StrCat(
+                           "the ", Name(member.role), " \"", member.name,
+                           "\" waits to be admitted: read the fingerprint ",
+                           identity::ReadableFingerprint(member.name, member.role,
+                                                         member.signing_key, member.tls_key),
+                           " to the federation's operator, who runs `consilium federation admit ",
+                           member.name, "`")),
+                       wire::Refusal::kWaitsToBeAdmitted);
 }
 
 }  // namespace

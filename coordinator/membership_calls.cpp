@@ -6,20 +6,11 @@
 
 #include "common/base/log.h"
 #include "common/base/status.h"
-#include "common/base/version.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
 
 namespace consilium::coordinator {
 namespace {
-
-absl::Status CheckProtocol(int theirs) {
-  if (theirs == kProtocolVersion) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      StrCat("your program speaks protocol version ", theirs, ", this coordinator (", kVersion,
-             ") version ", kProtocolVersion, "; upgrade ",
-             theirs < kProtocolVersion ? "your program" : "the coordinator"));
-}
 
 template <std::size_t N>
 absl::Status Take(const std::string& bytes, std::string_view field,
@@ -53,8 +44,8 @@ class MembershipCalls final : public v1::MembershipService::Service {
   grpc::Status Ping(grpc::ServerContext* context, const v1::PingRequest*,
                     v1::PingReply* reply) override {
     reply->set_time_us(desk_.clock.Now().time_since_epoch().count());
-    reply->set_program_version(kVersion);
-    reply->set_protocol_version(kProtocolVersion);
+    reply->set_program_version(desk_.version.program);
+    reply->set_protocol_version(desk_.version.protocol);
     if (const auto roster = desk_.roster.Get(); roster.ok()) {
       reply->set_federation((*roster)->roster.federation);
       reply->set_roster_version((*roster)->roster.version);
@@ -72,7 +63,8 @@ class MembershipCalls final : public v1::MembershipService::Service {
 
  private:
   absl::Status TryEnrol(const v1::EnrolRequest& request, v1::EnrolReply& reply) {
-    RETURN_IF_ERROR(CheckProtocol(request.protocol_version()));
+    RETURN_IF_ERROR(wire::CheckVersions({"", request.protocol_version()}, "your program",
+                                        desk_.version, "the coordinator"));
     EnrolmentRequest enrolling{.token = request.token(),
                                .role = request.role(),
                                .request_pem = request.certificate_request_pem()};

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "common/wire/versions.h"
 #include "coordinator/authority.h"
 #include "coordinator/caller.h"
 
@@ -18,6 +19,7 @@ struct MembershipDesk {
   const Authority& authority;
   CallerTable& callers;
   const Clock& clock;
+  wire::ProgramVersion version;
 };
 
 // The server of v1::MembershipService: becoming and staying a member. Enrol and Ping answer without

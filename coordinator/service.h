@@ -4,7 +4,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/wire/versions.h"
 #include "coordinator/conductor.h"
+#include "coordinator/service_limits.h"
 
 namespace consilium::coordinator {
 
@@ -33,13 +35,19 @@ class Service {
     ModelStore& models;
     const Authority& authority;
     const Clock& clock;
+    wire::ProgramVersion version = {};  // that it says and asks for; another in tests
   };
   // `address`: "host:port", port 0 for any. kUnavailable, naming the address, when the port is
   // taken.
   static absl::StatusOr<std::unique_ptr<Service>> Start(const Parts& parts,
-                                                        const std::string& address);
+                                                        const std::string& address,
+                                                        const ServiceLimits& limits = {});
   ~Service();
   int port() const;
+  struct Load {
+    std::size_t calls = 0;  // long calls that are open: attends, uploads, downloads, watches
+  };
+  Load load() const;
   // Cancels what is open and waits for it.
   void Stop();
 

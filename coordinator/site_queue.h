@@ -2,6 +2,8 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -13,11 +15,21 @@ namespace consilium::coordinator {
 // Messages on their way to one connected site. Thread-safe.
 class SiteQueue {
  public:
+  // More than these wait only for a site that takes nothing: its queue is closed.
+  static constexpr std::size_t kMostMessages = 1000;
+
   void Push(wire::ToSite message) {
-    std::lock_guard lock(mutex_);
-    if (closed_) return;
-    messages_.push_back(std::move(message));
-    changed_.notify_one();
+    {
+      const std::lock_guard lock(mutex_);
+      if (closed_) return;
+      if (messages_.size() < kMostMessages) {
+        messages_.push_back(std::move(message));
+      } else {
+        closed_ = true;
+        messages_.clear();
+      }
+    }
+    Tell();
   }
   // Waits for the next message; none when the queue is closed.
   std::optional<wire::ToSite> Next() {
@@ -42,16 +54,38 @@ class SiteQueue {
   }
   // What is still queued is dropped: the engine sends it again when the site is back.
   void Close() {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-    changed_.notify_all();
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    Tell();
+  }
+  // `changed` is called now, and after each Push and Close from whatever thread they come. It must
+  // not wait for anything.
+  void OnChange(std::function<void()> changed) {
+    {
+      const std::lock_guard lock(mutex_);
+      on_change_ = std::make_shared<const std::function<void()>>(std::move(changed));
+    }
+    Tell();
   }
 
  private:
+  void Tell() {
+    std::shared_ptr<const std::function<void()>> tell;
+    {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+      tell = on_change_;
+    }
+    if (tell) (*tell)();
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<wire::ToSite> messages_;
   bool closed_ = false;
+  std::shared_ptr<const std::function<void()>> on_change_;  // shared: called without the lock
 };
 
 }  // namespace consilium::coordinator

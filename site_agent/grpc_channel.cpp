@@ -14,6 +14,7 @@
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
 #include "common/wire/raw_chunk.h"
+#include "common/wire/refusal.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -45,7 +46,9 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& address) {
                    message, ")"));
       }
       // From the coordinator itself: it waits for the federation's operator to admit this site.
-      if (says("admitted")) return absl::UnavailableError(message);
+      if (wire::RefusalNamed(status.error_details()) != wire::Refusal::kNone) {
+        return wire::FromGrpc(status);
+      }
       return absl::UnavailableError(
           StrCat("the coordinator at ", address, " cannot be reached (", message, ")"));
     case grpc::StatusCode::UNKNOWN:
@@ -58,6 +61,8 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& address) {
     case grpc::StatusCode::CANCELLED:  // by the other side: it shuts down, or has a newer
                                        // connection
       return absl::UnavailableError(StrCat("the coordinator at ", address, " ended the call"));
+    case grpc::StatusCode::DEADLINE_EXCEEDED:  // the coordinator waited for us in vain
+      return absl::UnavailableError(message);
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::FailedPreconditionError(
           StrCat("the server at ", address, " does not speak this protocol (", message, ")"));

@@ -19,6 +19,7 @@
 #include "common/crypto/keys.h"
 #include "common/crypto/passphrase.h"
 #include "common/identity/roster.h"
+#include "common/wire/versions.h"
 
 namespace grpc {
 class Channel;
@@ -60,8 +61,11 @@ absl::StatusOr<Identity> LoadIdentity(const fs::path& state,
                                       const crypto::PassphraseOptions& passphrase = {});
 
 // A channel with mutual TLS, keepalive, and an HTTP CONNECT proxy honoured when the environment
-// names one. Connects lazily. A renewed certificate needs a new channel.
-std::shared_ptr<grpc::Channel> OpenChannel(const Identity& identity);
+// names one. Connects lazily. A renewed certificate needs a new channel. Every call says `ours`,
+// and fails with kFailedPrecondition when the coordinator speaks another protocol
+// (wire/versions.h).
+std::shared_ptr<grpc::Channel> OpenChannel(const Identity& identity,
+                                           const wire::ProgramVersion& ours = {});
 
 // When two thirds of the certificate's life are over; the epoch when it cannot be read.
 Time RenewalDue(const Identity& identity);

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/wire/consilium.pb.h"
 #include "common/wire/convert_fields.h"
+#include "common/wire/refusal.h"
 
 namespace consilium::wire {
 
@@ -487,13 +488,14 @@ absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+                      std::string(Name(RefusalOf(status))));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  return Because(
+      absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()),
+      RefusalNamed(status.error_details()));
 }
 
 }  // namespace consilium::wire

@@ -34,7 +34,7 @@ absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto);
 std::string ToProtoBytes(const Digest& digest);
 absl::StatusOr<Digest> DigestFromProto(const std::string& bytes, std::string_view field);
 
-// Status codes are the same numbers on both sides.
+// Status codes are the same numbers on both sides; a refusal (refusal.h) goes along.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 

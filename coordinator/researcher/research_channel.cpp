@@ -11,6 +11,7 @@
 #include "common/crypto/sha256.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
+#include "common/wire/refusal.h"
 
 namespace consilium::researcher {
 
@@ -21,10 +22,7 @@ struct ResearchChannel::Impl {
   absl::Status Said(const grpc::Status& status) const {
     const absl::Status said = wire::FromGrpc(status);
     // A coordinator that answers that we wait to be admitted can be reached.
-    if (!absl::IsUnavailable(said) ||
-        ToStd(said.message()).find("admit") != std::string_view::npos) {
-      return said;
-    }
+    if (!absl::IsUnavailable(said) || wire::RefusalOf(said) != wire::Refusal::kNone) return said;
     return absl::UnavailableError(StrCat(
         "the coordinator at ", identity.coordinator, " cannot be reached (", ToStd(said.message()),
         "); check that it runs and that this machine may connect to it"));

@@ -24,7 +24,7 @@ namespace consilium::coordinator {
 
 class InProcessCoordinator {
  public:
-  InProcessCoordinator() {
+  explicit InProcessCoordinator(const ServiceLimits& service_limits = {}) : limits(service_limits) {
     const Authority::New made{.federation = "test-federation",
                               .hosts = {"127.0.0.1", "localhost"},
                               .address = "127.0.0.1:1",  // members are told another, see Enrol
@@ -48,8 +48,8 @@ class InProcessCoordinator {
     auto conductor = Conductor::Start({*ledger_, *models_, *authority_, clock_, state() / "spool"});
     REQUIRE(conductor.ok());
     conductor_ = *std::move(conductor);
-    auto service = Service::Start({*conductor_, *ledger_, *models_, *authority_, clock_},
-                                  StrCat("127.0.0.1:", port_));
+    auto service = Service::Start({*conductor_, *ledger_, *models_, *authority_, clock_, version},
+                                  StrCat("127.0.0.1:", port_), limits);
     INFO(service.status().message());
     REQUIRE(service.ok());
     service_ = *std::move(service);
@@ -64,11 +64,18 @@ class InProcessCoordinator {
     authority_.reset();
   }
 
+  // Of the service; changes count from the next Start.
+  ServiceLimits limits;
+  wire::ProgramVersion version;
+
   fs::path state() const { return folder_ / "coordinator"; }
   std::string address() const { return StrCat("127.0.0.1:", port_); }
   SharedLedger& ledger() { return *ledger_; }
   const Authority& authority() const { return *authority_; }
   Conductor& conductor() { return *conductor_; }
+  ModelStore& models() { return *models_; }
+  const Service& service() const { return *service_; }
+  int port() const { return port_; }
   const crypto::Ed25519PublicKey& root() const { return root_.public_key; }
   const TemporaryFolder& folder() const { return folder_; }
 

@@ -69,7 +69,8 @@ TEST_CASE(
 
   grpc::SslCredentialsOptions options;
   options.pem_root_certs = identity.authority;
-  const auto channel = grpc::CreateChannel(coordinator.address(), grpc::SslCredentials(options));
+  const auto channel = grpc::experimental::CreateCustomChannelWithInterceptors(
+      coordinator.address(), grpc::SslCredentials(options), {}, wire::ClientVersions({}));
   const auto research = v1::ResearchService::NewStub(channel);
   {
     grpc::ClientContext context;
@@ -396,7 +397,8 @@ std::shared_ptr<grpc::Channel> ChannelWithSessions(const identity::Identity& ide
   grpc::ChannelArguments arguments;
   arguments.SetPointer(GRPC_SSL_SESSION_CACHE_ARG, cache);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(identity.coordinator, grpc::SslCredentials(options), arguments);
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      identity.coordinator, grpc::SslCredentials(options), arguments, wire::ClientVersions({}));
 }
 
 TEST_CASE("a resumed TLS session of a revoked key is refused within a second") {
