@@ -2,6 +2,7 @@
 
 #include <nifti1_io.h>
 #include <png.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,9 @@ namespace {
 
 constexpr std::uint64_t kMostPixels = 128ull << 20;
 constexpr std::uint64_t kMostFileBytes = 1ull << 30;
+// What a byte of a file can stand for at best, so that a small one cannot ask for much memory:
+// bytes of a deflate stream (PNG, .nii.gz); pixels of a JPEG, a bit for each block of 8x8.
+constexpr std::uint64_t kMostDeflateExpansion = 1032, kMostPixelsAJpegByte = 8 * 64;
 
 absl::Status Bad(const fs::path& path, std::string_view what) {
   return absl::InvalidArgumentError(StrCat("\"", path.filename().string(), "\": ", what));
@@ -61,7 +65,8 @@ struct PngReader {
 void StayQuiet(png_structp, png_const_charp) {}
 [[noreturn]] void Escape(png_structp png, png_const_charp) { png_longjmp(png, 1); }
 
-absl::StatusOr<GreyPlane> ReadPng(const fs::path& path, const PlaneChoice& choice) {
+absl::StatusOr<GreyPlane> ReadPng(const fs::path& path, std::uint64_t file_bytes,
+                                  const PlaneChoice& choice) {
   PngReader reader;
   reader.file = std::fopen(path.c_str(), "rb");
   if (reader.file == nullptr) return Bad(path, "cannot be opened");
@@ -76,6 +81,11 @@ absl::StatusOr<GreyPlane> ReadPng(const fs::path& path, const PlaneChoice& choic
   const std::uint32_t rows = png_get_image_height(reader.png, reader.info);
   const std::uint32_t columns = png_get_image_width(reader.png, reader.info);
   if (std::uint64_t{rows} * columns > kMostPixels) return Bad(path, "is too large");
+  // As they are stored: palettes and few bits become more bytes only afterwards.
+  if (rows * std::uint64_t{png_get_rowbytes(reader.png, reader.info)} >
+      file_bytes * kMostDeflateExpansion) {
+    return Bad(path, "is cut short");
+  }
   png_set_palette_to_rgb(reader.png);
   png_set_expand_gray_1_2_4_to_8(reader.png);
   png_set_strip_alpha(reader.png);
@@ -111,7 +121,8 @@ struct JpegReader {
   }
 };
 
-absl::StatusOr<GreyPlane> ReadJpeg(const fs::path& path, const PlaneChoice& choice) {
+absl::StatusOr<GreyPlane> ReadJpeg(const fs::path& path, std::uint64_t file_bytes,
+                                   const PlaneChoice& choice) {
   JpegReader reader;
   reader.file = std::fopen(path.c_str(), "rb");
   if (reader.file == nullptr) return Bad(path, "cannot be opened");
@@ -127,9 +138,9 @@ absl::StatusOr<GreyPlane> ReadJpeg(const fs::path& path, const PlaneChoice& choi
   jpeg_read_header(&reader.jpeg, TRUE);
   const bool grey = reader.jpeg.num_components == 1;
   reader.jpeg.out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
-  if (std::uint64_t{reader.jpeg.image_height} * reader.jpeg.image_width > kMostPixels) {
-    return Bad(path, "is too large");
-  }
+  const auto pixels = std::uint64_t{reader.jpeg.image_height} * reader.jpeg.image_width;
+  if (pixels > kMostPixels) return Bad(path, "is too large");
+  if (pixels > file_bytes * kMostPixelsAJpegByte) return Bad(path, "is cut short");
   jpeg_start_decompress(&reader.jpeg);
   const std::size_t line_bytes = std::size_t{reader.jpeg.output_width} *
                                  static_cast<std::size_t>(reader.jpeg.output_components);
@@ -182,7 +193,8 @@ double Voxel(const nifti_image& image, std::size_t i) {
   return image.scl_slope != 0 ? value * image.scl_slope + image.scl_inter : value;
 }
 
-absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, const PlaneChoice& choice) {
+absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, std::uint64_t file_bytes,
+                                    const PlaneChoice& choice) {
   nifti_set_debug_level(0);
   std::unique_ptr<nifti_image, NiftiFree> image(nifti_image_read(path.c_str(), 0));
   if (image == nullptr) return Bad(path, "is not a sound NIfTI file");
@@ -191,6 +203,15 @@ absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, const PlaneChoice& cho
   if (columns < 1 || rows < 1 || columns > 65535 || rows > 65535 ||
       static_cast<std::uint64_t>(image->nvox) > kMostPixels) {
     return Bad(path, "has impossible sizes");
+  }
+  // niftilib multiplies all dimensions, and the product may overflow.
+  if (image->nvox < static_cast<std::size_t>(columns * rows * slices)) {
+    return Bad(path, "has impossible sizes");
+  }
+  const bool compressed = strcasecmp(path.extension().c_str(), ".gz") == 0;
+  if (std::uint64_t{image->nvox} * static_cast<std::uint64_t>(image->nbyper) >
+      file_bytes * (compressed ? kMostDeflateExpansion : 1)) {
+    return Bad(path, "is cut short");
   }
   const std::int64_t slice = choice.slice >= 0 ? choice.slice : slices / 2;
   if (slice >= slices)
@@ -210,7 +231,9 @@ absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, const PlaneChoice& cho
       // NIfTI's second axis points up the page, DICOM's rows down.
       const auto from = start + static_cast<std::size_t>((rows - 1 - row) * columns + column);
       const double value = Voxel(*image, from);
-      if (std::isnan(value)) return Bad(path, "has voxels that are not numbers");
+      if (!std::isfinite(static_cast<float>(value))) {
+        return Bad(path, "has voxels that are not numbers");
+      }
       plane.values[static_cast<std::size_t>(row * columns + column)] = static_cast<float>(value);
     }
   }
@@ -227,9 +250,9 @@ absl::StatusOr<GreyPlane> ReadPlane(const fs::path& path, const PlaneChoice& cho
   const auto bytes = fs::file_size(path, error);
   if (error) return Bad(path, error.message());
   if (bytes > kMostFileBytes) return Bad(path, "is too large");
-  if (name.ends_with(".png")) return ReadPng(path, choice);
-  if (name.ends_with(".jpg") || name.ends_with(".jpeg")) return ReadJpeg(path, choice);
-  if (name.ends_with(".nii") || name.ends_with(".nii.gz")) return ReadNifti(path, choice);
+  if (name.ends_with(".png")) return ReadPng(path, bytes, choice);
+  if (name.ends_with(".jpg") || name.ends_with(".jpeg")) return ReadJpeg(path, bytes, choice);
+  if (name.ends_with(".nii") || name.ends_with(".nii.gz")) return ReadNifti(path, bytes, choice);
   return Bad(path, "is none of .png, .jpg, .jpeg, .nii, .nii.gz");
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -42,20 +41,16 @@ class PartialFile {
     return partial;
   }
 
-  // Cuts off what was not written here, and gives the file its name.
+  // Cuts off what was not written here, and gives the file its name, durably.
   absl::Status RenameTo(const fs::path& path) {
     RETURN_IF_ERROR(file_.Truncate(size_));
-    std::error_code error;
-    fs::rename(path_, path, error);
-    if (error) return absl::InternalError("a downloaded model cannot be renamed into place");
+    RETURN_IF_ERROR(file_.Sync());
+    RETURN_IF_ERROR(RenameDurably(path_, path));
     path_ = path;
     return absl::OkStatus();
   }
 
-  void Remove() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-  }
+  void Remove() { consilium::Remove(path_).IgnoreError(); }
 
   absl::Status Append(ByteView bytes, std::uint64_t total_size) {
     if (size_ + bytes.size() > total_size) {
@@ -97,10 +92,10 @@ class ArrivingModel {
       if (!header.ok()) size_ = kNothingMore;
       if (!header.ok()) return;
       header_ = *std::move(header);
-      values_.resize(TotalElements(header_->layout));
       bytes = ByteView(beginning_).subspan(header_->data_offset);
     }
     CONSILIUM_CHECK(size_ <= header_->file_size());  // the caller has compared them
+    MakeRoom();
     std::memcpy(reinterpret_cast<std::uint8_t*>(values_.data()) +
                     (size_ - bytes.size() - header_->data_offset),
                 bytes.data(), bytes.size());
@@ -115,6 +110,15 @@ class ArrivingModel {
   }
 
  private:
+  // As the bytes come: a size that is only claimed takes no memory.
+  void MakeRoom() {
+    constexpr std::uint64_t kAtOnce = 16 << 20;  // values
+    const std::uint64_t whole = TotalElements(header_->layout);
+    const std::uint64_t came = (size_ - header_->data_offset + 3) / 4;
+    if (came <= values_.size()) return;
+    values_.resize(std::min(whole, std::max(kAtOnce, 2 * came)));
+  }
+
   static constexpr std::uint64_t kNothingMore = std::numeric_limits<std::uint64_t>::max();
   Bytes beginning_;  // until the header is whole
   std::uint64_t size_ = 0;
@@ -128,8 +132,7 @@ fs::path ModelStore::PathOf(const ModelId& model) const {
 
 bool ModelStore::Holds(const ModelId& model) {
   const fs::path path = PathOf(model);
-  std::error_code error;
-  if (!fs::exists(path, error)) return false;
+  if (!Exists(path)) return false;
   if (checked_.contains(model)) return true;
   const absl::StatusOr<Digest> found = crypto::Sha256OfFile(path);
   if (found.ok() && *found == model) {
@@ -137,21 +140,22 @@ bool ModelStore::Holds(const ModelId& model) {
     return true;
   }
   Log(LogLevel::kWarning, "model_damaged", {{"model", model.Short()}});
-  fs::remove(path, error);
+  Remove(path).IgnoreError();
   return false;
 }
 
 absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const ModelId& model,
-                                           std::stop_token stop) {
-  return Fetch(channel, model, nullptr, std::move(stop));
+                                           Progress& progress, std::stop_token stop) {
+  return Fetch(channel, model, nullptr, progress, std::move(stop));
 }
 
 absl::StatusOr<ModelState> ModelStore::Load(CoordinatorChannel& channel, const ModelId& model,
-                                            std::stop_token stop) {
+                                            Progress& progress, std::stop_token stop) {
   if (loaded_ && loaded_->id == model) return loaded_->state;
   loaded_.reset();  // first: two models need not be in memory
   ArrivingModel arriving;
-  ASSIGN_OR_RETURN(const fs::path path, Fetch(channel, model, &arriving, std::move(stop)));
+  ASSIGN_OR_RETURN(const fs::path path,
+                   Fetch(channel, model, &arriving, progress, std::move(stop)));
   std::optional<ModelState> arrived = std::move(arriving).Finish();
   if (!arrived) {
     ASSIGN_OR_RETURN(arrived, LoadSafetensors(path));
@@ -161,14 +165,15 @@ absl::StatusOr<ModelState> ModelStore::Load(CoordinatorChannel& channel, const M
 }
 
 absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const ModelId& model,
-                                           ArrivingModel* arriving, std::stop_token stop) {
+                                           ArrivingModel* arriving, Progress& progress,
+                                           std::stop_token stop) {
   if (Holds(model)) return PathOf(model);
   RETURN_IF_ERROR(EnsureFolder(folder_));
-  absl::Status status = Download(channel, model, arriving, stop);
+  absl::Status status = Download(channel, model, arriving, progress, stop);
   if (absl::IsDataLoss(status)) {
     Log(LogLevel::kWarning, "model_downloaded_again",
         {{"model", model.Short()}, {"reason", ToStd(status.message())}});
-    status = Download(channel, model, arriving, stop);
+    status = Download(channel, model, arriving, progress, stop);
   }
   RETURN_IF_ERROR(status);
   checked_.insert(model);
@@ -177,11 +182,11 @@ absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const Mo
 }
 
 absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& model,
-                                  ArrivingModel* arriving, std::stop_token stop) {
+                                  ArrivingModel* arriving, Progress& progress,
+                                  std::stop_token stop) {
   fs::path part = PathOf(model);
   part += ".part";
-  std::error_code ignored;
-  const bool goes_on = fs::exists(part, ignored);
+  const bool goes_on = Exists(part);
   if (!goes_on) SpareTheOldest();
   ASSIGN_OR_RETURN(auto partial,
                    goes_on ? PartialFile::Open(part) : PartialFile::WriteOver(Spare()));
@@ -190,6 +195,7 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
       [&](ByteView bytes, std::uint64_t total) -> absl::Status {
         const std::uint64_t offset = partial.size();
         RETURN_IF_ERROR(partial.Append(bytes, total));
+        progress.Report("downloading", partial.size(), total);
         if (arriving != nullptr) arriving->Append(offset, bytes, total);
         return absl::OkStatus();
       },
@@ -213,23 +219,20 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
 }
 
 std::vector<fs::path> ModelStore::OldestFirst() const {
-  std::error_code error;
-  std::vector<std::pair<fs::file_time_type, fs::path>> files;
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    files.emplace_back(fs::last_write_time(entry.path(), error), entry.path());
-  }
-  std::sort(files.begin(), files.end());
+  auto files = ListFolder(folder_);
+  if (!files.ok()) return {};
+  std::stable_sort(files->begin(), files->end(),
+                   [](const auto& a, const auto& b) { return a.modified < b.modified; });
   std::vector<fs::path> paths;
-  for (auto& [time, path] : files) paths.push_back(std::move(path));
+  for (FolderEntry& file : *files) paths.push_back(std::move(file.path));
   return paths;
 }
 
 void ModelStore::SpareTheOldest() {
   const std::vector<fs::path> files = OldestFirst();
-  std::error_code ignored;
-  if (files.size() < keep_ || fs::exists(Spare(), ignored)) return;
+  if (files.size() < keep_ || Exists(Spare())) return;
   Forget(files.front());
-  fs::rename(files.front(), Spare(), ignored);
+  Rename(files.front(), Spare()).IgnoreError();
 }
 
 void ModelStore::Forget(const fs::path& file) {
@@ -239,9 +242,8 @@ void ModelStore::Forget(const fs::path& file) {
 void ModelStore::Prune(const ModelId& newest) {
   std::vector<fs::path> files = OldestFirst();
   std::erase(files, PathOf(newest));
-  std::error_code ignored;
   for (std::size_t i = 0; i + keep_ < files.size() + 1; ++i) {
-    fs::remove(files[i], ignored);
+    Remove(files[i]).IgnoreError();
     Forget(files[i]);
   }
 }

@@ -19,6 +19,21 @@ namespace {
 // PS3.5 annex G: at best two bytes of an RLE stream make 128.
 constexpr std::uint64_t kMostRleExpansion = 64;
 
+// Pixels that a byte of the stream can stand for at best, so that a few hundred bytes cannot ask
+// for a quarter of a gigabyte.
+std::uint64_t MostPixelsAByte(const Header& header) {
+  switch (header.transfer_syntax) {
+    case TransferSyntax::kJpegBaseline:
+    case TransferSyntax::kJpegExtended:
+      return 8 * 64;  // ITU-T T.81: a bit for each block of 8x8
+    case TransferSyntax::kJpegLossless:
+    case TransferSyntax::kJpegLosslessSv1:
+      return 8;  // T.81 annex H: a bit for each sample
+    default:
+      return std::uint64_t{8} * header.columns;  // T.87 A.7: a bit for each line that is one run
+  }
+}
+
 E_TransferSyntax ForDcmtk(TransferSyntax syntax) {
   switch (syntax) {
     case TransferSyntax::kJpegBaseline:
@@ -85,6 +100,9 @@ std::optional<Refused> CheckClaims(const Header& header, ByteView compressed) {
     return Refused{Refusal::kDamaged,
                    StrCat("the JPEG stream is ", frame->columns, "x", frame->rows,
                           " and the header says ", header.columns, "x", header.rows)};
+  }
+  if (std::uint64_t{header.rows} * header.columns > compressed.size() * MostPixelsAByte(header)) {
+    return Refused{Refusal::kDamaged, "fewer JPEG bytes than the image size needs"};
   }
   return std::nullopt;
 }

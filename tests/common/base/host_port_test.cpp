@@ -20,5 +20,14 @@ TEST_CASE("an address without host, port or brackets is refused") {
   }
 }
 
+TEST_CASE("a host with what no name or address has is refused: it is written into HTTP requests") {
+  for (const char* text :
+       {"a b:80", "a\r\nX-Header: 1:80", "[a]b]:80", "[[::1]]:80", "a/b:80", "u@a:80"}) {
+    INFO(text);
+    CHECK(ParseHostPort(text).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  CHECK(ParseHostPort("[fe80::1%eth0]:80")->host == "fe80::1%eth0");
+}
+
 }  // namespace
 }  // namespace consilium

@@ -1,0 +1,26 @@
+#include "datasets/catalog.h"
+
+#include "tests/fuzz/database_files.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace consilium;
+  using fuzz::ReadThrough;
+  const fs::path file = fuzz::Scratch("catalog.db", fuzz::Input(data, size));
+  const fuzz::AllocationLimit limit(fuzz::JustifiedByDatabase(size));
+  auto catalog = datasets::Catalog::Open(file);
+  if (catalog.ok()) {
+    ReadThrough(catalog->Folder());
+    ReadThrough(catalog->Report());
+    ReadThrough(catalog->Targets());
+    ReadThrough(catalog->Refusals("opacity", {"DX"}));
+    const auto images = catalog->Images("opacity", {});
+    if (images.ok()) {
+      for (const datasets::CatalogImage& image : *images) {
+        FUZZ_EXPECT(image.target == 0 || image.target == 1);
+      }
+    }
+    catalog->SetRefused(1, {datasets::Refusal::kDamaged, ""}).IgnoreError();
+  }
+  fs::remove(fs::path(file).concat("-journal"));
+  return 0;
+}

@@ -1,0 +1,46 @@
+#include "common/plan/plan.h"
+
+#include <cmath>
+
+#include "tests/fuzz/fuzz.h"
+
+namespace consilium::plan {
+namespace {
+
+void CheckAccepted(const Plan& plan) {
+  FUZZ_EXPECT(CheckName("a plan", plan.name).ok());
+  FUZZ_EXPECT(plan.preprocessing.image_size >= 16 && plan.preprocessing.image_size <= 1024);
+  FUZZ_EXPECT(plan.training.batch_size > 0 && plan.training.local_epochs > 0);
+  FUZZ_EXPECT(plan.data.validation_fraction + plan.data.test_fraction < 1);
+  const bool masked = plan.aggregation.updates == Updates::kMasked;
+  FUZZ_EXPECT(plan.cohort.minimum_sites >= (masked ? 3u : 2u));
+  for (const SiteId& site : plan.cohort.sites) FUZZ_EXPECT(CheckName("a site", site.value).ok());
+  for (const double number :
+       {plan.training.learning_rate, plan.training.momentum, plan.training.weight_decay,
+        plan.aggregation.proximal_mu, plan.aggregation.server_learning_rate,
+        plan.secure_aggregation.clip_norm, plan.cohort.round_deadline_s,
+        plan.cohort.absence_grace_s, plan.evaluation.at_specificity, plan.gate.minimum_auroc,
+        plan.preprocessing.spacing_mm, plan.stop.wall_time_s.value_or(1),
+        plan.stop.target_auroc.value_or(1)}) {
+    FUZZ_EXPECT(std::isfinite(number) && number >= 0);
+  }
+  FUZZ_EXPECT(!Describe(plan).empty());
+}
+
+}  // namespace
+}  // namespace consilium::plan
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace consilium;
+  // A TOML node is about a hundred bytes, in vectors that double.
+  const fuzz::AllocationLimit limit(fuzz::JustifiedBy(8 * size));
+  const std::string_view text = AsText(fuzz::Input(data, size));
+  const auto plan = plan::ParsePlan(text);
+  if (!plan.ok()) {
+    FUZZ_EXPECT(absl::IsInvalidArgument(plan.status()) && !plan.status().message().empty());
+    return 0;
+  }
+  plan::CheckAccepted(*plan);
+  FUZZ_EXPECT(plan::Describe(*plan::ParsePlan(text)) == plan::Describe(*plan));
+  return 0;
+}

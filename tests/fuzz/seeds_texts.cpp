@@ -1,0 +1,121 @@
+#include "common/base/status.h"
+#include "common/identity/token.h"
+#include "common/metrics/json.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/seeds.h"
+
+namespace consilium::fuzz {
+namespace {
+
+constexpr std::string_view kWholePlan = R"([plan]
+name = "chest-opacity"
+description = "every key there is"
+seed = 7
+[model]
+architecture = "resnet18"
+norm = "batch"
+initial = "3fa9c1d20b773fa9c1d20b773fa9c1d20b773fa9c1d20b773fa9c1d20b773fa9"
+[target]
+name = "opacity"
+[data]
+modalities = ["DX", "CR"]
+minimum_patients = 20
+validation_fraction = 0.15
+test_fraction = 0.25
+[preprocessing]
+image_size = 64
+intensity = "window"
+spacing_mm = 1.5
+standardize = false
+[training]
+local_epochs = 2
+batch_size = 16
+optimizer = "sgd"
+learning_rate = 0.01
+momentum = 0.9
+weight_decay = 0.0001
+class_weighting = false
+augmentation = "none"
+[aggregation]
+method = "fedprox"
+proximal_mu = 0.1
+weight = "patients"
+server_learning_rate = 1.0
+updates = "masked"
+[secure_aggregation]
+clip_norm = 10.0
+threshold = 3
+[cohort]
+minimum_sites = 3
+sites = ["east", "north", "south"]
+round_deadline_s = 600
+absence_grace_s = 30
+[evaluation]
+at_specificity = 0.9
+[gate]
+minimum_auroc = 0.7
+maximum_site_drop = 0.05
+minimum_sites = 3
+[stop]
+rounds = 5
+patience = 2
+target_auroc = 0.95
+wall_time_s = 7200
+)";
+
+constexpr std::string_view kSmallPlan =
+    "[plan]\nname = \"a\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = [\"DX\"]\n";
+
+constexpr std::string_view kPolicy = R"(enabled = true
+decide = "ask"
+researchers = ["ada"]
+plans = ["chest-opacity"]
+targets = ["opacity"]
+modalities = ["DX", "CR"]
+architectures = ["resnet18"]
+minimum_cohort = 2
+sealed_updates = true
+maximum_rounds = 50
+)";
+
+void SeedMetrics() {
+  metrics::BinarySums sums;
+  for (int i = 0; i < 100; ++i) sums.Add(0.01 * i, i % 3 == 0);
+  sums.patients = 90;
+  Seed("metrics", "sums", metrics::ToJson(sums));
+  Bytes ring = {0, 0};  // index, value
+  ring.resize(10, 3);
+  Seed("metrics", "ring", ring);
+}
+
+void SeedToken() {
+  identity::Token token{.secret = {1, 2, 3}, .address = "coordinator.example:8443"};
+  token.authority.bytes.fill(7);
+  token.root.fill(9);
+  Seed("token", "token", token.ToString());
+  Seed("text_encoding", "base64", token.ToString());
+}
+
+}  // namespace
+
+void SeedTexts() {
+  Seed("plan", "whole", kWholePlan);
+  Seed("plan", "small", kSmallPlan);
+  Seed("policy", "whole", kPolicy);
+  Seed("policy", "off", "enabled = false\n");
+  Seed("address", "name", "coordinator.example:8443");
+  Seed("address", "ipv6", "[::1]:443");
+  Seed("address", "proxy", "http://user:p%40ss@proxy.example:3128/");
+  Seed("text_encoding", "hex", std::string(64, 'A'));
+  Seed("text_encoding", "name", "north-hospital");
+  Seed("csv", "quoted",
+       "\xef\xbb\xbf"
+       "a,\"b \"\"c\"\"\"\r\n 1 ,\"x,\ny\"\r\n\r\n2,\r\n");
+  Seed("labels", "patients", "patient_id,opacity,effusion\nP1,1,0\nP2,0,\nP1,0,1\n");
+  Seed("labels", "instances", "opacity,sop_instance_uid\n1,1.2.3\n");
+  Seed("labels", "cell", "1\nP2,7\n");
+  SeedMetrics();
+  SeedToken();
+}
+
+}  // namespace consilium::fuzz

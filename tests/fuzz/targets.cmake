@@ -1,0 +1,50 @@
+# Every target, what it links, and how many mutated inputs the replay makes of its corpus (3000 unless said).
+add_library(consilium_fuzz_scenes STATIC pixel_cache_scene.cpp published_model.cpp secure_scene.cpp)
+target_link_libraries(consilium_fuzz_scenes
+  PUBLIC consilium_fuzz consilium_datasets consilium_identity consilium_secagg consilium_wire nlohmann_json::nlohmann_json)
+
+# text
+consilium_fuzz_target(address LINK consilium_base)
+consilium_fuzz_target(text_encoding LINK consilium_base)
+consilium_fuzz_target(csv LINK consilium_datasets)
+consilium_fuzz_target(labels LINK consilium_datasets)
+consilium_fuzz_target(metrics LINK consilium_metrics)
+consilium_fuzz_target(plan LINK consilium_plan)
+consilium_fuzz_target(policy LINK consilium_site_agent)
+
+# models
+consilium_fuzz_target(safetensors_header LINK consilium_model)
+consilium_fuzz_target(safetensors_file LINK consilium_model)
+
+consilium_fuzz_target(model_download LINK consilium_site_agent MUTATIONS 200)
+
+# what peers send
+consilium_fuzz_target(from_site LINK consilium_wire)
+consilium_fuzz_target(to_site LINK consilium_wire consilium_site_agent)
+consilium_fuzz_target(upload LINK consilium_wire)
+consilium_fuzz_target(run_event LINK consilium_wire consilium_researcher)
+consilium_fuzz_target(envelope LINK consilium_crypto MUTATIONS 1000)
+consilium_fuzz_target(certificate LINK consilium_crypto MUTATIONS 300)
+consilium_fuzz_target(site_session LINK consilium_fuzz_scenes MUTATIONS 300)
+consilium_fuzz_target(coordinator_session LINK consilium_fuzz_scenes MUTATIONS 200)
+
+# documents
+consilium_fuzz_target(token LINK consilium_identity)
+consilium_fuzz_target(roster LINK consilium_identity MUTATIONS 1000)
+consilium_fuzz_target(signed_document LINK consilium_crypto MUTATIONS 1000)
+consilium_fuzz_target(model_verification LINK consilium_fuzz_scenes consilium_researcher MUTATIONS 200)
+
+# what lies on a disk of ours
+consilium_fuzz_target(key_file LINK consilium_crypto MUTATIONS 1000)
+consilium_fuzz_target(given_answers LINK consilium_site_agent)
+consilium_fuzz_target(saved_session LINK consilium_fuzz_scenes MUTATIONS 1000)
+consilium_fuzz_target(ledger LINK consilium_ledger MUTATIONS 100)
+consilium_fuzz_target(catalog LINK consilium_datasets MUTATIONS 300)
+consilium_fuzz_target(site_database LINK consilium_site_agent MUTATIONS 100)
+consilium_fuzz_target(pixel_cache LINK consilium_fuzz_scenes consilium_datasets MUTATIONS 300)
+
+# images
+consilium_fuzz_target(dicom LINK consilium_datasets)
+consilium_fuzz_target(rle LINK consilium_dicom)
+find_package(ZLIB REQUIRED)
+consilium_fuzz_target(image_import LINK consilium_import ZLIB::ZLIB MUTATIONS 1000)
