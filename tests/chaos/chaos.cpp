@@ -110,7 +110,7 @@ class Scene {
       if (i > 0 && troublemaker.tally().killed >= kills_left_ && kills_left_ > 0) break;
       ASSIGN_OR_RETURN(const RunId run, Submit(federation->federation(), i));
       runs.push_back(run);
-      lived = Live(*federation, troublemaker, run);
+      lived = Live(*federation, troublemaker, run, InPeace(i));
     }
     tally_ = troublemaker.tally();
     if (lived.ok()) lived = LetSitesHear(*federation, runs);
@@ -151,6 +151,11 @@ class Scene {
     return absl::OkStatus();
   }
 
+  // What LibTorch learns cannot be said beforehand: every second run repeats the one before, which
+  // was left in peace, and must publish the same model.
+  bool Again(int i) const { return options_.real_training && i % 2 == 1; }
+  bool InPeace(int i) const { return options_.real_training && i % 2 == 0; }
+
   absl::StatusOr<RunId> Submit(Federation& federation, int i) {
     const fs::path file = Folder() / StrCat("plan-", i, ".toml");
     RETURN_IF_ERROR(
@@ -163,10 +168,11 @@ class Scene {
     return RunId(json["run"].get<std::string>());
   }
 
-  absl::Status Live(StressedFederation& federation, Troublemaker& troublemaker, const RunId& run) {
+  absl::Status Live(StressedFederation& federation, Troublemaker& troublemaker, const RunId& run,
+                    bool in_peace) {
     auto watcher = std::make_unique<RunWatcher>(federation.federation().ResearcherState(), run);
-    const absl::Status lived =
-        troublemaker.Live(*watcher, kills_left_ > 0 ? kills_left_ : 1'000'000'000);
+    const int most_kills = in_peace ? 0 : kills_left_ > 0 ? kills_left_ : 1'000'000'000;
+    const absl::Status lived = troublemaker.Live(*watcher, most_kills);
     if (!lived.ok()) federation.Kill(kCoordinator);  // so that the watcher's call ends
     watcher.reset();
     return WithContext(lived, run.value);
@@ -198,6 +204,7 @@ class Scene {
   absl::Status AuditAll(StressedFederation& federation, const std::vector<RunId>& runs) {
     ASSIGN_OR_RETURN(coordinator::Ledger ledger,
                      coordinator::Ledger::Open(federation.StateOf(kCoordinator) / "ledger.db"));
+    std::string published_before;
     for (const RunId& run : runs) {
       AuditOrder order{.run = run, .parameters = parameters_};
       for (const std::string& name : federation.names()) {
@@ -209,6 +216,11 @@ class Scene {
       ++runs_;
       completed_ += !found.published.empty();
       Take(found);
+      if (Again(runs_ - 1) && found.published != published_before) {
+        violations_.push_back(StrCat(run.value, ": published ", found.published.substr(0, 12),
+                                     ", undisturbed it was ", published_before.substr(0, 12)));
+      }
+      published_before = found.published;
     }
     return ledger.VerifyLog();
   }
@@ -262,6 +274,7 @@ class Scene {
   Totals& totals_;
   SeededRandom random_;
   std::uint64_t parameters_ = 0;
+  std::string plan_;
   Instruments instruments_;
   Tally tally_;
   int runs_ = 0, completed_ = 0;

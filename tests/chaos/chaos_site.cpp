@@ -21,6 +21,7 @@
 #include "common/base/status.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
+#include "site_agent/agent_loop.h"
 #include "site_agent/grpc_channel.h"
 #include "site_agent/site_state.h"
 #include "tests/chaos/chaos_learning.h"
@@ -111,12 +112,17 @@ class ChaosLearner final : public site_agent::Learner {
     if (!tasks.ok()) return "unreadable";
     for (const site_agent::TaskRecord& task : *tasks) {
       if (SeededRandom(task.seed, StrCat("site ", site_))() != seed) continue;
+      const auto kept = state_.FindTrained(task.header.key.run, task.header.key.round,
+                                           task.header.base_model, task.seed);
+      if (!kept.ok()) return "unreadable";
+      if (*kept) return "trained";
+      if (task.state == site_agent::TaskState::kTraining ||
+          task.state == site_agent::TaskState::kFailed) {
+        continue;
+      }
       std::string name(Name(task.state));
       std::replace(name.begin(), name.end(), ' ', '-');
-      if (task.state != site_agent::TaskState::kTraining &&
-          task.state != site_agent::TaskState::kFailed) {
-        return name;
-      }
+      return name;
     }
     return "-";
   }
@@ -127,7 +133,7 @@ class ChaosLearner final : public site_agent::Learner {
   int trainings_ = -1;
 };
 
-absl::Status RunAgent(const Options& options) {
+absl::Status Work(const Options& options) {
   ASSIGN_OR_RETURN(const identity::Identity identity, identity::LoadIdentity(options.state));
   ASSIGN_OR_RETURN(identity::PinnedRoster roster,
                    identity::PinnedRoster::Load(options.state, identity.root));
@@ -150,9 +156,10 @@ absl::Status RunAgent(const Options& options) {
   agent_options.longest_wait = FromSeconds(0.5);
   SystemRandom().Fill({reinterpret_cast<std::uint8_t*>(&agent_options.backoff_seed),
                        sizeof agent_options.backoff_seed});
+  SystemRandom random;
   site_agent::Agent agent(identity, std::move(roster), channel, *state, learner, data, clock,
-                          agent_options);
-  return agent.Run(stop.get_token());
+                          random, agent_options);
+  return site_agent::RunAgent(agent, channel, clock, agent_options, stop.get_token());
 }
 
 int Main(int argc, char** argv) {
@@ -171,7 +178,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   CatchInterrupts();
-  return ReportAndExitCode(RunAgent(options));
+  return ReportAndExitCode(Work(options));
 }
 
 }  // namespace

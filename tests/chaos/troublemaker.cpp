@@ -49,7 +49,10 @@ absl::Status Troublemaker::Live(const RunWatcher& run, int most_kills) {
     RETURN_IF_ERROR(MindProcesses());
     RETURN_IF_ERROR(MindTime(run));
     const bool in_peace = Clock::now() - last_event_ > kLeftInPeace;
-    if (!run.ended() && !in_peace && tally_.killed < most_kills && Clock::now() >= next_) {
+    // Else a slow machine would never come to a round's end.
+    const bool too_soon = patient_ && disturbed_;
+    if (!run.ended() && !in_peace && !too_soon && tally_.killed < most_kills &&
+        Clock::now() >= next_) {
       MakeTrouble(run);
       DrawNext();
     }
@@ -59,11 +62,13 @@ absl::Status Troublemaker::Live(const RunWatcher& run, int most_kills) {
   return absl::OkStatus();
 }
 
-// The pauses of a Poisson process; now and then the next trouble comes at once.
+// The pauses of a Poisson process; now and then the next trouble comes at once. Most wait until the
+// run has gone on after the last one.
 void Troublemaker::DrawNext() {
   const double pause =
       random_.Chance(0.2) ? 0.01 : -mean_pause_s_ * std::log(1 - random_.Uniform());
   next_ = Clock::now() + FromSeconds(pause);
+  patient_ = random_.Chance(0.75);
 }
 
 absl::Status Troublemaker::MindProcesses() {
@@ -114,6 +119,7 @@ absl::Status Troublemaker::MindTime(const RunWatcher& run) {
   if (run.seen() != seen_) {
     seen_ = run.seen();
     last_event_ = now;
+    disturbed_ = !AllBack();
     if (killed_) tally_.run_goes_on.push_back(SecondsSince(*std::exchange(killed_, std::nullopt)));
   }
   if (now - last_event_ < kStuck || now - last_trouble_ < kStuck) return absl::OkStatus();
@@ -137,6 +143,7 @@ const std::string& Troublemaker::AnySite() {
 
 void Troublemaker::MakeTrouble(const RunWatcher& run) {
   last_trouble_ = Clock::now();
+  disturbed_ = true;
   if (weather_ == Weather::kKills || random_.Chance(0.2)) return KillSome(run);
   if (weather_ == Weather::kNetwork) return DisturbNetwork();
   if (weather_ == Weather::kDisk) return FillDisk();

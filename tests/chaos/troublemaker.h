@@ -83,6 +83,8 @@ class Troublemaker {
   SeededRandom& random_;
   Tally tally_;
   Clock::time_point next_{};
+  bool patient_ = false;    // the next trouble waits until the run goes on
+  bool disturbed_ = false;  // it has not since the last trouble
   std::map<std::string, Clock::time_point> start_at_;  // of what is down
   std::map<std::string, Clock::time_point> started_;   // of what is not back yet
   std::optional<Clock::time_point> killed_;            // the run has said nothing since
