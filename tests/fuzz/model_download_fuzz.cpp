@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/progress.h"
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
 #include "site_agent/model_store.h"
@@ -55,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const fuzz::AllocationLimit limit(fuzz::JustifiedBy(8 * size) + (64 << 20));
   site_agent::Sender sender(file, piece, claim);
   site_agent::ModelStore store(fuzz::ScratchFolder() / "models", 1);
-  const auto loaded = store.Load(sender, model, {});
+  NoProgress progress;
+  const auto loaded = store.Load(sender, model, progress, {});
   const auto parsed = ParseSafetensors(file);
   FUZZ_EXPECT(!loaded.ok() || parsed.ok());
   if (loaded.ok()) {
