@@ -48,6 +48,79 @@ json Contributions(const std::vector<wire::RunEvent>& events, std::uint32_t up_t
   return rounds;
 }
 
+// A reason as it may stand in a signed record: short, and printable ASCII.
+std::string Short(std::string_view reason) {
+  constexpr std::size_t kLongest = 120;
+  std::string text(reason.substr(0, kLongest));
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return reason.size() > kLongest ? text + "..." : text;
+}
+
+// Who evaluated each round's candidate on its validation patients.
+absl::StatusOr<std::map<std::uint32_t, std::set<std::string>>> EvaluatedBy(Ledger& ledger,
+                                                                           const RunId& run) {
+  std::map<std::uint32_t, std::set<std::string>> by;
+  ASSIGN_OR_RETURN(const std::vector<Evaluation> sealed, ledger.Evaluations(run));
+  for (const auto& [site, report] : sealed) {
+    if (report.split == wire::EvaluationSplit::kValidation) by[report.round].insert(site.value);
+  }
+  ASSIGN_OR_RETURN(const std::vector<PooledEvaluation> masked, ledger.PooledEvaluations(run));
+  for (const PooledEvaluation& pooled : masked) {
+    if (pooled.split != wire::EvaluationSplit::kValidation) continue;
+    for (const SiteId& site : pooled.sites) by[pooled.round].insert(site.value);
+  }
+  return by;
+}
+
+// Of the attempt that was counted in each of these rounds: [{"round": 1, "attempt": 1, "minimum":
+// 3, "cohort": [...], "counted": [...], "lost": {"west": "why"}, "evaluated": [...]}, ...].
+json Participation(const std::vector<wire::RunEvent>& events, std::uint32_t up_to_round,
+                   std::uint32_t minimum,
+                   const std::map<std::uint32_t, std::set<std::string>>& evaluated_by) {
+  struct Attempt {
+    std::set<std::string> cohort, received;
+    std::map<std::string, std::string> lost;
+  };
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Attempt> attempts;
+  json rounds = json::array();
+  for (const wire::RunEvent& event : events) {
+    if (event.round == 0 || event.round > up_to_round || event.attempt == 0) continue;
+    Attempt& attempt = attempts[{event.round, event.attempt}];
+    const std::string& site = event.site.value;
+    switch (event.kind) {
+      case RunEventKind::kTaskSent:
+        attempt.cohort.insert(site);
+        break;
+      case RunEventKind::kUpdateReceived:
+        attempt.cohort.insert(site);
+        attempt.received.insert(site);
+        break;
+      case RunEventKind::kContributionLost:
+        attempt.cohort.insert(site);
+        attempt.received.erase(site);
+        attempt.lost[site] = Short(event.text);
+        break;
+      case RunEventKind::kAggregated: {
+        const auto evaluated = evaluated_by.find(event.round);
+        rounds.push_back({{"round", event.round},
+                          {"attempt", event.attempt},
+                          {"minimum", minimum},
+                          {"cohort", attempt.cohort},
+                          {"counted", attempt.received},
+                          {"lost", attempt.lost},
+                          {"evaluated", evaluated == evaluated_by.end() ? std::set<std::string>()
+                                                                        : evaluated->second}});
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  return rounds;
+}
+
 std::set<std::string> AllSites(const json& rounds) {
   std::set<std::string> sites;
   for (const json& round : rounds) {
@@ -147,6 +220,7 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
   ASSIGN_OR_RETURN(const ModelEntry model, ledger.FindModel(publish.model.Hex()));
   ASSIGN_OR_RETURN(const auto events, AllEvents(ledger, state.run, actions));
   ASSIGN_OR_RETURN(const TestEvaluations tests, TestsOf(ledger, state.run, publish.model, actions));
+  ASSIGN_OR_RETURN(const auto evaluated_by, EvaluatedBy(ledger, state.run));
   ASSIGN_OR_RETURN(json secure, SecureSession(ledger, state.run, publish.model));
   ASSIGN_OR_RETURN(json log, LogJson(ledger));
   ASSIGN_OR_RETURN(std::string roster, ledger.RosterFile());
@@ -171,6 +245,8 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
         {"signature", ToHex(submitted.signature)}}},
       {"sites", AllSites(rounds)},
       {"rounds", rounds},
+      {"participation",
+       Participation(events, publish.round, plan.cohort.minimum_sites, evaluated_by)},
       {"test", PooledTest(tests, plan.evaluation.at_specificity)},
       {"gate", std::move(gate)},
       {"privacy", "none"},

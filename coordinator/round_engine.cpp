@@ -244,6 +244,7 @@ void RoundEngine::Leave(const SiteId& site, const std::string& reason) {
     Note(RunEventKind::kContributionLost,
          StrCat("what it delivered stays, but it does not help to open the sum: ", reason), {},
          site);
+    std::get<Record>(actions_.back()).event.attempt = 0;  // of the attempt nothing is lost
   }
 }
 

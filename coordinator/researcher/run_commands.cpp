@@ -15,6 +15,7 @@
 #include "common/plan/plan.h"
 #include "coordinator/researcher/research_channel.h"
 #include "coordinator/researcher/run_tree.h"
+#include "coordinator/researcher/who_took_part.h"
 
 namespace consilium::researcher {
 namespace {
@@ -277,7 +278,9 @@ absl::Status ShowRunCommand(const CommandOptions& options, const RunId& run) {
       Print(tree.On(event));
       return event.sequence < last;
     });
-    return absl::IsCancelled(status) ? absl::OkStatus() : status;
+    if (!status.ok() && !absl::IsCancelled(status)) return status;
+    Print(WhoTookPart(document.dump()));
+    return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(json document, ParseAnswer(channel->ShowRun(run)));
   PrintJson(document);

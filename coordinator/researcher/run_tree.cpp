@@ -133,7 +133,8 @@ std::string RunTree::On(const RunEvent& event) {
       std::string text = StrCat(Whole(Value(event, "patients")), " patients, ",
                                 Whole(Value(event, "examples")), " images for training");
       if (Value(event, "refused_files") > 0) {
-        StrAppend(&text, ", ", Whole(Value(event, "refused_files")), " files refused");
+        StrAppend(&text, ", ", Whole(Value(event, "refused_files")), " files refused",
+                  event.text.empty() ? "" : ": ", event.text);
       }
       return Line(event, site + " accepted", text);
     }
@@ -172,6 +173,15 @@ std::string RunTree::On(const RunEvent& event) {
       work_[event.site] = {event.text, Value(event, "done"), Value(event, "total"),
                            Value(event, "loss")};
       return "";
+    case RunEventKind::kTrained: {
+      const double patients = Value(event, "patients");
+      const std::string on = StrCat(Whole(patients), patients == 1 ? " patient, " : " patients, ",
+                                    Whole(Value(event, "examples")), " images");
+      return Line(event, site + " trained",
+                  Value(event, "before") != 0
+                      ? StrCat(on, "; kept from before, nothing was trained again")
+                      : StrCat(on, " in ", SecondsText(Value(event, "seconds"))));
+    }
     case RunEventKind::kUpdateReceived:
       work_.erase(event.site);
       last_update_ = event.time;

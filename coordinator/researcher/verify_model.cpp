@@ -129,6 +129,51 @@ Check ContributionsCheck(const json& record, const identity::Roster& roster) {
                  " contributing sites signed who took part; only their sum could be opened")};
 }
 
+// What the record says of who took part must fit itself, its rounds and its session.
+Check ParticipationCheck(const json& record) {
+  std::map<std::uint64_t, std::set<SiteId>> contributed;
+  for (const json& round : At(record, "rounds")) {
+    contributed[NumberAt(round, "round")] = SitesAt(round, "sites");
+  }
+  std::size_t fewest = 0;
+  for (const json& round : At(record, "participation")) {
+    const std::uint64_t number = NumberAt(round, "round"), minimum = NumberAt(round, "minimum");
+    const std::set<SiteId> cohort = SitesAt(round, "cohort"), counted = SitesAt(round, "counted");
+    std::set<SiteId> all = counted;
+    const json& lost = At(round, "lost");
+    for (const auto& [site, why] : lost.items()) all.insert(SiteId(site));
+    const auto refuse = [&](std::string_view why) {
+      return Check{"participation", false, StrCat("round ", number, ": ", why)};
+    };
+    if (!lost.is_object() || all != cohort || counted.size() + lost.size() != cohort.size()) {
+      return refuse("not every site of its cohort is either counted or lost");
+    }
+    if (minimum < 2 || counted.size() < minimum) {
+      return refuse(StrCat(counted.size(), " sites were counted, and its plan needs ", minimum,
+                           ": it is not complete"));
+    }
+    const auto named = contributed.find(number);
+    if (named == contributed.end() || named->second != counted) {
+      return refuse("the sites that were counted are not those that contributed");
+    }
+    contributed.erase(named);
+    const bool of_model = number == NumberAt(record, "round");
+    if (of_model && !At(record, "secure").is_null() &&
+        counted != SitesAt(At(record, "secure"), "survivors")) {
+      return refuse("the sites that were counted are not those that signed who took part");
+    }
+    fewest = fewest == 0 ? counted.size() : std::min(fewest, counted.size());
+  }
+  if (!contributed.empty()) {
+    return {"participation", false,
+            StrCat("it does not say who took part in round ", contributed.begin()->first)};
+  }
+  return {
+      "participation", true,
+      StrCat("in each of ", At(record, "participation").size(), " rounds every site of the ",
+             "cohort is counted or lost with the reason, and ", fewest, " or more were counted")};
+}
+
 // The head that `signature` of the record or log is about, when its site signed it.
 std::optional<std::pair<std::uint64_t, Digest>> Countersigned(const json& signature,
                                                               const identity::Roster& roster) {
@@ -311,6 +356,8 @@ Verification VerifyModel(const crypto::Ed25519PublicKey& root, const ModelId& mo
   }
   v.checks.push_back(PlanCheck(record, roster->roster));
   v.checks.push_back(ContributionsCheck(record, roster->roster));
+  // Records of before version 0.3 do not say it.
+  if (!At(record, "participation").is_null()) v.checks.push_back(ParticipationCheck(record));
   v.checks.push_back(LogHeadCheck(record, roster->roster));
   if (!log_file) return v;
   const absl::StatusOr<Log> log = ReadLog(*log_file);

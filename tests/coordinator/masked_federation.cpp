@@ -227,13 +227,16 @@ void MaskedFederation::Start(const std::set<SiteId>& connected) {
   open_.reset();
   aggregated_ = false;
   wake_.reset();
+  actions_.resize(actions_.size() - std::min(actions_.size(), uncommitted_.size()));
   uncommitted_.clear();
   CarryOut(engine_->Start(roster, connected, now_));
 }
 
 void MaskedFederation::Restart(const std::set<SiteId>& connected) {
+  ++restarts_;
   RunState state = committed_;
   state.work = journal_.records();
+  if (damage) damage(state.work);
   engine_.emplace(plan_, std::move(state), published_);
   Start(connected);
 }
@@ -313,6 +316,13 @@ void MaskedFederation::CarryOut(std::vector<Action> actions) {
   Commit(actions);
   for (const Action& action : actions) Note(action);
   actions_.insert(actions_.end(), actions.begin(), actions.end());
+  Must(engine_->ended() || !ours_.empty() || !engine_->waiting().empty() ||
+           !engine_->AtWork().empty(),
+       "a run that does not move says what it waits for");
+  const std::string& waiting = engine_->waiting();
+  Must(waiting.empty() || waiting.find("until ") != std::string::npos ||
+           waiting.find("next try at ") != std::string::npos,
+       "a wait says until when");
 }
 
 // As the ledger: answers and uploads alone may wait for what is told because of them.
@@ -412,7 +422,9 @@ void MaskedFederation::Check(const Aggregate& aggregate) {
   if (std::exchange(disk_is_full, false)) {
     ours_.push_back(AggregateFailed{aggregate.key, "the disk is full"});
   } else {
-    ours_.push_back(AggregateReady{aggregate.key, ModelNumber(++models_), 0.1});
+    // The same sum is the same model, also when it is made again.
+    const auto model = models_.try_emplace(aggregate.key, models_.size() + 1).first->second;
+    ours_.push_back(AggregateReady{aggregate.key, ModelNumber(model), 0.1});
   }
 }
 

@@ -101,12 +101,15 @@ class MaskedFederation {
   // Answers and uploads alone are committed only with the next step that tells anybody something: a
   // restart loses them.
   bool lazy_commits = false;
+  // What a restart finds instead of the records that were kept.
+  std::function<void(std::vector<WorkRecord>&)> damage;
 
   const RunState& state() const { return engine_->state(); }
   const RoundEngine& engine() const { return *engine_; }
   const plan::Plan& plan() const { return plan_; }
   AttemptKey Key() const { return {state().run, state().round, state().attempt}; }
   Time now() const { return now_; }
+  std::size_t restarts() const { return restarts_; }
   const std::set<SiteId>& connected() const { return connected_; }
   const std::vector<Event>& heard() const { return heard_; }  // all events, for repeating them
   // What must never happen and did.
@@ -169,7 +172,8 @@ class MaskedFederation {
   std::map<AttemptKey, std::set<SiteId>> counted_;
   std::map<std::uint32_t, std::set<SiteId>> opened_rounds_;
   std::set<secagg::SessionKey> evaluations_;
-  std::uint8_t models_ = 0;
+  std::map<AttemptKey, std::uint8_t> models_;
+  std::size_t restarts_ = 0;
 };
 
 }  // namespace consilium::coordinator

@@ -86,6 +86,7 @@ class Scene {
     now_ += FromSeconds(seconds);
     Do(event);
   }
+  void Sleep(double seconds) { now_ += FromSeconds(seconds); }
   void Wait(double seconds) {  // delivering the wake-ups on the way
     const Time until = now_ + FromSeconds(seconds);
     while (wake_ && *wake_ <= until) {

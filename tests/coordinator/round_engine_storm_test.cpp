@@ -223,6 +223,12 @@ class Storm {
       Must(ends_ == 0 || std::holds_alternative<Send>(action), "nothing happens after the end");
       std::visit([this](const auto& a) { Do(a); }, action);
     }
+    const std::string& waiting = engine_->waiting();
+    Must(engine_->ended() || !ours_.empty() || !waiting.empty() || !engine_->AtWork().empty(),
+         "a run that does not move says what it waits for");
+    Must(waiting.empty() || waiting.find("until ") != std::string::npos ||
+             waiting.find("next try at ") != std::string::npos,
+         "a wait says until when");
   }
   void Do(const Send& send) {
     Must(connected_.contains(send.site), "messages go to connected sites");

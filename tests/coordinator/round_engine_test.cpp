@@ -162,7 +162,11 @@ TEST_CASE(
   scene.BeginTraining();
   scene.Complete(kEast);
   scene.Complete(kNorth);
-  scene.Wait(600);
+  for (int i = 0; i < 6; ++i) {  // it is at work all the time
+    CHECK(scene.All<Aggregate>().empty());
+    scene.Wait(100);
+    scene.Do(SiteProgressed{kSouth, scene.Key()});
+  }
   REQUIRE(scene.All<Aggregate>().size() == 1);
   CHECK(scene.All<Aggregate>()[0].counted == std::set<SiteId>{kEast, kNorth});
   CHECK(Holds(scene.LastText(Kind::kContributionLost), "by the deadline"));
@@ -595,23 +599,26 @@ TEST_CASE("a run goes on after a restart in every phase") {
   REQUIRE(scene.state().phase == Phase::kInitialModel);
 
   scene.Restart(all);
-  CHECK(scene.state().attempt == 2);
+  CHECK(scene.state().attempt == 1);
+  CHECK(scene.Last<OpenAttempt>().at(0).again);
+  CHECK(scene.LastSentTo<wire::MakeInitialModel>(kEast).size() == 1);
   scene.Do(InitialModelReady{scene.Key(), ModelNumber(0), 10});
   scene.Complete(kEast);
 
-  scene.Restart(all);  // what had arrived is gone: a new attempt, and no failure of the sites
-  CHECK(scene.state().attempt == 2);
-  CHECK(scene.state().failed_attempts == 0);
-  const AttemptKey before_restart{scene.state().run, 1, 1};
-  scene.Do(ContributionComplete{kEast, before_restart, 100, 0.1, 1, 1, 10});
+  scene.Restart(all);  // what had arrived is in the spool
+  CHECK(scene.state().attempt == 1);
+  CHECK(scene.Last<OpenAttempt>().at(0).held == std::set<SiteId>{kEast});
+  CHECK(scene.LastSentTo<wire::TrainRequest>(kEast).empty());
+  scene.Complete(kEast);  // again
   CHECK(scene.Last<Record>().empty());
-  for (const SiteId& site : all) scene.Complete(site);
+  scene.Complete(kNorth);
+  scene.Complete(kSouth);
   REQUIRE(scene.state().phase == Phase::kAggregating);
 
   scene.Restart(all);
-  CHECK(scene.state().phase == Phase::kTraining);
-  CHECK(scene.state().attempt == 3);
-  for (const SiteId& site : all) scene.Complete(site);
+  CHECK(scene.state().phase == Phase::kAggregating);
+  CHECK(scene.Last<OpenAttempt>().at(0).held == all);
+  CHECK(scene.Last<Aggregate>().at(0).counted == all);
   scene.AggregateIsReady(1);
   scene.Evaluate(kEast, 0.9);
 
@@ -635,11 +642,18 @@ TEST_CASE("a run goes on after a restart in every phase") {
 TEST_CASE("after a restart the sites that are on their way back are enlisted too") {
   Scene scene;
   scene.BeginTraining();
+  for (const SiteId& site : {kEast, kNorth}) scene.Do(SiteDisconnected{site});
+  for (const SiteId& site : {kEast, kNorth}) {
+    scene.Do(SiteTaskFailed{site, scene.Key(), "its disk is full"});
+  }
+  scene.Do(SiteDisconnected{kSouth});
+  REQUIRE(scene.state().failed_attempts == 1);
   scene.Restart({});
   CHECK(scene.Last<OpenAttempt>().empty());
   scene.Do(SiteConnected{kEast});
   scene.Do(SiteConnected{kNorth});
   REQUIRE(scene.Last<OpenAttempt>().size() == 1);
+  CHECK_FALSE(scene.Last<OpenAttempt>()[0].again);
   CHECK(scene.Last<OpenAttempt>()[0].sites.contains(kSouth));
   scene.Do(SiteConnected{kSouth});
   CHECK(scene.LastSentTo<wire::TrainRequest>(kSouth).size() == 1);

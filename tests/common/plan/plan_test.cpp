@@ -68,6 +68,7 @@ TEST_CASE("a plan of the three required keys has the documented defaults") {
   CHECK(plan->secure_aggregation.threshold == 0);
   CHECK(plan->cohort.minimum_sites == 3);
   CHECK(plan->cohort.sites.empty());
+  CHECK(plan->cohort.silence_s == 120);
   CHECK(plan->gate.minimum_sites == 3);
   CHECK(plan->stop.rounds == 10);
 }

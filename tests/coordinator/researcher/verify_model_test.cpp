@@ -251,5 +251,62 @@ TEST_CASE("A history rewritten with a whole new chain does not fit the countersi
              ContainsText("another head than the record names"));
 }
 
+json ParticipationOf(const std::vector<std::string>& counted, const json& lost,
+                     const std::vector<std::string>& cohort, unsigned minimum = 3) {
+  return {{"round", 1},         {"attempt", 1}, {"minimum", minimum},  {"cohort", cohort},
+          {"counted", counted}, {"lost", lost}, {"evaluated", counted}};
+}
+
+TEST_CASE("What a record says of who took part must fit its rounds and its session") {
+  const Published p;
+  const std::vector<std::string> three = {"east", "north", "south"};
+  const std::vector<std::string> four = {"east", "north", "south", "west"};
+  const json west_lost = {{"west", "its connection was lost"}};
+  json participation = ParticipationOf(three, west_lost, four);
+  std::string broken;
+  SECTION("a whole one") {}
+  SECTION("a site of the cohort that is neither counted nor lost") {
+    participation["lost"] = json::object();
+    broken = "round 1: not every site of its cohort is either counted or lost";
+  }
+  SECTION("a site that is both") {
+    participation["lost"]["east"] = "?";
+    broken = "round 1: not every site of its cohort";
+  }
+  SECTION("fewer than the plan needs") {
+    participation["minimum"] = 4;
+    broken = "round 1: 3 sites were counted, and its plan needs 4: it is not complete";
+  }
+  SECTION("others than contributed") {
+    participation = ParticipationOf({"east", "north", "west"}, {{"south", "?"}}, four);
+    broken = "round 1: the sites that were counted are not those that contributed";
+  }
+  SECTION("another round") {
+    participation["round"] = 2;
+    broken = "round 2: the sites that were counted";
+  }
+  const std::string record = p.Resigned([&](json& document) {
+    document["round"] = 1;
+    document["rounds"] = json::array({{{"round", 1}, {"sites", three}}});
+    document["participation"] = json::array({participation});
+  });
+  const Verification verification = VerifyModel(p.root(), p.model(), record, p.log());
+  CHECK(verification.ok() == broken.empty());
+  CHECK_THAT(verification.Broken(), ContainsText(broken.empty() ? "" : "participation: " + broken));
+}
+
+TEST_CASE("Who was counted in the model's round are those that signed who took part") {
+  const Published p;
+  const std::vector<std::string> two = {"east", "north"};
+  const std::string record = p.Resigned([&](json& document) {
+    document["round"] = 1;
+    document["rounds"] = json::array({{{"round", 1}, {"sites", two}}});
+    document["participation"] =
+        json::array({ParticipationOf(two, json::object(), two, /*minimum=*/2)});
+  });
+  CHECK_THAT(VerifyModel(p.root(), p.model(), record, p.log()).Broken(),
+             ContainsText("are not those that signed who took part"));
+}
+
 }  // namespace
 }  // namespace consilium::researcher
