@@ -19,8 +19,8 @@
 #include "common/base/fixed_point.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
-#include "common/base/version.h"
 #include "common/base/status.h"
+#include "common/base/version.h"
 #include "common/crypto/sha256.h"
 #include "common/identity/identity.h"
 #include "common/metrics/evaluation_sums.h"
@@ -57,6 +57,11 @@ class ScriptedSite {
     thread_.join();
   }
   int rounds_counted() const { return rounds_counted_; }
+  // How often it trained, by attempt. It keeps what it trained, as a site agent does.
+  std::map<AttemptKey, int> trainings() {
+    std::lock_guard lock(mutex_);
+    return trainings_;
+  }
   // The heads of the audit log that it has signed, by number.
   std::map<std::uint64_t, Digest> signed_heads() {
     std::lock_guard lock(mutex_);
@@ -136,13 +141,14 @@ class ScriptedSite {
   }
   void On(Stream& stream, const wire::TrainRequest& m) {
     if (m.secure) return Advertise(stream, *m.secure, m.key);
-    if (!Trains() || !Download(m.base_model)) return;
+    if (const auto kept = trained_.find(m.key); kept != trained_.end()) return Send(kept->second);
+    if (!Download(m.base_model) || !Trains(m.key)) return;
     wire::UploadHeader header;
     header.key = m.key;
     header.base_model = m.base_model;
     header.weight = static_cast<double>(script_.examples);
     header.loss = 0.5;
-    Upload(header, Delta());
+    Send(trained_[m.key] = Seal(SiteId(name_), header, Delta(), sealing_key_));
   }
   void On(Stream& stream, const wire::EvaluateRequest& m) {
     if (m.secure) return Advertise(stream, *m.secure, {m.run, m.round, 0});
@@ -213,7 +219,7 @@ class ScriptedSite {
     if (config.key.purpose != secagg::Purpose::kTraining) {
       return Reply(stream, s, 2, MaskedScores(s.session));
     }
-    if (!Trains()) return;
+    if (!Trains(s.task)) return;
     auto upload = MaskedDelta(s.session);
     if (!upload.ok()) {
       return Say(stream, wire::TaskFailed{s.task, std::string(upload.status().message())});
@@ -256,7 +262,11 @@ class ScriptedSite {
   // ---- its work
 
   // False: it was stopped meanwhile.
-  bool Trains() const {
+  bool Trains(const AttemptKey& attempt) {
+    {
+      std::lock_guard lock(mutex_);
+      ++trainings_[attempt];
+    }
     std::this_thread::sleep_for(std::chrono::duration<double>(script_.train_s));
     return !stopping_;
   }
@@ -296,11 +306,21 @@ class ScriptedSite {
   }
 
   void Upload(const wire::UploadHeader& header, const std::vector<float>& values) {
-    const SealedContribution sealed = Seal(SiteId(name_), header, values, sealing_key_);
-    Send(sealed.header, sealed.segments);
+    Send(Seal(SiteId(name_), header, values, sealing_key_));
   }
+  void Send(const SealedContribution& sealed) { Send(sealed.header, sealed.segments); }
   void Send(const MaskedContribution& masked) { Send(masked.header, masked.segments); }
-  void Send(const wire::UploadHeader& header, const std::vector<Bytes>& segments) {
+  void Send(wire::UploadHeader header, const std::vector<Bytes>& segments) {
+    absl::Status sent = TrySend(header, segments);
+    if (absl::IsOutOfRange(sent)) {  // its last word is the segment to go on from
+      const std::string text(sent.message());
+      header.first_segment = static_cast<std::uint32_t>(
+          std::stoul(text.substr(text.find_last_not_of("0123456789") + 1)));
+      sent = TrySend(header, segments);
+    }
+    Complain(sent);
+  }
+  absl::Status TrySend(const wire::UploadHeader& header, const std::vector<Bytes>& segments) {
     grpc::ClientContext context;
     v1::UploadReceipt receipt;
     const auto writer = stub_->Upload(&context, &receipt);
@@ -308,12 +328,12 @@ class ScriptedSite {
     wire::ToProto(header, chunk.mutable_header());
     bool open = writer->Write(chunk);
     chunk.clear_header();
-    for (std::size_t i = 0; open && i < segments.size(); ++i) {
+    for (std::size_t i = header.first_segment; open && i < segments.size(); ++i) {
       chunk.set_segment(segments[i].data(), segments[i].size());
       open = writer->Write(chunk);
     }
     writer->WritesDone();
-    Complain(wire::FromGrpc(writer->Finish()));
+    return wire::FromGrpc(writer->Finish());
   }
 
   const std::string name_;
@@ -324,7 +344,9 @@ class ScriptedSite {
   secagg::SiteView view_;
   std::string federation_;
   std::map<secagg::SessionKey, Session> sessions_;
-  std::mutex mutex_;  // the next two
+  std::map<AttemptKey, SealedContribution> trained_;
+  std::mutex mutex_;  // the next three
+  std::map<AttemptKey, int> trainings_;
   std::map<std::uint64_t, Digest> signed_heads_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::atomic<bool> stopping_ = false;
