@@ -21,6 +21,7 @@
 #include "experiments/federation.h"
 #include "experiments/plan_text.h"
 #include "experiments/report/report.h"
+#include "experiments/resumption.h"
 #include "experiments/run_history.h"
 
 namespace consilium::experiments {
@@ -195,7 +196,7 @@ class Quickstart {
     if (checkpoint_.finished && has_all) return absl::OkStatus();
     checkpoint_.finished = false;
     ++checkpoint_.resumed;
-    SayWhatIsThere();
+    Say(WhatIsThere(out_, checkpoint_, sites_));
     return SaveCheckpoint(out_, checkpoint_);
   }
 
@@ -226,31 +227,6 @@ class Quickstart {
     RETURN_IF_ERROR(EnsureFolder(Logs()));
     RETURN_IF_ERROR(EnsureFolder(out_ / "models"));
     return WriteFileDurably(PlanFile(), results_.plan_toml, 0644);
-  }
-
-  void SayWhatIsThere() const {
-    std::string text = StrCat("Resuming ", out_.string(), ", begun ", ToRfc3339(checkpoint_.begun),
-                              " and cut off in \"", checkpoint_.doing, "\": ");
-    int drawn = 0, members = 0;
-    for (const SiteData& site : sites_) {
-      drawn += Exists(site.data);
-      members += Exists(out_ / "federation" / "members" / site.name);
-    }
-    StrAppend(&text, "images of ", drawn, " of ", sites_.size(), " hospitals");
-    if (Federation::IsFounded(out_ / "federation")) {
-      StrAppend(&text, ", a federation of ", members, " of ", sites_.size(), " sites");
-    }
-    if (!checkpoint_.run.empty()) {
-      StrAppend(&text, ", run ", checkpoint_.run,
-                checkpoint_.Done("federation") ? " to its end" : "");
-    }
-    if (checkpoint_.Done("fetch, verify")) StrAppend(&text, ", its model");
-    int models = 0;
-    if (const auto files = ListFolder(out_ / "models"); files.ok()) {
-      for (const FolderEntry& file : *files) models += file.path.extension() == ".safetensors";
-    }
-    if (models > 0) StrAppend(&text, ", ", models, " models to compare with");
-    Say(text);
   }
 
   absl::StatusOr<Results> ShowAgain() {
@@ -379,7 +355,7 @@ class Quickstart {
     return SaveCheckpoint(out_, checkpoint_);
   }
 
-  // Says in which round it is. False when there is nothing left to do for the sites.
+  // Says where it is. False when there is nothing left to do for the sites.
   absl::StatusOr<bool> RunGoesOn(Federation& federation) {
     if (checkpoint_.run.empty()) return true;
     ASSIGN_OR_RETURN(const std::string shown,
@@ -389,39 +365,11 @@ class Quickstart {
       return absl::InternalError("consilium run show printed no events");
     ASSIGN_OR_RETURN(const auto events, EventsFromJson(json["events"].dump()));
     const RunHistory history = ReadHistory(events);
-    std::string text = StrCat("   run ", checkpoint_.run);
-    if (history.ended) {
-      Say(StrCat(text, " has ended"));
-      return false;
-    }
-    const std::size_t round = history.rounds.size();
-    StrAppend(&text, " goes on in round ", round, " of at most ", plan_.stop.rounds);
-    for (const SiteData& site : sites_) {
-      const std::string did = Did(federation, site, round);
-      if (!did.empty()) StrAppend(&text, "; ", site.name, " ", did);
-    }
-    Say(text);
-    return true;
-  }
-
-  // How far a site had come with its update of a round, as it remembers it itself.
-  std::string Did(const Federation& federation, const SiteData& site, std::size_t round) const {
-    const auto shown = RunProgram({.program = programs_ / "consilium-site",
-                                   .arguments = {"status", "--state", site.state, "--json"},
-                                   .logs = Logs(),
-                                   .name = StrCat("status-", site.name),
-                                   .environment = federation.Environment()});
-    if (!shown.ok()) return "";
-    const auto json = nlohmann::json::parse(*shown, nullptr, /*allow_exceptions=*/false);
-    std::string state;
-    if (!json.is_object()) return "";
-    for (const auto& task : json.value("tasks", nlohmann::json::array())) {
-      if (task.value("round", std::size_t{0}) == round) state = task.value("state", "");
-    }
-    if (state == "training") return "was training";
-    if (state == "sealed") return "had trained, its update waits to be sent";
-    if (state == "acknowledged") return "had delivered";
-    return state.empty() ? "" : StrCat("(", state, ")");
+    Say(StrCat("   run ", checkpoint_.run,
+               history.ended ? " has ended"
+                             : StrCat(" goes on in ",
+                                      WhereTheRunIs(federation, history, plan_.stop, sites_))));
+    return !history.ended;
   }
 
   absl::Status StartSites(Federation& federation) {
