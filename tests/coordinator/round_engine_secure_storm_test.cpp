@@ -179,7 +179,7 @@ class MaskedStorm {
 
 TEST_CASE("the rules of a masked run hold in random storms, and each run ends") {
   int published = 0, recovered = 0, spent = 0, failed = 0;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
     MaskedStorm storm(seed);
     storm.Run();
     const MaskedFederation& federation = storm.federation();
