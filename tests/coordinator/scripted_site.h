@@ -25,6 +25,7 @@
 #include "common/identity/identity.h"
 #include "common/metrics/evaluation_sums.h"
 #include "common/model/quantizer.h"
+#include "common/model/safetensors.h"
 #include "common/secagg/site_session.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"

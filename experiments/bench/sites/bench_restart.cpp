@@ -75,8 +75,8 @@ class MadeRun {
     }
     for (const SiteId& site : connected) Do(Evaluated(site));
     RETURN_IF_ERROR(Keep());
-    if (engine_->ended()) return absl::OkStatus();
-    return absl::InternalError("a run of the measurement did not end");
+    if (engine_->ended() && published_) return absl::OkStatus();
+    return absl::InternalError(StrCat("a run of the measurement did not publish: ", last_));
   }
 
  private:
@@ -136,7 +136,9 @@ class MadeRun {
     for (const Action& action : actions_) {
       if (const auto* publish = std::get_if<Publish>(&action)) {
         publication = Publication{publish->model, R"({"made": "for a measurement"})"};
+        published_ = true;
       }
+      if (const auto* record = std::get_if<Record>(&action)) last_ = record->event.text;
     }
     const auto kept = ledger_.Commit(engine_->state(), actions_, publication);
     actions_.clear();
@@ -150,6 +152,8 @@ class MadeRun {
   RunId run_;
   std::optional<RoundEngine> engine_;
   std::vector<Action> actions_;
+  bool published_ = false;
+  std::string last_;  // event's text
   Time now_ = SystemClock().Now();
 };
 
