@@ -25,11 +25,11 @@ Agent::Agent(const identity::Identity& identity, identity::PinnedRoster roster,
                 [this](const secagg::SessionKey& session) { return ViewFor(session); }),
       consents_(state, data, clock),
       queue_(options.first_wait, options.longest_wait, options.backoff_seed),
-      runner_(RunnerContext()) {
+      runner_(RunnerContext(random)) {
   if (Exists(state_.folder().Paused())) SetPaused(true);
 }
 
-TaskContext Agent::RunnerContext() {
+TaskContext Agent::RunnerContext(RandomSource& random) {
   return {.channel = channel_,
           .state = state_,
           .learner = learner_,
@@ -37,6 +37,8 @@ TaskContext Agent::RunnerContext() {
           .clock = clock_,
           .site = site_,
           .sessions = sessions_,
+          .state_key = identity_.state_key,
+          .random = random,
           .tell = [this](const wire::FromSite& message) { return Tell(message); },
           .sealing_key = [this] { return SealingKey(); },
           .weight = [this](const Agreement& agreement) { return WeightFor(agreement); },
@@ -191,7 +193,7 @@ bool Agent::WorkOnce(std::stop_token stop) {
   TaskOutcome outcome = TaskOutcome::kEnded;
   {
     const std::stop_callback forward(stop, [&work] { work->stop.request_stop(); });
-    outcome = runner_.Run(work->task, work->stop.get_token());
+    outcome = runner_.Run(work->task, work->resumed, work->stop.get_token());
   }
   queue_.Finish(outcome, clock_.Now());
   Changed();

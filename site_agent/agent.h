@@ -50,7 +50,8 @@ struct AgentOptions {
 class Agent {
  public:
   // `identity` is who the certificate behind `channel` says we are, and `roster` what it has
-  // pinned. `random` makes the keys of secure sessions. All references must outlive the agent; of
+  // pinned. `random` makes keys; thread-safe, when
+  // the agent is used by several threads. All references must outlive the agent; of
   // `identity` only the certificate may change.
   Agent(const identity::Identity& identity, identity::PinnedRoster roster,
         CoordinatorChannel& channel, SiteState& state, Learner& learner, LocalData& data,
@@ -128,7 +129,7 @@ class Agent {
   identity::SignedRoster Roster() const;
   std::optional<crypto::X25519PublicKey> SealingKey() const;  // the coordinator's, as rostered
 
-  TaskContext RunnerContext();
+  TaskContext RunnerContext(RandomSource& random);
   void Enqueue(Task task);
   void SetPaused(bool paused);
   void TellDecisions();

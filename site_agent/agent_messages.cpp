@@ -24,6 +24,12 @@ AttemptKey TaskKeyOf(const secagg::SessionKey& session) {
   return key;
 }
 
+std::string RefusalsText(const std::map<std::string, std::uint64_t>& refusals) {
+  std::string text;
+  for (const auto& [reason, files] : refusals) StrAppend(&text, " ", reason, " ", files);
+  return text;
+}
+
 }  // namespace
 
 // ---- trust
@@ -78,7 +84,7 @@ absl::Status Agent::Reply(const wire::InviteAnswer& answer) {
        {"reason", answer.reason}});
   const std::string sent =
       StrCat(answer.accepted ? "accepted " : "declined ", answer.reason, " ", answer.train_patients,
-             " ", answer.train_examples, " ", answer.refused_files);
+             " ", answer.train_examples, " ", answer.refused_files, RefusalsText(answer.refusals));
   const Departure departure{clock_.Now(),
                             channel_.Address(),
                             "answer to an invitation",
@@ -178,6 +184,7 @@ absl::Status Agent::On(const wire::SecureNotice& notice) {
 // ---- tasks
 
 absl::Status Agent::On(const wire::MakeInitialModel& request) {
+  RETURN_IF_ERROR(state_.CloseOlderTasks(request.key, clock_.Now()));
   Enqueue(request);
   return absl::OkStatus();
 }
@@ -193,6 +200,7 @@ absl::Status Agent::On(const wire::TrainRequest& request) {
   const absl::Status opened = OpenSession(request.secure, session, request.base_model);
   if (absl::IsCancelled(opened)) return absl::OkStatus();  // a request that came late
   if (!opened.ok()) return RefuseSession(session, opened);
+  RETURN_IF_ERROR(state_.CloseOlderTasks(request.key, clock_.Now()));
   Enqueue(request);
   return absl::OkStatus();
 }

@@ -35,7 +35,10 @@ absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const auto summary, datasets::Summarise(catalog_, plan.target, plan.data));
   DataOffer offer{summary.train};
-  for (const auto& [reason, files] : summary.refusals) offer.refused_files += files;
+  for (const auto& [reason, files] : summary.refusals) {
+    offer.refused_files += files;
+    offer.refusals[std::string(datasets::Name(reason))] += files;
+  }
   return offer;
 }
 

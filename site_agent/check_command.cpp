@@ -129,14 +129,13 @@ void CheckPolicy(const fs::path& state, Preflight& preflight) {
   const SiteFolder folder{state};
   const auto policy = LoadPolicy(folder.Policy());
   if (!policy.ok()) return preflight.FailOn("policy", policy.status(), "correct policy.toml");
-  std::error_code ignored;
   if (!policy->enabled) {
     return preflight.Warn("policy", "takes part in nothing", "enabled = true in policy.toml");
   }
-  if (fs::exists(folder.Paused(), ignored)) {
+  if (Exists(folder.Paused())) {
     return preflight.Warn("policy", "paused", "consilium-site resume");
   }
-  preflight.Ok("policy", StrCat(fs::exists(folder.Policy(), ignored) ? "policy.toml" : "no file",
+  preflight.Ok("policy", StrCat(Exists(folder.Policy()) ? "policy.toml" : "no file",
                                 ": cohorts of ", policy->minimum_cohort, " or more, ",
                                 policy->sealed_updates ? "sealed updates too" : "masked updates",
                                 policy->decide == DecideBy::kAsk ? ", the operator is asked" : ""));

@@ -93,6 +93,7 @@ Consents::Judgement Consents::Judge(const wire::Invite& invite) {
   judgement.answer.train_patients = offer->train.patients;
   judgement.answer.train_examples = offer->train.examples;
   judgement.answer.refused_files = offer->refused_files;
+  judgement.answer.refusals = offer->refusals;
   return judgement;
 }
 

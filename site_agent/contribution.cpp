@@ -25,11 +25,12 @@ absl::Status CheckContribution(const Contribution& contribution) {
   if (contribution.model.values().empty()) {
     return absl::InvalidArgumentError("the model has no parameters");
   }
-  if (!contribution.base) return absl::OkStatus();
+  if (!IsUpdate(contribution)) return absl::OkStatus();
   if (!(contribution.weight > 0) || !std::isfinite(contribution.weight)) {
     return absl::InvalidArgumentError(
         StrCat("an update's weight must be above 0, this one is ", contribution.weight));
   }
+  if (!contribution.base) return absl::OkStatus();
   return CheckSameLayout(contribution.base->layout(), contribution.model.layout());
 }
 

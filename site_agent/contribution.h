@@ -10,12 +10,13 @@
 
 namespace consilium::site_agent {
 
-// What a site made in one attempt. With a base: the update `model` minus `base`, which have the
-// same layout. Without: the plan's initial model.
+// What a site made in one attempt: the plan's initial model, or an update of the model `base_id`.
+// An update is `model` minus `base`, which have the same layout, or, without a base at hand, what
+// stands in `model` already.
 struct Contribution {
   AttemptKey key;
   std::optional<ModelState> base;
-  ModelId base_id;  // zero without a base
+  ModelId base_id;  // zero: an initial model
   ModelState model;
   double weight = 0;  // > 0 for an update
   double loss = 0;    // mean of the last local epoch
@@ -24,6 +25,8 @@ struct Contribution {
   // model. Not a secret: what protects the update are the masks.
   std::uint64_t seed = 0;
 };
+
+inline bool IsUpdate(const Contribution& contribution) { return !contribution.base_id.IsZero(); }
 
 // kInvalidArgument: there are no parameters, the layouts differ, or the weight is not above 0.
 absl::Status CheckContribution(const Contribution& contribution);

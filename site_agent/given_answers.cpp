@@ -98,26 +98,21 @@ absl::StatusOr<GivenAnswers> ReadGivenAnswers(ByteView text) {
   return given;
 }
 
-absl::StatusOr<std::optional<wire::SecureAnswer>> AnswerAgain(
-    const wire::SecureNotice& notice, const Digest& context,
-    const std::optional<GivenAnswers>& given) {
-  if (!given) {
-    return absl::FailedPreconditionError(
-        "this site has recorded that it gives its shares, and stopped before it gave them: it "
-        "never does so twice");
-  }
+absl::StatusOr<std::optional<wire::SecureAnswer>> AnswerAgain(const wire::SecureNotice& notice,
+                                                              const Digest& context,
+                                                              const GivenAnswers& given) {
   if (const auto* n = std::get_if<wire::SecureNotice::Members>(&notice.notice)) {
-    if (secagg::Transcript(context, n->members) == given->transcript) return std::nullopt;
+    if (secagg::Transcript(context, n->members) == given.transcript) return std::nullopt;
     return absl::PermissionDeniedError(
         "asked for shares again after unmasking, with other members");
   }
   if (const auto* n = std::get_if<wire::SecureNotice::Survivors>(&notice.notice)) {
-    if (n->sites == given->survivors) return std::nullopt;
+    if (n->sites == given.survivors) return std::nullopt;
     return absl::PermissionDeniedError(
         "asked again after unmasking, with another set of survivors");
   }
   if (std::holds_alternative<wire::SecureNotice::Signatures>(notice.notice)) {
-    return wire::SecureAnswer{notice.session, given->shares};
+    return wire::SecureAnswer{notice.session, given.shares};
   }
   return std::nullopt;
 }

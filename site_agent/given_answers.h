@@ -27,10 +27,9 @@ crypto::Secret WriteGivenAnswers(const GivenAnswers& given);
 absl::StatusOr<GivenAnswers> ReadGivenAnswers(ByteView text);
 
 // The answer to a notice that comes after the end. The steps before the last need no answer any
-// more; what would have led to other shares is refused (kPermissionDenied). `given` absent: a crash
-// came between the one-shot record and the answer, and there is none, ever (kFailedPrecondition).
-absl::StatusOr<std::optional<wire::SecureAnswer>> AnswerAgain(
-    const wire::SecureNotice& notice, const Digest& context,
-    const std::optional<GivenAnswers>& given);
+// more; what would have led to other shares is refused (kPermissionDenied).
+absl::StatusOr<std::optional<wire::SecureAnswer>> AnswerAgain(const wire::SecureNotice& notice,
+                                                              const Digest& context,
+                                                              const GivenAnswers& given);
 
 }  // namespace consilium::site_agent

@@ -4,7 +4,9 @@
 // and the hospital's images (catalog_data.h). Tests, benchmarks and the simulation bring their own.
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
@@ -36,6 +38,8 @@ class Learner {
 struct DataOffer {
   datasets::SplitCounts train;
   std::uint64_t refused_files = 0;
+  // Of these, how many for which reason (datasets::Name(Refusal)).
+  std::map<std::string, std::uint64_t> refusals;
 };
 
 // The site's own images. Thread-safe.

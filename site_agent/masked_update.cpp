@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cmath>
-#include <system_error>
 #include <vector>
 
 #include "common/base/field_writer.h"
@@ -41,7 +40,7 @@ absl::Status CheckSession(const Contribution& contribution, const secagg::Sessio
   if (session.key != secagg::SessionKey{contribution.key, secagg::Purpose::kTraining}) {
     return refused(StrCat("that is ", session.key.ToString()));
   }
-  if (!contribution.base || contribution.base_id != session.model) {
+  if (contribution.base_id != session.model) {
     return refused("it was trained from another model");
   }
   if (session.values != contribution.model.values().size() || session.sums != wire::kUpdateSums) {
@@ -79,6 +78,7 @@ struct Work {
   std::span<const secagg::Mask> masks;
   const crypto::Secret rounding_key;  // of the training's seed: what it draws decides up or down
   const int threads;
+  Progress* const progress;  // may be none
 
   std::size_t values() const { return contribution.model.values().size(); }
   std::size_t pieces() const { return (values() + kPieceValues - 1) / kPieceValues; }
@@ -136,7 +136,11 @@ absl::Status MakePieces(const Work& work, double factor, crypto::PieceHasher<std
     RETURN_IF_ERROR(masker.AddToValues(first, piece));
     RETURN_IF_ERROR(file.WriteAt(std::uint64_t{first} * sizeof(std::uint32_t),
                                  BytesOf(std::span<const std::uint32_t>(piece))));
+    const std::size_t index = slot->index;
     hasher.Give(slot);
+    if (work.progress == nullptr) continue;
+    if (work.progress->Cancelled()) return absl::CancelledError("stopped while masking");
+    work.progress->Report("masking", index + 1, work.pieces());
   }
   return absl::OkStatus();
 }
@@ -179,7 +183,7 @@ absl::StatusOr<MaskedUpdate> Mask(
     Contribution&& contribution, const secagg::SessionConfig& session,
     std::span<const secagg::Mask> masks,
     const std::function<absl::StatusOr<secagg::UploadProof>(const Digest&)>& sign,
-    const fs::path& outbox, int threads) {
+    const fs::path& outbox, int threads, Progress* progress) {
   const Contribution taken = std::move(contribution);
   RETURN_IF_ERROR(CheckContribution(taken));
   RETURN_IF_ERROR(CheckSession(taken, session));
@@ -189,8 +193,9 @@ absl::StatusOr<MaskedUpdate> Mask(
                    Quantizer::Create(session.clip_norm, session.cohort_size, share));
   const Digest rounding =
       crypto::Sha256(FieldWriter("consilium rounding v1").Number(taken.seed).bytes());
-  const Work work{taken, quantizer, masks, crypto::Secret::CopyOf(rounding.bytes),
-                  std::max(threads, 1)};
+  const Work work{
+      taken,   quantizer, masks, crypto::Secret::CopyOf(rounding.bytes), std::max(threads, 1),
+      progress};
   ASSIGN_OR_RETURN(const double factor, ClipFactor(work));
   if (factor < 1) {
     Log(LogLevel::kWarning, "update_clipped",
@@ -207,11 +212,10 @@ absl::StatusOr<MaskedUpdate> Mask(
     ASSIGN_OR_RETURN(masked.sha256_, WriteMasked(work, factor, sums, masked.file_));
     masked.header_.masked_sums.assign(sums.begin(), sums.end());
     ASSIGN_OR_RETURN(masked.header_.proof, sign(masked.sha256_));
-    return absl::OkStatus();
+    return masked.Finish();
   };
   if (const absl::Status made = make(); !made.ok()) {
-    std::error_code ignored;
-    fs::remove(masked.path_, ignored);
+    masked.Abandon();
     return made;
   }
   return masked;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/base/progress.h"
 #include "common/secagg/masking.h"
 #include "common/secagg/messages.h"
 #include "site_agent/contribution.h"
@@ -27,23 +28,24 @@ class MaskedUpdate : public OutboxFile {
   friend absl::StatusOr<MaskedUpdate> Mask(
       Contribution&&, const secagg::SessionConfig&, std::span<const secagg::Mask>,
       const std::function<absl::StatusOr<secagg::UploadProof>(const Digest&)>&, const fs::path&,
-      int);
+      int, Progress*);
   explicit MaskedUpdate(OutboxFile file) : OutboxFile(std::move(file)) {}
 };
 
 // Clips, quantizes with the site's share (weight / total_weight), masks with `masks`
 // (SiteSession::Masks) and writes OUTBOX/<run>-<round>-<attempt>.masked. The sums beside the values
 // are wire::kUpdateSums: loss and train_seconds, each times the share, in fixed point. `sign` is
-// called once, at the end, with the SHA-256 of the whole (SiteSession::SignUpload). All of it again
-// would round otherwise: what was signed once is sent again from its file.
+// called once, at the end, with the SHA-256 of the whole (SiteSession::SignUpload). All of it
+// again, with the same contribution, session and masks, gives the same bytes.
 //
-// On `threads` threads. kInvalidArgument naming the tensor when a value is NaN or infinite, and
-// when the contribution does not fit the session (attempt, base model, size, weight, loss); then
-// nothing is signed. On every error no file is left. kResourceExhausted: the disk is full.
+// On `threads` threads, with a report of each piece. kCancelled as soon as progress is.
+// kInvalidArgument naming the tensor when a value is NaN or infinite, and when the contribution
+// does not fit the session (attempt, base model, size, weight, loss); then nothing is signed. On
+// every error no file is left. kResourceExhausted: the disk is full.
 absl::StatusOr<MaskedUpdate> Mask(
     Contribution&& contribution, const secagg::SessionConfig& session,
     std::span<const secagg::Mask> masks,
     const std::function<absl::StatusOr<secagg::UploadProof>(const Digest&)>& sign,
-    const fs::path& outbox, int threads);
+    const fs::path& outbox, int threads, Progress* progress = nullptr);
 
 }  // namespace consilium::site_agent

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
 #include "common/base/ids.h"
+#include "common/base/progress.h"
 #include "common/model/model_state.h"
 #include "site_agent/coordinator_channel.h"
 
@@ -29,10 +30,10 @@ class ModelStore {
   // sends is not the model (asked for twice); else the channel's errors, and the call may be
   // repeated.
   absl::StatusOr<fs::path> Fetch(CoordinatorChannel& channel, const ModelId& model,
-                                 std::stop_token stop);
+                                 Progress& progress, std::stop_token stop);
   // The model itself, fetched as above. kInvalidArgument when it is not a model file.
   absl::StatusOr<ModelState> Load(CoordinatorChannel& channel, const ModelId& model,
-                                  std::stop_token stop);
+                                  Progress& progress, std::stop_token stop);
 
  private:
   struct Loaded {
@@ -44,9 +45,9 @@ class ModelStore {
   bool Holds(const ModelId& model);
   // With `arriving`, also gathers the model in memory.
   absl::StatusOr<fs::path> Fetch(CoordinatorChannel& channel, const ModelId& model,
-                                 ArrivingModel* arriving, std::stop_token stop);
+                                 ArrivingModel* arriving, Progress& progress, std::stop_token stop);
   absl::Status Download(CoordinatorChannel& channel, const ModelId& model, ArrivingModel* arriving,
-                        std::stop_token stop);
+                        Progress& progress, std::stop_token stop);
   void Prune(const ModelId& newest);
   // Before another model comes: the oldest file makes room, as the one to be written over.
   void SpareTheOldest();

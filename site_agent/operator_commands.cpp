@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include "common/base/status.h"
 #include "common/base/text_table.h"
@@ -43,6 +42,8 @@ nlohmann::ordered_json ToJson(const RunRecord& run) {
           {"reason", run.reason},
           {"patients", run.train_patients},
           {"examples", run.train_examples},
+          {"refused_files", run.refused_files},
+          {"refusals", run.refusals},
           {"outcome", run.outcome},
           {"published_model", run.published_model ? run.published_model->Hex() : std::string()}};
 }
@@ -77,6 +78,18 @@ std::string AnswerText(const RunRecord& run) {
   return run.consent == Consent::kDeclined ? StrCat(text, ": ", run.reason) : text;
 }
 
+// "12 files: 9 burned-in-annotation, 3 missing-label"
+std::string RefusedText(const RunRecord& run) {
+  if (run.refused_files == 0) return "";
+  std::string text = StrCat(run.refused_files, run.refused_files == 1 ? " file" : " files");
+  std::string_view before = ": ";
+  for (const auto& [reason, files] : run.refusals) {
+    StrAppend(&text, before, files, " ", reason);
+    before = ", ";
+  }
+  return text;
+}
+
 }  // namespace
 
 absl::Status ShowStatus(const LookCommand& command) {
@@ -86,8 +99,7 @@ absl::Status ShowStatus(const LookCommand& command) {
   ASSIGN_OR_RETURN(const auto runs, state->Runs());
   ASSIGN_OR_RETURN(const auto tasks, state->Tasks());
   ASSIGN_OR_RETURN(const std::string fork, state->LogFork());
-  std::error_code ignored;
-  const bool paused = fs::exists(state->folder().Paused(), ignored);
+  const bool paused = Exists(state->folder().Paused());
   if (command.json) {
     nlohmann::ordered_json json = {{"site", names.site},
                                    {"coordinator", names.coordinator},
@@ -111,9 +123,10 @@ absl::Status ShowStatus(const LookCommand& command) {
         fork.c_str());
   }
   std::printf("%s", WaitingText(runs).c_str());
-  TextTable run_table({"run", "seen", "answer", "outcome"});
+  TextTable run_table({"run", "seen", "answer", "not used", "outcome"});
   for (const RunRecord& run : runs) {
-    run_table.AddRow({run.run.value, ToRfc3339(run.seen), AnswerText(run), run.outcome});
+    run_table.AddRow(
+        {run.run.value, ToRfc3339(run.seen), AnswerText(run), RefusedText(run), run.outcome});
   }
   TextTable task_table({"task", "began", "state", "reason"});
   for (const TaskRecord& task : tasks) {
@@ -174,10 +187,8 @@ absl::Status Pause(const fs::path& state) {
 
 absl::Status Resume(const fs::path& state) {
   RETURN_IF_ERROR(ReadNames(state).status());
-  std::error_code error;
-  const bool was_paused = fs::remove(SiteFolder{state}.Paused(), error);
-  if (error)
-    return absl::InternalError("the file \"paused\" in the state folder cannot be removed");
+  const bool was_paused = Exists(SiteFolder{state}.Paused());
+  RETURN_IF_ERROR(Remove(SiteFolder{state}.Paused()));
   std::printf("%s\n", was_paused ? "resumed" : "it was not paused");
   return absl::OkStatus();
 }

@@ -1,7 +1,6 @@
 #include "site_agent/outbox_file.h"
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
 #include "common/base/bytes.h"
@@ -15,6 +14,9 @@ namespace {
 
 // Beside the outbox, which holds only what is still to go.
 fs::path SpareOf(fs::path outbox) { return outbox += ".spare"; }
+
+// Until it is whole.
+fs::path PartOf(fs::path file) { return file += ".part"; }
 
 // A masked file ends with the sums, which its header carries to the coordinator.
 absl::StatusOr<std::vector<std::uint64_t>> ReadSums(const File& file) {
@@ -58,19 +60,26 @@ absl::StatusOr<OutboxFile> OutboxFile::Create(wire::UploadHeader header, const f
   const AttemptKey& key = header.key;
   made.path_ = outbox / StrCat(key.run.value, "-", key.round, "-", key.attempt, extension);
   made.size_ = size;
-  std::error_code ignored;
-  fs::rename(SpareOf(outbox), made.path_, ignored);
+  const fs::path part = PartOf(made.path_);
+  Rename(SpareOf(outbox), part).IgnoreError();  // there may be none
   const auto open = [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(made.file_, File::OpenForWriting(made.path_, /*truncate=*/false));
+    ASSIGN_OR_RETURN(made.file_, File::OpenForWriting(part, /*truncate=*/false));
     return made.file_.Truncate(size);
   };
   if (const absl::Status opened = open(); !opened.ok()) {
-    fs::remove(made.path_, ignored);
+    made.Abandon();
     return opened;
   }
   made.header_ = std::move(header);
   return made;
 }
+
+absl::Status OutboxFile::Finish() {
+  RETURN_IF_ERROR(file_.Sync());
+  return RenameDurably(PartOf(path_), path_);
+}
+
+void OutboxFile::Abandon() { Remove(PartOf(path_)).IgnoreError(); }
 
 std::uint32_t OutboxFile::SegmentCount() const {
   return crypto::SegmentCount(header_.plaintext_size);
@@ -86,13 +95,9 @@ OutboxFile::Segment OutboxFile::SegmentAt(std::uint32_t index) const {
 }
 
 void Discard(const fs::path& file) {
-  std::error_code ignored;
-  fs::rename(file, SpareOf(file.parent_path()), ignored);
+  if (!Rename(file, SpareOf(file.parent_path())).ok()) Remove(file).IgnoreError();
 }
 
-void RemoveSpare(const fs::path& outbox) {
-  std::error_code ignored;
-  fs::remove(SpareOf(outbox), ignored);
-}
+void RemoveSpare(const fs::path& outbox) { Remove(SpareOf(outbox)).IgnoreError(); }
 
 }  // namespace consilium::site_agent

@@ -38,9 +38,13 @@ class OutboxFile {
 
  protected:
   OutboxFile() = default;
-  // OUTBOX/<run>-<round>-<attempt><extension> of `size` bytes, to be written over as a whole.
+  // A file of `size` bytes, to be written over as a whole.
   static absl::StatusOr<OutboxFile> Create(wire::UploadHeader header, const fs::path& outbox,
                                            std::string_view extension, std::uint64_t size);
+  // Makes what was written durable and names it OUTBOX/<run>-<round>-<attempt><extension>.
+  absl::Status Finish();
+  // Or leaves nothing of it.
+  void Abandon();
 
   wire::UploadHeader header_;
   fs::path path_;

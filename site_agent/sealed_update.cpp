@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <span>
-#include <system_error>
 
 #include "common/base/status.h"
 #include "common/crypto/envelope.h"
@@ -31,7 +30,7 @@ wire::UploadHeader HeaderOf(const Contribution& contribution) {
   header.loss = contribution.loss;
   header.train_seconds = contribution.train_seconds;
   header.weight = contribution.weight;
-  if (contribution.base) {
+  if (IsUpdate(contribution)) {
     header.kind = wire::ContributionKind::kUpdate;
     header.base_model = contribution.base_id;
   } else {
@@ -87,13 +86,14 @@ absl::StatusOr<SealedUpdate> Seal(Contribution&& contribution, const SiteId& sit
   const std::uint64_t size = crypto::EnvelopeSize(header.plaintext_size);
   ASSIGN_OR_RETURN(OutboxFile file, OutboxFile::Create(std::move(header), outbox, ".sealed", size));
   SealedUpdate sealed(std::move(file));
-  const absl::StatusOr<Digest> sha256 = WriteEnvelope(taken, std::move(sealer), sealed.file_);
-  if (!sha256.ok()) {
-    std::error_code ignored;
-    fs::remove(sealed.path_, ignored);
-    return sha256.status();
+  const auto make = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(sealed.sha256_, WriteEnvelope(taken, std::move(sealer), sealed.file_));
+    return sealed.Finish();
+  };
+  if (const absl::Status made = make(); !made.ok()) {
+    sealed.Abandon();
+    return made;
   }
-  sealed.sha256_ = *sha256;
   return sealed;
 }
 

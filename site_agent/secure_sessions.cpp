@@ -99,7 +99,7 @@ absl::StatusOr<SecureSessions::Entry*> SecureSessions::Find(const secagg::Sessio
       RETURN_IF_ERROR(state_.EndSession(key, entry.state, entry.reason, clock_.Now()));
     }
   }
-  if (record->state == SessionState::kOpened && !record->sealed.empty()) {
+  if (record->state == SessionState::kOpened) {
     ASSIGN_OR_RETURN(const crypto::Secret saved, Unseal(key, record->sealed));
     ASSIGN_OR_RETURN(entry.given, ReadGivenAnswers(saved.Reveal()));
   }
@@ -197,7 +197,7 @@ absl::StatusOr<std::optional<wire::SecureAnswer>> SecureSessions::On(
 absl::StatusOr<std::optional<wire::SecureAnswer>> SecureSessions::Answer(
     Entry& entry, const wire::SecureNotice& notice) {
   using Result = absl::StatusOr<std::optional<wire::SecureAnswer>>;
-  if (entry.state == SessionState::kOpened) return AnswerAgain(notice, entry.context, entry.given);
+  if (entry.state == SessionState::kOpened) return AnswerAgain(notice, entry.context, *entry.given);
   secagg::SiteSession& session = *entry.session;
   return std::visit(Overloaded{[&](const wire::SecureNotice::Members& n) -> Result {
                                  ASSIGN_OR_RETURN(auto shares, session.ShareWith(n.members));
@@ -224,29 +224,24 @@ absl::StatusOr<std::optional<wire::SecureAnswer>> SecureSessions::Answer(
 
 absl::StatusOr<wire::SecureAnswer> SecureSessions::Unmask(
     Entry& entry, const std::map<SiteId, crypto::Signature>& signatures) {
+  secagg::UnmaskRecord record;
   GivenAnswers given;
+  // The answer is in this process only until it and the record of it are on the disk, at once: a
+  // crash comes before both, and the session goes on, or after both, and the answer is there.
   ASSIGN_OR_RETURN(given.shares,
-                   entry.session->Unmask(signatures, [&](const secagg::UnmaskRecord& record) {
-                     given.transcript = record.transcript;
-                     given.survivors = record.survivors;
-                     return state_.RecordUnmasking(record, clock_.Now());
+                   entry.session->Unmask(signatures, [&](const secagg::UnmaskRecord& made) {
+                     record = made;
+                     return absl::OkStatus();
                    }));
+  given.transcript = record.transcript;
+  given.survivors = record.survivors;
+  const crypto::Secret text = WriteGivenAnswers(given);
+  ASSIGN_OR_RETURN(const Bytes sealed, Seal(entry.key, text.Reveal()));
+  RETURN_IF_ERROR(state_.RecordUnmasking(record, sealed, clock_.Now()));
   entry.session.reset();
   entry.state = SessionState::kOpened;
   entry.given = std::move(given);
-  // Only a restart would miss it.
-  if (const absl::Status kept = Keep(entry); !kept.ok()) {
-    Log(LogLevel::kWarning, "state_not_written", {{"reason", ToStd(kept.message())}});
-  }
   return wire::SecureAnswer{entry.key, entry.given->shares};
-}
-
-absl::Status SecureSessions::Keep(const Entry& opened) {
-  const crypto::Secret text = WriteGivenAnswers(*opened.given);
-  ASSIGN_OR_RETURN(Bytes sealed, Seal(opened.key, text.Reveal()));
-  return state_.SaveSession(
-      opened.key, {SessionState::kOpened, opened.context, opened.model, std::move(sealed), {}},
-      clock_.Now());
 }
 
 // ---- step 2

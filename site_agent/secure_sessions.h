@@ -87,7 +87,6 @@ class SecureSessions {
   absl::StatusOr<wire::SecureAnswer> Unmask(Entry& entry,
                                             const std::map<SiteId, crypto::Signature>& signatures);
   absl::Status Save(const Entry& going);
-  absl::Status Keep(const Entry& opened);
   void End(const secagg::SessionKey& key, SessionState end, const std::string& reason);
   absl::StatusOr<Bytes> Seal(const secagg::SessionKey& key, ByteView secret);
   absl::StatusOr<crypto::Secret> Unseal(const secagg::SessionKey& key, ByteView sealed) const;

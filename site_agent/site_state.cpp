@@ -1,11 +1,11 @@
 #include "site_agent/site_state.h"
 
-#include <algorithm>
-#include <system_error>
+#include <charconv>
 #include <utility>
 
 #include "common/base/status.h"
 #include "common/metrics/json.h"
+#include "site_agent/site_state_rows.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -128,53 +128,48 @@ CREATE TABLE log_head (
   head BLOB NOT NULL,
   fork TEXT NOT NULL
 );
+)sql",
+                                         R"sql(
+ALTER TABLE run ADD COLUMN refusals TEXT NOT NULL DEFAULT '';
+CREATE TABLE trained (
+  run TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  base_model BLOB NOT NULL,
+  seed INTEGER NOT NULL,
+  patients INTEGER NOT NULL,
+  examples INTEGER NOT NULL,
+  loss REAL NOT NULL,
+  seconds REAL NOT NULL,
+  layout_header BLOB NOT NULL,
+  outbox_file TEXT NOT NULL,
+  made_us INTEGER NOT NULL,
+  PRIMARY KEY (run, round)
+);
 )sql"};
 
-std::int64_t Micros(Time time) { return time.time_since_epoch().count(); }
-Time FromMicros(std::int64_t us) { return Time(Duration(us)); }
-
-template <class Array>
-Array ToArray(const Bytes& blob) {
-  Array array{};
-  std::copy_n(blob.begin(), std::min(blob.size(), array.size()), array.begin());
-  return array;
+// "9 burned-in-annotation", one reason a line.
+std::string ToText(const std::map<std::string, std::uint64_t>& refusals) {
+  std::string text;
+  for (const auto& [reason, files] : refusals) StrAppend(&text, files, " ", reason, "\n");
+  return text;
 }
 
-Digest ToDigest(const Bytes& blob) { return Digest{ToArray<decltype(Digest::bytes)>(blob)}; }
-
-constexpr std::string_view kTaskColumns =
-    "SELECT run, round, attempt, kind, state, base_model, seed, plaintext_size, weight, loss,"
-    " train_seconds, layout_header, envelope_header, recipient, sha256, outbox_file, reason,"
-    " began_us, proof_signature FROM task ";
-
-TaskRecord ReadTask(const storage::Statement& row, const fs::path& outbox) {
-  TaskRecord task;
-  wire::UploadHeader& header = task.header;
-  header.key.run = RunId(row.Text(0));
-  header.key.round = static_cast<std::uint32_t>(row.Int(1));
-  header.key.attempt = static_cast<std::uint32_t>(row.Int(2));
-  header.kind = static_cast<wire::ContributionKind>(row.Int(3));
-  task.state = static_cast<TaskState>(row.Int(4));
-  header.base_model = ToDigest(row.Blob(5));
-  task.seed = static_cast<std::uint64_t>(row.Int(6));
-  header.plaintext_size = static_cast<std::uint64_t>(row.Int(7));
-  header.weight = row.Real(8);
-  header.loss = row.Real(9);
-  header.train_seconds = row.Real(10);
-  header.layout_header = std::string(AsText(row.Blob(11)));
-  header.envelope_header = ToArray<decltype(header.envelope_header)>(row.Blob(12));
-  task.recipient = ToArray<crypto::X25519PublicKey>(row.Blob(13));
-  task.sha256 = ToDigest(row.Blob(14));
-  if (const std::string file = row.Text(15); !file.empty()) task.file = outbox / file;
-  task.reason = row.Text(16);
-  task.began = FromMicros(row.Int(17));
-  header.proof.signature = ToArray<crypto::Signature>(row.Blob(18));
-  return task;
+std::map<std::string, std::uint64_t> ToRefusals(std::string_view text) {
+  std::map<std::string, std::uint64_t> refusals;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    const std::size_t space = line.find(' ');
+    std::uint64_t files = 0;
+    std::from_chars(line.data(), line.data() + std::min(space, line.size()), files);
+    if (space != std::string_view::npos) refusals[std::string(line.substr(space + 1))] = files;
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  }
+  return refusals;
 }
 
 constexpr std::string_view kRunColumns =
     "SELECT run, plan_toml, accepted, reason, outcome, published_model, seen_us, researcher,"
-    " train_patients, train_examples, refused_files FROM run ";
+    " train_patients, train_examples, refused_files, refusals FROM run ";
 
 RunRecord ReadRun(const storage::Statement& row) {
   RunRecord run;
@@ -189,6 +184,7 @@ RunRecord ReadRun(const storage::Statement& row) {
   run.train_patients = static_cast<std::uint64_t>(row.Int(8));
   run.train_examples = static_cast<std::uint64_t>(row.Int(9));
   run.refused_files = static_cast<std::uint64_t>(row.Int(10));
+  run.refusals = ToRefusals(row.Text(11));
   return run;
 }
 
@@ -206,24 +202,6 @@ std::string_view Name(Consent consent) {
   return "unknown";
 }
 
-std::string_view Name(TaskState state) {
-  switch (state) {
-    case TaskState::kTraining:
-      return "training";
-    case TaskState::kSealed:
-      return "sealed";
-    case TaskState::kAcknowledged:
-      return "acknowledged";
-    case TaskState::kCounted:
-      return "counted";
-    case TaskState::kNotCounted:
-      return "not counted";
-    case TaskState::kFailed:
-      return "failed";
-  }
-  return "unknown";
-}
-
 SiteState::SiteState(SiteFolder folder, storage::Database database, std::optional<FolderLock> lock)
     : folder_(std::move(folder)), lock_(std::move(lock)), database_(std::move(database)) {}
 
@@ -236,7 +214,7 @@ absl::StatusOr<std::unique_ptr<SiteState>> SiteState::Open(const fs::path& root,
          {folder.Models(), folder.Published(), folder.Outbox(), folder.Cache()}) {
       RETURN_IF_ERROR(EnsureFolder(sub));
     }
-  } else if (std::error_code error; !fs::exists(folder.Database(), error)) {
+  } else if (!Exists(folder.Database())) {
     return absl::NotFoundError(StrCat("\"", root.filename().string(),
                                       "\" is not a site's state folder: it has no site.db"));
   }
@@ -247,18 +225,6 @@ absl::StatusOr<std::unique_ptr<SiteState>> SiteState::Open(const fs::path& root,
       new SiteState(std::move(folder), std::move(database), std::move(lock)));
   if (access == Access::kOwn) RETURN_IF_ERROR(state->SweepOutbox());
   return state;
-}
-
-absl::Status SiteState::SweepOutbox() {
-  ASSIGN_OR_RETURN(const auto tasks, Tasks());
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder_.Outbox(), error)) {
-    const bool known = std::any_of(tasks.begin(), tasks.end(), [&](const TaskRecord& task) {
-      return task.file.filename() == entry.path().filename();
-    });
-    if (!known) fs::remove(entry.path(), error);
-  }
-  return absl::OkStatus();
 }
 
 absl::Status SiteState::BindPlan(const wire::Invite& invite, const PlanHash& plan) {
@@ -290,19 +256,20 @@ absl::Status SiteState::RecordInvite(const wire::Invite& invite, Consent consent
   const std::lock_guard lock(mutex_);
   return database_.Execute(
       "INSERT INTO run (run, plan_toml, accepted, reason, seen_us, researcher, train_patients,"
-      " train_examples, refused_files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " train_examples, refused_files, refusals) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
       " ON CONFLICT (run) DO UPDATE SET plan_toml = excluded.plan_toml,"
       " accepted = excluded.accepted, reason = excluded.reason, researcher = excluded.researcher,"
       " train_patients = excluded.train_patients, train_examples = excluded.train_examples,"
-      " refused_files = excluded.refused_files",
+      " refused_files = excluded.refused_files, refusals = excluded.refusals",
       invite.run.value, invite.plan_toml, consent, answer.reason, Micros(now), invite.researcher,
-      answer.train_patients, answer.train_examples, answer.refused_files);
+      answer.train_patients, answer.train_examples, answer.refused_files, ToText(answer.refusals));
 }
 
 absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const auto tasks, SelectTasks("WHERE run = ? AND round >= ? AND attempt >= ?",
                                                  AttemptKey{ended.run, 0, 0}));
+  ASSIGN_OR_RETURN(const auto trained, SelectTrained(ended.run, kEveryRound));
   std::optional<ByteView> published;
   if (ended.published_model) published = ByteView(ended.published_model->bytes);
   RETURN_IF_ERROR(database_.Transact([&]() -> absl::Status {
@@ -311,14 +278,15 @@ absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
         " WHERE run = ? AND state <= ?",
         TaskState::kNotCounted, Micros(now), ended.run.value, TaskState::kAcknowledged));
     RETURN_IF_ERROR(EraseSessions(ended.run, std::nullopt, now));
+    RETURN_IF_ERROR(DeleteTrained(ended.run, kEveryRound));
     return database_.Execute(
         "UPDATE run SET outcome = ?, published_model = ?, ended_us = ? WHERE run = ?",
         ended.outcome.empty() ? "ended" : ended.outcome, published, Micros(now), ended.run.value);
   }));
   for (const TaskRecord& task : tasks) {
-    std::error_code ignored;
-    if (!task.file.empty()) fs::remove(task.file, ignored);
+    if (!task.file.empty()) Remove(task.file).IgnoreError();
   }
+  for (const TrainedRecord& update : trained) Remove(update.file).IgnoreError();
   RemoveSpare(folder_.Outbox());
   return absl::OkStatus();
 }
@@ -340,97 +308,6 @@ absl::StatusOr<std::vector<RunRecord>> SiteState::Runs() {
     if (!found) return runs;
     runs.push_back(ReadRun(rows));
   }
-}
-
-absl::Status SiteState::RecordTaskBegun(const wire::UploadHeader& header, std::uint64_t seed,
-                                        Time now) {
-  const std::lock_guard lock(mutex_);
-  return database_.Execute(
-      "INSERT OR REPLACE INTO task (run, round, attempt, kind, state, base_model, seed, began_us,"
-      " changed_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      header.key.run.value, header.key.round, header.key.attempt, header.kind, TaskState::kTraining,
-      ByteView(header.base_model.bytes), static_cast<std::int64_t>(seed), Micros(now), Micros(now));
-}
-
-absl::Status SiteState::RecordSealed(const OutboxFile& update,
-                                     const crypto::X25519PublicKey& recipient, Time now) {
-  const std::lock_guard lock(mutex_);
-  const wire::UploadHeader& header = update.header();
-  RETURN_IF_ERROR(database_.Execute(
-      "UPDATE task SET state = ?, plaintext_size = ?, weight = ?, loss = ?, train_seconds = ?,"
-      " layout_header = ?, envelope_header = ?, recipient = ?, sha256 = ?, outbox_file = ?,"
-      " proof_signature = ?, changed_us = ? WHERE run = ? AND round = ? AND attempt = ? AND state "
-      "= ?",
-      TaskState::kSealed, header.plaintext_size, header.weight, header.loss, header.train_seconds,
-      AsBytes(header.layout_header), ByteView(header.envelope_header), ByteView(recipient),
-      ByteView(update.sha256().bytes), update.path().filename().string(),
-      ByteView(header.proof.signature), Micros(now), header.key.run.value, header.key.round,
-      header.key.attempt, TaskState::kTraining));
-  ASSIGN_OR_RETURN(const auto tasks,
-                   SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", header.key));
-  if (!tasks.empty() && tasks.front().state == TaskState::kSealed) return absl::OkStatus();
-  std::error_code ignored;
-  fs::remove(update.path(), ignored);
-  return absl::CancelledError("the attempt was closed while its update was being sealed");
-}
-
-absl::Status SiteState::RecordAcknowledged(const AttemptKey& key, Time now) {
-  const std::lock_guard lock(mutex_);
-  // Only forwards: the coordinator may have closed the attempt before its receipt was read.
-  return database_.Execute(
-      "UPDATE task SET state = ?, changed_us = ?"
-      " WHERE run = ? AND round = ? AND attempt = ? AND state = ?",
-      TaskState::kAcknowledged, Micros(now), key.run.value, key.round, key.attempt,
-      TaskState::kSealed);
-}
-
-absl::Status SiteState::CloseTask(const AttemptKey& key, TaskState end, const std::string& reason,
-                                  Time now) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const auto tasks,
-                   SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", key));
-  RETURN_IF_ERROR(
-      database_.Execute("UPDATE task SET state = ?, reason = ?, outbox_file = '', changed_us = ?"
-                        " WHERE run = ? AND round = ? AND attempt = ?",
-                        end, reason, Micros(now), key.run.value, key.round, key.attempt));
-  for (const TaskRecord& task : tasks) {
-    if (!task.file.empty()) Discard(task.file);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<TaskRecord>> SiteState::SelectTasks(std::string_view where,
-                                                               const AttemptKey& key) {
-  ASSIGN_OR_RETURN(auto rows, database_.Prepare(StrCat(kTaskColumns, where,
-                                                       " ORDER BY began_us, run, round, attempt")));
-  rows.Bind(key.run.value, key.round, key.attempt);
-  std::vector<TaskRecord> tasks;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool found, rows.Step());
-    if (!found) return tasks;
-    tasks.push_back(ReadTask(rows, folder_.Outbox()));
-  }
-}
-
-absl::StatusOr<std::optional<TaskRecord>> SiteState::FindTask(const AttemptKey& key) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(auto tasks, SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", key));
-  if (tasks.empty()) return std::optional<TaskRecord>();
-  return std::optional<TaskRecord>(std::move(tasks.front()));
-}
-
-absl::StatusOr<std::vector<TaskRecord>> SiteState::Tasks() {
-  const std::lock_guard lock(mutex_);
-  return SelectTasks("WHERE run >= ? AND round >= ? AND attempt >= ?", AttemptKey{});
-}
-
-absl::StatusOr<bool> SiteState::TrainedElsewhere(const AttemptKey& key, const ModelId& base,
-                                                 std::uint64_t seed) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT 1 FROM task WHERE run = ? AND round <> ?"
-                                               " AND base_model = ? AND seed = ? LIMIT 1"));
-  row.Bind(key.run.value, key.round, ByteView(base.bytes), static_cast<std::int64_t>(seed));
-  return row.Step();
 }
 
 absl::Status SiteState::RecordEvaluation(const wire::EvaluationReport& report, Time now) {

@@ -5,14 +5,18 @@
 //   keys/       who the site is (common/identity)        policy.toml   optional, see policy.h
 //   site.db     runs, tasks, evaluations, secure sessions, what was opened with whom, the audit
 //               log's head, and the ledger of what left the building
-//   approvals/  the operator's word on runs, see approvals.h      paused   there while all work
-//   rests models/     downloaded models, checked by hash        published/   models that passed the
-//   gate catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
-//   outbox/     sealed and masked updates that the coordinator has not yet done with
+//   approvals/  the operator's word on runs, see approvals.h
+//   paused      there while all work rests
+//   models/     downloaded models, checked by hash
+//   published/  models that passed the gate
+//   catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
+//   outbox/     sealed and masked updates that the coordinator has not yet done with, and what was
+//               trained, sealed for the site itself
 //
 // Thread-safe. Every change is committed when the call returns.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +33,7 @@
 #include "common/storage/database.h"
 #include "common/wire/protocol.h"
 #include "site_agent/outbox_file.h"
+#include "site_agent/trained_update.h"
 
 namespace consilium::site_agent {
 
@@ -58,7 +63,8 @@ struct RunRecord {
   std::string reason;  // of a refusal
   // What the site has for it, and enlisted with.
   std::uint64_t train_patients = 0, train_examples = 0, refused_files = 0;
-  std::string outcome;  // empty until the run has ended
+  std::map<std::string, std::uint64_t> refusals;  // of the refused files, by reason
+  std::string outcome;                            // empty until the run has ended
   std::optional<ModelId> published_model;
   Time seen{};
 };
@@ -133,7 +139,7 @@ class SiteState {
   // A later answer to the same invitation replaces the earlier one.
   absl::Status RecordInvite(const wire::Invite& invite, Consent consent,
                             const wire::InviteAnswer& answer, Time now);
-  // Also closes the run's tasks and empties its outbox.
+  // Also closes the run's tasks, forgets what was trained for it and empties its outbox.
   absl::Status RecordRunEnded(const wire::RunEnded& ended, Time now);
   absl::StatusOr<std::optional<RunRecord>> FindRun(const RunId& run);
   absl::StatusOr<std::vector<RunRecord>> Runs();
@@ -144,8 +150,12 @@ class SiteState {
   absl::Status RecordSealed(const OutboxFile& update, const crypto::X25519PublicKey& recipient,
                             Time now);
   absl::Status RecordAcknowledged(const AttemptKey& key, Time now);
-  // Its end: kCounted, kNotCounted or kFailed. Removes the sealed file.
+  // Its end: kCounted, kNotCounted or kFailed. Removes the sealed file and, when it was counted,
+  // what was trained for the round and before.
   absl::Status CloseTask(const AttemptKey& key, TaskState end, const std::string& reason, Time now);
+  // A newer attempt of the run began: the end of all before it, whose closing may never come, and
+  // of what was trained for earlier rounds.
+  absl::Status CloseOlderTasks(const AttemptKey& newest, Time now);
   absl::StatusOr<std::optional<TaskRecord>> FindTask(const AttemptKey& key);
   absl::StatusOr<std::vector<TaskRecord>> Tasks();  // newest last
 
@@ -153,6 +163,16 @@ class SiteState {
   // update again.
   absl::StatusOr<bool> TrainedElsewhere(const AttemptKey& key, const ModelId& base,
                                         std::uint64_t seed);
+
+  // ---- what was trained (trained_update.h)
+
+  // In place of what there was for the round. kCancelled, and the file is removed, when the run has
+  // ended in the meantime.
+  absl::Status RecordTrained(const TrainedRecord& trained, Time now);
+  absl::StatusOr<std::optional<TrainedRecord>> FindTrained(const RunId& run, std::uint32_t round,
+                                                           const ModelId& base, std::uint64_t seed);
+  // Its file turned out to be of no use.
+  absl::Status ForgetTrained(const RunId& run, std::uint32_t round);
 
   absl::Status RecordEvaluation(const wire::EvaluationReport& report, Time now);
   // The same question was answered before.
@@ -170,10 +190,12 @@ class SiteState {
   // Closes all sessions of the run but `except`.
   absl::Status CloseSessions(const RunId& run, const std::optional<secagg::SessionKey>& except,
                              Time now);
-  // The one-shot record: from here on the session is kOpened and its secrets are erased, and the
-  // quantity may be opened again with these survivors only. kAlreadyExists: this transcript was
-  // answered before; kPermissionDenied: the quantity was opened with others.
-  absl::Status RecordUnmasking(const secagg::UnmaskRecord& record, Time now);
+  // The one-shot record and the answer that goes with it (sealed), at once: from here on the
+  // session is kOpened, its secrets are erased, and the quantity may be opened again with these
+  // survivors only. kAlreadyExists: this transcript was answered before; kPermissionDenied: the
+  // quantity was opened with others.
+  absl::Status RecordUnmasking(const secagg::UnmaskRecord& record, ByteView sealed_answer,
+                               Time now);
   // With whom the quantity that this session adds up was opened, if it was.
   absl::StatusOr<std::optional<std::set<SiteId>>> FindRelease(const secagg::SessionKey& key,
                                                               const ModelId& model);
@@ -192,15 +214,18 @@ class SiteState {
   absl::StatusOr<std::vector<Departure>> Departures();
 
  private:
+  static constexpr std::uint32_t kEveryRound = 0xffffffffu;
   SiteState(SiteFolder folder, storage::Database database, std::optional<FolderLock> lock);
   absl::Status EraseSessions(const RunId& run, const std::optional<secagg::SessionKey>& except,
                              Time now);
   absl::StatusOr<std::optional<std::set<SiteId>>> SelectRelease(const secagg::SessionKey& key,
                                                                 const ModelId& model);
-  // Removes files of which no task knows: sealed just before a crash, or closed just before one.
   absl::Status SweepOutbox();
   absl::StatusOr<std::vector<TaskRecord>> SelectTasks(std::string_view where,
                                                       const AttemptKey& key);
+  // Of the run, of the rounds up to `last`.
+  absl::StatusOr<std::vector<TrainedRecord>> SelectTrained(const RunId& run, std::uint32_t last);
+  absl::Status DeleteTrained(const RunId& run, std::uint32_t last);
 
   const SiteFolder folder_;
   std::optional<FolderLock> lock_;

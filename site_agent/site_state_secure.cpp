@@ -4,17 +4,10 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "site_agent/site_state.h"
+#include "site_agent/site_state_rows.h"
 
 namespace consilium::site_agent {
 namespace {
-
-std::int64_t Micros(Time time) { return time.time_since_epoch().count(); }
-
-Digest ToDigest(const Bytes& blob) {
-  Digest digest;
-  std::copy_n(blob.begin(), std::min(blob.size(), digest.bytes.size()), digest.bytes.begin());
-  return digest;
-}
 
 // One name a line: the grammar of names has no line break.
 std::string ToText(const std::set<SiteId>& sites) {
@@ -91,7 +84,8 @@ absl::Status SiteState::CloseSessions(const RunId& run,
   return EraseSessions(run, except, now);
 }
 
-absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, Time now) {
+absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, ByteView sealed_answer,
+                                        Time now) {
   const std::lock_guard lock(mutex_);
   const AttemptKey& attempt = record.key.attempt;
   const std::string survivors = ToText(record.survivors);
@@ -115,10 +109,10 @@ absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, Time
           "the same quantity was opened before with another set of survivors");
     }
     return database_.Execute(
-        "UPDATE secure_session SET state = ?, sealed = x'', changed_us = ?"
+        "UPDATE secure_session SET state = ?, sealed = ?, changed_us = ?"
         " WHERE run = ? AND round = ? AND attempt = ? AND purpose = ?",
-        SessionState::kOpened, Micros(now), attempt.run.value, attempt.round, attempt.attempt,
-        record.key.purpose);
+        SessionState::kOpened, sealed_answer, Micros(now), attempt.run.value, attempt.round,
+        attempt.attempt, record.key.purpose);
   });
 }
 

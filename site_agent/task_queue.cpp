@@ -92,7 +92,7 @@ std::optional<TaskQueue::Work> TaskQueue::Take(Time now) {
   if (ready == queue_.end()) return std::nullopt;
   current_.emplace(Current{std::move(*ready), {}});
   queue_.erase(ready);
-  return Work{current_->entry.task, current_->stop};
+  return Work{current_->entry.task, current_->stop, current_->entry.resumed};
 }
 
 void TaskQueue::Finish(TaskOutcome outcome, Time now) {
@@ -101,6 +101,7 @@ void TaskQueue::Finish(TaskOutcome outcome, Time now) {
   current_.reset();
   Entry& entry = done.entry;
   entry.ready = now;
+  entry.resumed = true;
   if (done.again) {
     queue_.push_front(std::move(entry));
     return;

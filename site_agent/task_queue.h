@@ -36,6 +36,7 @@ class TaskQueue {
   struct Work {
     Task task;
     std::stop_source stop;
+    bool resumed = false;  // nobody has asked for it again since it was Finish()ed last
   };
   // The first that is ready, to be carried out; one at a time. Finish() says what became of it.
   std::optional<Work> Take(Time now);
@@ -51,6 +52,7 @@ class TaskQueue {
     Task task;
     Time ready{};
     Backoff backoff;
+    bool resumed = false;
   };
   struct Current {
     Entry entry;

@@ -17,8 +17,10 @@ namespace {
 
 constexpr std::size_t kModelsKept = 3;
 constexpr std::size_t kPublishedKept = 5;
+// Of one update in a row: the coordinator says from where on it wants it.
+constexpr int kUploadCalls = 3;
 
-double WeightOf(const learning::TrainResult& result, plan::WeightRule rule) {
+double WeightOf(const TrainedRecord& result, plan::WeightRule rule) {
   switch (rule) {
     case plan::WeightRule::kExamples:
       return static_cast<double>(result.examples);
@@ -34,16 +36,6 @@ double WeightOf(const learning::TrainResult& result, plan::WeightRule rule) {
 std::uint64_t MixSeed(std::uint64_t seed, const SiteId& site) {
   return SeededRandom(seed, StrCat("site ", site.value))();
 }
-
-class QuietProgress final : public Progress {
- public:
-  explicit QuietProgress(std::stop_token stop) : stop_(std::move(stop)) {}
-  void Report(std::string_view, std::uint64_t, std::uint64_t, std::string_view) override {}
-  bool Cancelled() const override { return stop_.stop_requested(); }
-
- private:
-  const std::stop_token stop_;
-};
 
 std::string_view Name(wire::ContributionKind kind) {
   switch (kind) {
@@ -69,8 +61,9 @@ TaskRunner::TaskRunner(TaskContext context)
       models_(context_.state.folder().Models(), kModelsKept),
       published_(context_.state.folder().Published(), kPublishedKept) {}
 
-TaskOutcome TaskRunner::Run(const Task& task, std::stop_token stop) {
+TaskOutcome TaskRunner::Run(const Task& task, bool resumed, std::stop_token stop) {
   const Time began = context_.clock.Now();
+  resumed_ = resumed;
   outcome_ = TaskOutcome::kEnded;
   absl::Status status = std::visit([&](const auto& t) { return Do(t, stop); }, task);
   // A pulled plug on purpose looks like many other errors.
@@ -121,8 +114,13 @@ absl::StatusOr<crypto::X25519PublicKey> TaskRunner::SealingKey() const {
   return absl::FailedPreconditionError("the roster this site has pinned names no coordinator");
 }
 
-absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, std::stop_token stop) {
-  absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, stop);
+TaskProgress TaskRunner::ProgressOf(const AttemptKey& key, std::stop_token stop) const {
+  return {key, context_.tell, context_.clock, context_.progress_interval, std::move(stop)};
+}
+
+absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, Progress& progress,
+                                                 std::stop_token stop) {
+  absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, progress, stop);
   if (!loaded.ok()) return MayTryLater(loaded.status());
   return loaded;
 }
@@ -166,7 +164,7 @@ absl::Status TaskRunner::Do(const wire::MakeInitialModel& task, std::stop_token 
   const plan::Plan& plan = agreement.plan;
   ASSIGN_OR_RETURN(const auto recipient, SealingKey());
   if (Closed(task.key)) return absl::OkStatus();  // a request that came late
-  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, ModelId{}, recipient));
+  ASSIGN_OR_RETURN(auto sealed, SealedBefore(task.key, ModelId{}, recipient));
   if (sealed) return Send(*sealed, stop);
   wire::UploadHeader header{task.key, wire::ContributionKind::kInitialModel};
   RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, plan.seed, context_.clock.Now()));
@@ -179,23 +177,21 @@ absl::Status TaskRunner::Do(const wire::TrainRequest& task, std::stop_token stop
   if (Closed(task.key)) return absl::OkStatus();  // a request that came late
   if (task.secure) return TrainMasked(task, agreement, stop);
   ASSIGN_OR_RETURN(const auto recipient, SealingKey());
-  ASSIGN_OR_RETURN(const auto sealed, SealedBefore(task.key, task.base_model, recipient));
+  ASSIGN_OR_RETURN(auto sealed, SealedBefore(task.key, task.base_model, recipient));
   if (sealed) return Send(*sealed, stop);
   wire::UploadHeader header{task.key, wire::ContributionKind::kUpdate, task.base_model};
   RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, task.seed, context_.clock.Now()));
-  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, stop));
-  ASSIGN_OR_RETURN(Contribution contribution,
-                   TrainFrom(task, std::move(base), agreement.plan, stop));
-  return SealAndSend(std::move(contribution), recipient, stop);
+  ASSIGN_OR_RETURN(const TrainedRecord trained, Learn(task, agreement.plan, stop));
+  ASSIGN_OR_RETURN(Contribution update, Recall(task, trained));
+  update.weight = WeightOf(trained, agreement.plan.aggregation.weight);
+  return SealAndSend(std::move(update), recipient, stop);
 }
 
 absl::Status TaskRunner::TrainMasked(const wire::TrainRequest& task, const Agreement& agreement,
                                      std::stop_token stop) {
   const secagg::SessionConfig& config = *task.secure;
-  ASSIGN_OR_RETURN(const auto before, context_.state.FindTask(task.key));
-  if (before && before->state == TaskState::kAcknowledged) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const auto masked, MaskedBefore(task.key, task.base_model));
-  if (masked) return Send(*masked, stop);
+  ASSIGN_OR_RETURN(auto before, MaskedBefore(task.key, task.base_model));
+  if (before) return Send(*before, stop);
   ASSIGN_OR_RETURN(const bool elsewhere,
                    context_.state.TrainedElsewhere(task.key, task.base_model, task.seed));
   if (elsewhere) {
@@ -205,55 +201,94 @@ absl::Status TaskRunner::TrainMasked(const wire::TrainRequest& task, const Agree
   }
   wire::UploadHeader header{task.key, wire::ContributionKind::kMaskedUpdate, task.base_model};
   RETURN_IF_ERROR(context_.state.RecordTaskBegun(header, task.seed, context_.clock.Now()));
-  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, stop));
-  RETURN_IF_ERROR(CheckBase(config, base));
-  ASSIGN_OR_RETURN(Contribution contribution,
-                   TrainFrom(task, std::move(base), agreement.plan, stop));
-  contribution.weight = context_.weight(agreement);
+  ASSIGN_OR_RETURN(const TrainedRecord trained, Learn(task, agreement.plan, stop));
   ASSIGN_OR_RETURN(const auto masks, MasksOf(config.key));
+  ASSIGN_OR_RETURN(Contribution update, Recall(task, trained));
+  RETURN_IF_ERROR(CheckBase(config, update.model));
+  update.weight = context_.weight(agreement);
   const auto sign = [&](const Digest& sha256) {
     return context_.sessions.SignUpload(config.key, sha256);
   };
-  ASSIGN_OR_RETURN(const MaskedUpdate update,
-                   Mask(std::move(contribution), config, masks, sign,
-                        context_.state.folder().Outbox(), context_.threads));
-  RETURN_IF_ERROR(context_.state.RecordSealed(update, {}, context_.clock.Now()));
-  return Send(update, stop);
+  TaskProgress progress = ProgressOf(task.key, stop);
+  ASSIGN_OR_RETURN(MaskedUpdate masked,
+                   Mask(std::move(update), config, masks, sign, context_.state.folder().Outbox(),
+                        context_.threads, &progress));
+  RETURN_IF_ERROR(context_.state.RecordSealed(masked, {}, context_.clock.Now()));
+  return Send(masked, stop);
 }
 
-absl::StatusOr<Contribution> TaskRunner::TrainFrom(const wire::TrainRequest& task, ModelState base,
-                                                   const plan::Plan& plan, std::stop_token stop) {
+absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
+                                                const plan::Plan& plan, std::stop_token stop) {
   const AttemptKey& key = task.key;
-  const std::uint64_t seed = MixSeed(task.seed, context_.site);
-  const bool trained = trained_ && trained_->key.run == key.run &&
-                       trained_->key.round == key.round && trained_->base == task.base_model &&
-                       trained_->seed == task.seed;
-  if (trained) {
+  ASSIGN_OR_RETURN(auto before,
+                   context_.state.FindTrained(key.run, key.round, task.base_model, task.seed));
+  if (before) {
     Log(LogLevel::kInfo, "trained_before", {{"attempt", key.ToString()}});
-    return Contribution{key, std::move(base), task.base_model,         trained_->model,
-                        0,   trained_->loss,  trained_->train_seconds, seed};
+    if (!resumed_) RETURN_IF_ERROR(TellTrained(key, *before, /*before=*/true));
+    return *std::move(before);
   }
-  trained_.reset();  // first: two of them need not be in memory
-  TaskProgress progress(key, context_.tell, context_.clock, context_.progress_interval, stop);
+  TaskProgress progress = ProgressOf(key, stop);
+  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, progress, stop));
+  if (task.secure) RETURN_IF_ERROR(CheckBase(*task.secure, base));
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
-  const learning::TrainTask learning_task{plan, seed, plan.training.local_epochs};
+  const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
+                                          plan.training.local_epochs};
   const Time began = context_.clock.Now();
   ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
-  const double weight = WeightOf(result, plan.aggregation.weight);
-  const double seconds = Seconds(context_.clock.Now() - began);
-  if (task.secure) {
-    trained_ =
-        Trained{key, task.base_model, task.seed, result.trained, result.last_epoch_loss, seconds};
+  TrainedRecord trained{key.run,
+                        key.round,
+                        task.base_model,
+                        task.seed,
+                        result.patients,
+                        result.examples,
+                        result.last_epoch_loss,
+                        Seconds(context_.clock.Now() - began)};
+  const Contribution update{.key = key,
+                            .base = std::move(base),
+                            .base_id = task.base_model,
+                            .model = std::move(result.trained),
+                            .weight = WeightOf(trained, plan.aggregation.weight)};
+  ASSIGN_OR_RETURN(trained, KeepTrained(std::move(trained), update, context_.state_key,
+                                        context_.random, context_.state.folder().Outbox()));
+  RETURN_IF_ERROR(context_.state.RecordTrained(trained, context_.clock.Now()));
+  RETURN_IF_ERROR(TellTrained(key, trained, /*before=*/false));
+  return trained;
+}
+
+absl::Status TaskRunner::TellTrained(const AttemptKey& key, const TrainedRecord& trained,
+                                     bool before) {
+  const wire::Trained told{key, trained.patients, trained.examples, trained.seconds, before};
+  const std::string text =
+      StrCat(told.patients, " ", told.examples, " ", told.seconds, before ? " before" : "");
+  RETURN_IF_ERROR(Depart("what was trained on (counts)", key, AsBytes(text)));
+  context_.tell(told);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Contribution> TaskRunner::Recall(const wire::TrainRequest& task,
+                                                const TrainedRecord& trained) {
+  auto update = ReadTrained(trained, context_.state_key);
+  if (absl::IsNotFound(update.status()) || absl::IsDataLoss(update.status())) {
+    Log(LogLevel::kWarning, "trained_update_lost",
+        {{"attempt", task.key.ToString()}, {"reason", ToStd(update.status().message())}});
+    RETURN_IF_ERROR(context_.state.ForgetTrained(trained.run, trained.round));
+    outcome_ = TaskOutcome::kTryLater;
   }
-  return Contribution{key,    std::move(base),        task.base_model, std::move(result.trained),
-                      weight, result.last_epoch_loss, seconds,         seed};
+  RETURN_IF_ERROR(update.status());
+  return Contribution{.key = task.key,
+                      .base = std::nullopt,
+                      .base_id = trained.base,
+                      .model = *std::move(update),
+                      .loss = trained.loss,
+                      .train_seconds = trained.seconds,
+                      .seed = MixSeed(task.seed, context_.site)};
 }
 
 absl::Status TaskRunner::SealAndSend(Contribution&& contribution,
                                      const crypto::X25519PublicKey& recipient,
                                      std::stop_token stop) {
-  ASSIGN_OR_RETURN(const SealedUpdate sealed, Seal(std::move(contribution), context_.site,
-                                                   recipient, context_.state.folder().Outbox()));
+  ASSIGN_OR_RETURN(SealedUpdate sealed, Seal(std::move(contribution), context_.site, recipient,
+                                             context_.state.folder().Outbox()));
   RETURN_IF_ERROR(context_.state.RecordSealed(sealed, recipient, context_.clock.Now()));
   return Send(sealed, stop);
 }
@@ -275,19 +310,20 @@ absl::Status TaskRunner::Send(const OutboxFile& update, std::stop_token stop) {
                             update.size(),
                             update.sha256()};
   RETURN_IF_ERROR(context_.state.RecordDeparture(departure));
+  TaskProgress progress = ProgressOf(key, stop);
   std::uint32_t first_segment = 0;
-  while (!stop.stop_requested()) {
+  for (int call = 0; call < kUploadCalls && !stop.stop_requested(); ++call) {
+    // During the call the coordinator sees the segments come.
+    progress.Report("uploading", first_segment, update.SegmentCount());
     const auto outcome = context_.channel.Upload(update, first_segment, stop);
     if (absl::IsAlreadyExists(outcome.status()) || (outcome.ok() && !outcome->go_on_from)) {
       return context_.state.RecordAcknowledged(key, context_.clock.Now());
     }
-    if (outcome.ok()) {
-      first_segment = *outcome->go_on_from;
-      continue;
-    }
-    return MayTryLater(outcome.status());
+    if (!outcome.ok()) return MayTryLater(outcome.status());
+    first_segment = *outcome->go_on_from;
   }
-  return absl::CancelledError("the upload was stopped");
+  return MayTryLater(absl::UnavailableError(
+      StrCat("the coordinator asked for segment ", first_segment, " on, again and again")));
 }
 
 absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
@@ -295,12 +331,11 @@ absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
   if (!record) return absl::OkStatus();
   absl::Status sent;  // the coordinator asks for the task again if it still wants it
   if (record->header.kind == wire::ContributionKind::kMaskedUpdate) {
-    ASSIGN_OR_RETURN(const auto masked, MaskedBefore(task.key, record->header.base_model));
+    ASSIGN_OR_RETURN(auto masked, MaskedBefore(task.key, record->header.base_model));
     if (masked) sent = Send(*masked, stop);
   } else {
     ASSIGN_OR_RETURN(const auto recipient, SealingKey());
-    ASSIGN_OR_RETURN(const auto sealed,
-                     SealedBefore(task.key, record->header.base_model, recipient));
+    ASSIGN_OR_RETURN(auto sealed, SealedBefore(task.key, record->header.base_model, recipient));
     if (sealed) sent = Send(*sealed, stop);
   }
   // The attempt may be over, or not open yet after a restart of the coordinator: it will say which.
@@ -308,86 +343,9 @@ absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
   return sent;
 }
 
-// ---- evaluations
-
-absl::StatusOr<wire::EvaluationReport> TaskRunner::Evaluate(const wire::EvaluateRequest& task,
-                                                            const ModelId& model,
-                                                            const plan::Plan& plan,
-                                                            std::stop_token stop) {
-  wire::EvaluateRequest of = task;
-  of.model = model;
-  ASSIGN_OR_RETURN(auto before, context_.state.FindEvaluation(of));
-  if (before) return *std::move(before);
-  ASSIGN_OR_RETURN(const ModelState state, LoadModel(model, stop));
-  QuietProgress progress(stop);  // TaskProgress messages belong to attempts
-  const auto split = task.split == wire::EvaluationSplit::kTest ? datasets::Split::kTest
-                                                                : datasets::Split::kValidation;
-  ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));
-  const Time began = context_.clock.Now();
-  wire::EvaluationReport report{task.run, task.round, model, task.split};
-  ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(state, plan, *data, progress));
-  report.seconds = Seconds(context_.clock.Now() - began);
-  RETURN_IF_ERROR(context_.state.RecordEvaluation(report, context_.clock.Now()));
-  return report;
-}
-
-absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token stop) {
-  trained_.reset();  // its round is over
-  ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
-  ASSIGN_OR_RETURN(const wire::EvaluationReport report,
-                   Evaluate(task, task.model, agreement.plan, stop));
-  if (task.secure) return SendMaskedSums(task, report, agreement.plan, stop);
-  const std::string sums = metrics::ToJson(report.sums);
-  RETURN_IF_ERROR(Depart(StrCat("evaluation sums (", Name(task.split), ")"),
-                         {task.run, task.round, 0}, AsBytes(sums)));
-  // Without a connection the report waits in the state: the coordinator asks again.
-  context_.tell(report);
-  return absl::OkStatus();
-}
-
-absl::Status TaskRunner::SendMaskedSums(const wire::EvaluateRequest& task,
-                                        const wire::EvaluationReport& report,
-                                        const plan::Plan& plan, std::stop_token stop) {
-  const secagg::SessionKey& key = task.secure->key;
-  metrics::EvaluationSums sums{report.sums};
-  RETURN_IF_ERROR(Compare(task, plan, stop, &sums));
-  wire::MaskedSums masked{metrics::ToRing(sums)};
-  ASSIGN_OR_RETURN(const auto masks, MasksOf(key));
-  ASSIGN_OR_RETURN(secagg::Masker masker, secagg::Masker::Create(masks, /*values=*/0));
-  RETURN_IF_ERROR(masker.AddToSums(0, masked.sums));
-  ASSIGN_OR_RETURN(const secagg::UploadProof proof,
-                   context_.sessions.SignUpload(key, crypto::Sha256(ToBytes(masked.sums))));
-  masked.signature = proof.signature;
-  const wire::SecureAnswer answer{key, std::move(masked)};
-  const AnswerText text = site_agent::Describe(answer);
-  RETURN_IF_ERROR(Depart(text.what, key.attempt, text.bytes));
-  context_.tell(answer);  // asked again after a reconnection, the very same is sent again
-  return absl::OkStatus();
-}
-
-absl::Status TaskRunner::Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
-                                 std::stop_token stop, metrics::EvaluationSums* sums) {
-  if (!task.last_published || !plan.gate.maximum_site_drop) return absl::OkStatus();
-  const double at_specificity = plan.evaluation.at_specificity;
-  const auto now = metrics::Compute(sums->sums, at_specificity);
-  if (!now.ok() || !metrics::LargeEnoughToShow(sums->sums)) return absl::OkStatus();
-  const auto report = Evaluate(task, *task.last_published, plan, stop);
-  if (stop.stop_requested() || outcome_ == TaskOutcome::kTryLater) return report.status();
-  if (!report.ok()) {
-    Log(LogLevel::kInfo, "not_compared",
-        {{"model", task.last_published->Short()}, {"reason", ToStd(report.status().message())}});
-    return absl::OkStatus();
-  }
-  const auto last = metrics::Compute(report->sums, at_specificity);
-  if (!last.ok() || !metrics::LargeEnoughToShow(report->sums)) return absl::OkStatus();
-  constexpr double kRounding = 1e-9;
-  sums->compared = 1;
-  sums->worse = now->auroc < last->auroc - *plan.gate.maximum_site_drop - kRounding ? 1 : 0;
-  return absl::OkStatus();
-}
-
 absl::Status TaskRunner::Do(const FetchPublished& task, std::stop_token stop) {
-  return MayTryLater(published_.Fetch(context_.channel, task.model, stop).status());
+  NoProgress quiet;  // TaskProgress messages belong to attempts and evaluations
+  return MayTryLater(published_.Fetch(context_.channel, task.model, quiet, stop).status());
 }
 
 }  // namespace consilium::site_agent

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/random.h"
 #include "common/metrics/evaluation_sums.h"
 #include "common/wire/protocol.h"
 #include "site_agent/consents.h"
@@ -22,6 +23,8 @@
 #include "site_agent/secure_sessions.h"
 #include "site_agent/site_state.h"
 #include "site_agent/task.h"
+#include "site_agent/task_progress.h"
+#include "site_agent/trained_update.h"
 
 namespace consilium::site_agent {
 
@@ -34,6 +37,8 @@ struct TaskContext {
   const Clock& clock;
   SiteId site;
   SecureSessions& sessions;
+  const crypto::Secret& state_key;  // for what is kept on the disk
+  RandomSource& random;
   // To the coordinator over the standing connection; false when there is none now.
   std::function<bool(const wire::FromSite&)> tell;
   // The coordinator's, from the pinned roster; none when it has none.
@@ -50,7 +55,8 @@ class TaskRunner {
 
   // What failed is logged and has been told to the coordinator as TaskFailed (but for a published
   // model that could not be fetched).
-  TaskOutcome Run(const Task& task, std::stop_token stop);
+  // `resumed`: the coordinator has not asked for it again since the last try.
+  TaskOutcome Run(const Task& task, bool resumed, std::stop_token stop);
 
  private:
   absl::Status Do(const wire::MakeInitialModel& task, std::stop_token stop);
@@ -67,15 +73,23 @@ class TaskRunner {
 
   bool Closed(const AttemptKey& key);
   absl::StatusOr<crypto::X25519PublicKey> SealingKey() const;
-  absl::StatusOr<ModelState> LoadModel(const ModelId& model, std::stop_token stop);
+  TaskProgress ProgressOf(const AttemptKey& key, std::stop_token stop) const;
+  absl::StatusOr<ModelState> LoadModel(const ModelId& model, Progress& progress,
+                                       std::stop_token stop);
   // What an earlier process or connection sealed for this attempt, if it can still be opened by
   // `recipient`.
   absl::StatusOr<std::optional<SealedUpdate>> SealedBefore(
       const AttemptKey& key, const ModelId& base, const crypto::X25519PublicKey& recipient);
   absl::StatusOr<std::optional<MaskedUpdate>> MaskedBefore(const AttemptKey& key,
                                                            const ModelId& base);
-  absl::StatusOr<Contribution> TrainFrom(const wire::TrainRequest& task, ModelState base,
-                                         const plan::Plan& plan, std::stop_token stop);
+  // Trains, unless that was done before, by whatever attempt and process; what was learned is on
+  // the disk then, and the coordinator knows.
+  absl::StatusOr<TrainedRecord> Learn(const wire::TrainRequest& task, const plan::Plan& plan,
+                                      std::stop_token stop);
+  absl::Status TellTrained(const AttemptKey& key, const TrainedRecord& trained, bool before);
+  // What was learned, from the disk; without its weight. When it is not there (a disk that lied),
+  // the task is marked to be tried again, and trains again.
+  absl::StatusOr<Contribution> Recall(const wire::TrainRequest& task, const TrainedRecord& trained);
   absl::Status TrainMasked(const wire::TrainRequest& task, const Agreement& agreement,
                            std::stop_token stop);
   absl::Status SealAndSend(Contribution&& contribution, const crypto::X25519PublicKey& recipient,
@@ -94,21 +108,11 @@ class TaskRunner {
                        std::stop_token stop, metrics::EvaluationSums* sums);
   absl::Status Depart(std::string what, const AttemptKey& key, ByteView bytes);
 
-  // The model that the site trained last for a secure session: another attempt of the round masks
-  // it anew.
-  struct Trained {
-    AttemptKey key;
-    ModelId base;
-    std::uint64_t seed = 0;
-    ModelState model;
-    double loss = 0, train_seconds = 0;
-  };
-
   TaskContext context_;
   ModelStore models_;
   ModelStore published_;
   TaskOutcome outcome_ = TaskOutcome::kEnded;  // of the present task, unless it ends
-  std::optional<Trained> trained_;
+  bool resumed_ = false;
 };
 
 // Whether trying again may help: the coordinator is away or overloaded, or the connection broke.

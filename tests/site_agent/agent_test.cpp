@@ -54,11 +54,15 @@ TEST_CASE("a site makes the first model, trains, evaluates and fetches what was 
   CHECK(update.header.weight == 40);
   CHECK(update.header.loss == 0.5);
   CHECK(update.header.base_model == base);
-  const auto progress = site.coordinator.Await<wire::TaskProgress>();
-  CHECK(progress.step == "epoch 1 of 1");
-  CHECK(progress.loss == 0.5);
+  CHECK(site.AwaitTraining().loss == 0.5);
+  const auto trained = site.coordinator.Await<wire::Trained>();
+  CHECK(trained.key == kFirst);
+  CHECK(trained.patients == 40);
+  CHECK(trained.examples == 40);
+  CHECK_FALSE(trained.before);
   CHECK(site.AwaitState(kFirst, TaskState::kAcknowledged) == TaskState::kAcknowledged);
-  CHECK(FilesIn(site.folder / "outbox") == 1);  // kept until the coordinator has done with it
+  // Kept until the coordinator has done with it: what was trained, and the update as it left.
+  CHECK(FilesIn(site.folder / "outbox") == 2);
   site.coordinator.Send(wire::AttemptClosed{kFirst, true});
   CHECK(site.AwaitState(kFirst, TaskState::kCounted) == TaskState::kCounted);
   CHECK(FilesIn(site.folder / "outbox") == 0);
@@ -71,7 +75,7 @@ TEST_CASE("a site makes the first model, trains, evaluates and fetches what was 
   CHECK(report.sums.PositiveCount() == 20);
 
   const auto departures = *site.state->Departures();
-  CHECK(departures.size() == 4);  // the answer, two envelopes, the sums
+  CHECK(departures.size() == 5);  // the answer, two envelopes, the counts trained on, the sums
   site.coordinator.Send(wire::RunEnded{kRun, "published", candidate});
   CHECK(site.Join().ok());
   CHECK(fs::exists(site.folder / "published" / (candidate.Hex() + ".safetensors")));
@@ -106,7 +110,7 @@ TEST_CASE("an upload that breaks goes on at the segment that the coordinator has
   CHECK(site.coordinator.upload_beginnings == std::vector<std::uint32_t>{0, 0, 1});
   CHECK(AllEqual(site.coordinator.Contribution(kFirst)->values, 0.5f));
   CHECK(site.learner.trainings == 1);
-  CHECK(site.state->Departures()->size() == 2);  // the answer and one envelope
+  CHECK(site.state->Departures()->size() == 3);  // the answer, the counts and one envelope
 }
 
 TEST_CASE("an update sealed by a process that was killed is sent by the next") {
@@ -116,7 +120,7 @@ TEST_CASE("an update sealed by a process that was killed is sent by the next") {
   const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
   site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   site.coordinator.SetAvailable(false);
   site.learner.hold = false;
   CHECK(site.AwaitState(kFirst, TaskState::kSealed) == TaskState::kSealed);
@@ -129,16 +133,24 @@ TEST_CASE("an update sealed by a process that was killed is sent by the next") {
     site.coordinator.AwaitContribution(kFirst);
     CHECK(site.learner.trainings == 1);
   }
-  SECTION("unless its file was damaged: then the request trains again") {
-    const fs::path sealed = fs::directory_iterator(site.folder / "outbox")->path();
-    fs::resize_file(sealed, 1000);
+  SECTION("unless its file was damaged: then the request makes it again, and trains not again") {
+    fs::resize_file(site.folder / "outbox" / "small-0001-1-1.sealed", 1000);
+    site.Start();
+    site.coordinator.AwaitConnections(2);
+    site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+    site.coordinator.AwaitContribution(kFirst);
+    CHECK(site.learner.trainings == 1);
+  }
+  SECTION("unless what was trained was damaged too: then the request trains again") {
+    fs::resize_file(site.folder / "outbox" / "small-0001-1-1.sealed", 1000);
+    fs::resize_file(site.folder / "outbox" / "small-0001-1.trained", 1000);
     site.Start();
     site.coordinator.AwaitConnections(2);
     site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
     site.coordinator.AwaitContribution(kFirst);
     CHECK(site.learner.trainings == 2);
   }
-  SECTION("unless the coordinator has another key by now: then the request trains again") {
+  SECTION("unless the coordinator has another key by now: then it is sealed for that one") {
     const auto key = crypto::X25519KeyPair::Generate()->public_key;
     for (auto& member : site.federation.roster.members) {
       if (member.role == identity::Role::kCoordinator) member.sealing_key = key;
@@ -148,10 +160,11 @@ TEST_CASE("an update sealed by a process that was killed is sent by the next") {
     site.coordinator.AwaitConnections(2);
     site.coordinator.Send(wire::RosterFile{site.federation.Sign().file});
     site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-    for (int i = 0; i < 2000 && site.learner.trainings < 2; ++i) {
+    for (int i = 0; i < 2000 && (*site.state->FindTask(kFirst))->recipient != key; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    CHECK(site.learner.trainings == 2);
+    CHECK((*site.state->FindTask(kFirst))->recipient == key);
+    CHECK(site.learner.trainings == 1);
   }
 }
 
@@ -162,7 +175,7 @@ TEST_CASE("a request that comes twice is one training") {
   const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
   for (int i = 0; i < 3; ++i) site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
   site.learner.hold = false;
   CHECK(site.AwaitState(kFirst, TaskState::kAcknowledged) == TaskState::kAcknowledged);
@@ -199,14 +212,14 @@ TEST_CASE("training is cancelled") {
   const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
   site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   SECTION("by the end of the run") { site.coordinator.Send(wire::RunEnded{kRun, "stopped", {}}); }
   SECTION("by the end of the attempt") {
     site.coordinator.Send(wire::AttemptClosed{kFirst, false, "the deadline passed"});
   }
   SECTION("by a newer attempt") {
     site.coordinator.Send(wire::TrainRequest{{kRun, 1, 2}, base, 8});
-    site.coordinator.Await<wire::TaskProgress>();
+    site.AwaitTraining();
     CHECK(site.learner.trainings == 2);
   }
   SECTION("by stopping the agent") { CHECK(site.Stop().ok()); }
@@ -225,7 +238,7 @@ TEST_CASE("the connection stays responsive while the site trains") {
   const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
   site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   site.coordinator.Send(site.federation.Invite(RunId("small-0002"), kSealedPlan));
   CHECK(site.coordinator.Await<wire::InviteAnswer>().accepted);
 }

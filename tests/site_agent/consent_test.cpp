@@ -147,7 +147,7 @@ TEST_CASE("a pause in the middle of training stops it and the connection, and ke
   site.learner.hold = true;
   round.Advertise();
   round.Share();
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   const int connections = site.coordinator.connections;
   const auto began = std::chrono::steady_clock::now();
   REQUIRE(WriteFileDurably(site.folder / "paused", "").ok());
@@ -193,7 +193,7 @@ TEST_CASE("a connection that is to be made anew waits for the task to end") {
   const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
   site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
-  site.coordinator.Await<wire::TaskProgress>();
+  site.AwaitTraining();
   site.agent->ReconnectWhenIdle();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   CHECK(site.coordinator.connections == 1);

@@ -126,6 +126,7 @@ absl::StatusOr<UploadOutcome> MemoryCoordinator::Upload(const OutboxFile& update
                                                         std::stop_token) {
   const std::lock_guard lock(mutex_);
   upload_beginnings.push_back(first_segment);
+  uploads.push_back(update.sha256());
   if (!available_) return absl::UnavailableError("nobody answers");
   Received& received = contributions_[update.header().key];
   if (received.header.envelope_header != update.header().envelope_header ||
@@ -162,6 +163,11 @@ void MemoryCoordinator::Send(wire::ToSite message) {
   changed_.notify_all();
 }
 
+bool MemoryCoordinator::HasMessage() {
+  const std::lock_guard lock(mutex_);
+  return line_ != nullptr && line_->ended.ok() && !line_->messages.empty();
+}
+
 void MemoryCoordinator::Disconnect() {
   const std::lock_guard lock(mutex_);
   if (line_ != nullptr) line_->ended = absl::UnavailableError("the connection broke");
@@ -192,6 +198,11 @@ void MemoryCoordinator::AwaitContribution(const AttemptKey& key) {
 
 void MemoryCoordinator::Wait(std::unique_lock<std::mutex>& lock,
                              const std::function<bool()>& ready) {
+  if (drive) {
+    lock.unlock();
+    drive();
+    lock.lock();
+  }
   if (!changed_.wait_for(lock, std::chrono::seconds(5), ready)) {
     throw std::runtime_error("what the test waits for did not happen within 5 s");
   }

@@ -48,6 +48,11 @@ class MemoryCoordinator final : public CoordinatorChannel {
   // What was uploaded for the attempt so far.
   std::optional<Received> Contribution(const AttemptKey& key);
 
+  // With an agent that the test drives itself: called, without a lock, before something is waited
+  // for.
+  std::function<void()> drive;
+  bool HasMessage();  // for the site, over the present connection
+
   // Waits until a message of type M has come in since the last Await of that type. Fails the test
   // after five seconds.
   template <class M>
@@ -70,10 +75,17 @@ class MemoryCoordinator final : public CoordinatorChannel {
   void AwaitContribution(const AttemptKey& key);
   template <class M>
   int Pending() {
+    return static_cast<int>(All<M>().size());
+  }
+  // That came in and were not awaited, in order.
+  template <class M>
+  std::vector<M> All() {
     const std::lock_guard lock(mutex_);
-    int count = 0;
-    for (const auto& message : messages_) count += std::holds_alternative<M>(message) ? 1 : 0;
-    return count;
+    std::vector<M> all;
+    for (const auto& message : messages_) {
+      if (const M* found = std::get_if<M>(&message)) all.push_back(*found);
+    }
+    return all;
   }
 
   // Knobs. Set before the agent runs, or while it waits.
@@ -86,6 +98,7 @@ class MemoryCoordinator final : public CoordinatorChannel {
   int connections = 0;
   std::vector<std::uint32_t> upload_beginnings;    // first_segment of each call
   std::vector<std::uint64_t> download_beginnings;  // offset of each call
+  std::vector<Digest> uploads;                     // the whole file's hash, of each call
 
  private:
   friend class MemorySession;

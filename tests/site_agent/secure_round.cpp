@@ -28,12 +28,16 @@ secagg::SessionConfig Common(Hospitals& hospitals) {
 
 }  // namespace
 
-Hospitals::Hospitals(const std::vector<std::string>& names, const std::string& plan)
+Hospitals::Hospitals(const std::vector<std::string>& names, const std::string& plan, Driven driven)
     : federation(names) {
   for (const std::string& name : names) {
     auto& site = *sites.emplace_back(std::make_unique<TestSite>(federation, name));
     site.learner.step = 0.1f * static_cast<float>(sites.size());
-    site.Start();
+    if (driven == Driven::kByThreads) {
+      site.Start();
+    } else {
+      site.StartStepped();
+    }
   }
   for (const auto& site : sites) {
     if (!site->Accept(kRun, plan).accepted) throw std::runtime_error("not accepted");

@@ -16,8 +16,9 @@ inline const RunId kRun("small-0001");
 
 // Started agents that have accepted the plan. Site i trains by adding 0.1 (i + 1) to every weight.
 struct Hospitals {
+  enum class Driven { kByThreads, kByTheTest };
   explicit Hospitals(const std::vector<std::string>& names = {"north", "south", "west"},
-                     const std::string& plan = kPlan);
+                     const std::string& plan = kPlan, Driven driven = Driven::kByThreads);
   TestSite& operator[](std::size_t i) { return *sites[i]; }
   TestSite& operator[](const SiteId& name);
   ModelId AddModel(const ModelState& model);  // to every coordinator's end of the line

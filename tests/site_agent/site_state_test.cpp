@@ -82,7 +82,7 @@ TEST_CASE("the ledger of what left the building names each envelope once and for
   CHECK(departures[0].key == kKey);
   CHECK(departures[1].sha256 == other.sha256);
 
-  auto database = storage::Database::Open(folder / "site.db", {"", ""});
+  auto database = storage::Database::Open(folder / "site.db", {"", "", ""});
   REQUIRE(database.ok());
   CHECK_FALSE(database->Execute("DELETE FROM departure").ok());
   CHECK_FALSE(database->Execute("UPDATE departure SET bytes = 0").ok());
@@ -96,22 +96,22 @@ TEST_CASE("a transcript is unmasked once, and what was unmasked with whom is nev
   const secagg::SessionKey key{kKey, secagg::Purpose::kTraining};
   CHECK(state->SaveSession(key, {SessionState::kGoing, {}, {}, Bytes{1, 2, 3}, {}}, kNow).ok());
   const secagg::UnmaskRecord record{key, Digest{{7}}, Digest{{1}}, all, all};
-  CHECK(state->RecordUnmasking(record, kNow).ok());
+  CHECK(state->RecordUnmasking(record, Bytes{4, 5}, kNow).ok());
   CHECK((*state->FindSession(key))->state == SessionState::kOpened);
-  CHECK((*state->FindSession(key))->sealed.empty());
-  CHECK(absl::IsAlreadyExists(state->RecordUnmasking(record, kNow)));
+  CHECK((*state->FindSession(key))->sealed == Bytes{4, 5});  // the answer, with the record of it
+  CHECK(absl::IsAlreadyExists(state->RecordUnmasking(record, Bytes{4, 5}, kNow)));
   // Another attempt of the same round, with others: nothing of it remains.
   secagg::UnmaskRecord other = record;
   other.key.attempt.attempt = 2;
   other.transcript = Digest{{2}};
   other.survivors = three;
-  CHECK(absl::IsPermissionDenied(state->RecordUnmasking(other, kNow)));
+  CHECK(absl::IsPermissionDenied(state->RecordUnmasking(other, Bytes{4, 5}, kNow)));
   other.survivors = all;
-  CHECK(state->RecordUnmasking(other, kNow).ok());
+  CHECK(state->RecordUnmasking(other, Bytes{4, 5}, kNow).ok());
   CHECK(**state->FindRelease(other.key, Digest{{7}}) == all);
   CHECK_FALSE(*state->FindRelease(other.key, Digest{{8}}));
   state.reset();
-  auto database = storage::Database::Open(folder / "site.db", {"", ""});
+  auto database = storage::Database::Open(folder / "site.db", {"", "", ""});
   REQUIRE(database.ok());
   CHECK_FALSE(database->Execute("DELETE FROM unmasking").ok());
   CHECK_FALSE(database->Execute("UPDATE release SET survivors = ''").ok());
@@ -134,6 +134,87 @@ TEST_CASE("a run is remembered with its answer and its outcome") {
   CHECK(run->outcome == "published");
   CHECK(run->published_model == Digest{{9}});
   CHECK_FALSE(*state->FindRun(RunId("other")));
+}
+
+TEST_CASE("the reasons for which files were refused are remembered with the answer") {
+  const TemporaryFolder folder;
+  const auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  wire::InviteAnswer answer{kKey.run, true, "", 40, 50, 3};
+  answer.refusals = {{"burned-in-annotation", 1}, {"missing-label", 2}};
+  const wire::Invite invite{kKey.run, "plan", "ada"};
+  CHECK(state->RecordInvite(invite, Consent::kAccepted, answer, kNow).ok());
+  CHECK((*state->FindRun(kKey.run))->refusals == answer.refusals);
+  answer.refusals.clear();
+  CHECK(state->RecordInvite(invite, Consent::kAccepted, answer, kNow).ok());
+  CHECK((*state->FindRun(kKey.run))->refusals.empty());
+}
+
+TEST_CASE("what was trained is remembered until its round is counted or its run has ended") {
+  const TemporaryFolder folder;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const auto keep = [&](std::uint32_t round) {
+    TrainedRecord trained{kKey.run, round, Digest{{1}}, 7, 40, 50, 0.5, 12.5, "layout"};
+    trained.file = state->folder().Outbox() / StrCat("small-0001-", round, ".trained");
+    REQUIRE(WriteFileDurably(trained.file, "x").ok());
+    return state->RecordTrained(trained, kNow);
+  };
+  REQUIRE(keep(1).ok());
+  state.reset();
+  state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const auto found = *state->FindTrained(kKey.run, 1, Digest{{1}}, 7);
+  REQUIRE(found);
+  CHECK(found->patients == 40);
+  CHECK(found->examples == 50);
+  CHECK(found->loss == 0.5);
+  CHECK(found->seconds == 12.5);
+  CHECK(found->layout_header == "layout");
+  CHECK(Exists(found->file));
+  CHECK_FALSE(*state->FindTrained(kKey.run, 1, Digest{{2}}, 7));
+  CHECK_FALSE(*state->FindTrained(kKey.run, 1, Digest{{1}}, 8));
+  CHECK(state->CloseTask(kKey, TaskState::kNotCounted, "late", kNow).ok());
+  CHECK(Exists(found->file));
+  SECTION("counted") { CHECK(state->CloseTask(kKey, TaskState::kCounted, "", kNow).ok()); }
+  SECTION("a newer round") {
+    CHECK(state->CloseOlderTasks({kKey.run, 1, 2}, kNow).ok());
+    CHECK(Exists(found->file));
+    CHECK(state->CloseOlderTasks({kKey.run, 2, 1}, kNow).ok());
+  }
+  SECTION("the run's end, after which nothing is kept for it") {
+    const wire::Invite invite{kKey.run, "plan", "ada"};
+    CHECK(state->RecordInvite(invite, Consent::kAccepted, {kKey.run, true}, kNow).ok());
+    CHECK(state->RecordRunEnded({kKey.run, "stopped", {}}, kNow).ok());
+    CHECK(absl::IsCancelled(keep(2)));
+  }
+  CHECK_FALSE(*state->FindTrained(kKey.run, 1, Digest{{1}}, 7));
+  CHECK(ListFolder(folder / "outbox")->empty());
+}
+
+TEST_CASE("a state of an older program is brought up to date, one of a newer is refused") {
+  const TemporaryFolder folder;
+  const wire::Invite invite{kKey.run, "plan", "ada"};
+  {
+    const auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+    CHECK(state->RecordInvite(invite, Consent::kAccepted, {kKey.run, true, "", 40}, kNow).ok());
+  }
+  {  // as the program before this one left it
+    auto database = *storage::Database::Open(folder / "site.db", {"", "", ""});
+    CHECK(database.Execute("DROP TABLE trained").ok());
+    CHECK(database.Execute("ALTER TABLE run DROP COLUMN refusals").ok());
+    CHECK(database.Execute("PRAGMA user_version = 2").ok());
+  }
+  {
+    const auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+    CHECK((*state->FindRun(kKey.run))->train_patients == 40);
+    CHECK((*state->FindRun(kKey.run))->refusals.empty());
+    CHECK_FALSE(*state->FindTrained(kKey.run, 1, Digest{}, 7));
+  }
+  {
+    auto database = *storage::Database::Open(folder / "site.db", {"", "", ""});
+    CHECK(database.Execute("PRAGMA user_version = 4").ok());
+  }
+  const auto newer = SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  CHECK(absl::IsFailedPrecondition(newer.status()));
+  CHECK_THAT(newer.status().ToString(), ContainsText("upgrade"));
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 // A site with a learner and images that a test controls.
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -111,6 +113,21 @@ class AddingLearner final : public Learner {
   absl::Status failure;
 };
 
+// The process is gone.
+struct Killed {};
+
+// Moves on a little at each look, and at one of them kills whoever looks. An agent looks at the
+// clock before all that it writes.
+class KillingClock final : public Clock {
+ public:
+  Time Now() const override {
+    if (looks_left > 0 && --looks_left == 0) throw Killed();
+    return now += std::chrono::milliseconds(1);
+  }
+  mutable int looks_left = 0;  // 0: it kills nobody
+  mutable Time now{std::chrono::hours(24 * 365 * 55)};
+};
+
 // An agent on a thread of its own, over a state folder that outlives it. Its policy consents to
 // sealed updates until a test writes another.
 class TestSite {
@@ -146,6 +163,31 @@ class TestSite {
       result = RunAgent(*agent, coordinator, clock, options, stop.get_token());
     });
   }
+  // Without threads instead: the test's own thread carries out everything there is to do whenever
+  // it waits for something from this site. A process that `killing` kills is followed by another,
+  // which the coordinator asks again (`ask_again`).
+  void StartStepped() {
+    Connect();
+    coordinator.drive = [this] { Drive(); };
+  }
+  void Drive() {
+    while (true) {
+      try {
+        if (agent == nullptr) {
+          Connect();
+          if (ask_again) ask_again();
+        }
+        if (!Step()) return;
+      } catch (const Killed&) {
+        coordinator.Disconnect();
+        session.reset();
+        agent.reset();
+        state.reset();
+        if (killed) killed();
+      }
+    }
+  }
+
   // A new process over the same folder; returns once it is connected.
   void Restart() {
     const int before = coordinator.connections;
@@ -169,6 +211,13 @@ class TestSite {
     coordinator.Send(federation.Invite(run, plan));
     return coordinator.Await<wire::InviteAnswer>();
   }
+  // Until training has begun.
+  wire::TaskProgress AwaitTraining() {
+    while (true) {
+      const auto progress = coordinator.Await<wire::TaskProgress>();
+      if (progress.step == "epoch 1 of 1") return progress;
+    }
+  }
   TaskState AwaitState(const AttemptKey& key, TaskState wanted) {
     for (int i = 0; i < 5000; ++i) {
       const auto task = state->FindTask(key);
@@ -184,6 +233,26 @@ class TestSite {
   }
 
  private:
+  void Connect() {
+    state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+    agent = std::make_unique<Agent>(
+        identity, *identity::PinnedRoster::Load(folder.path(), federation.root.public_key),
+        coordinator, *state, learner, data, killing, random, AgentOptions{});
+    session = *coordinator.Attend({});
+    if (!agent->Begin(session).ok()) throw std::runtime_error("no connection");
+  }
+  // Whether there was something to do.
+  bool Step() {
+    if (coordinator.HasMessage()) {
+      const absl::Status taken = agent->Take(*session->Next());
+      if (!taken.ok()) throw std::runtime_error(taken.ToString());
+      return true;
+    }
+    if (agent->WorkOnce({})) return true;
+    const auto next = agent->NextWork();
+    if (next) killing.now = std::max(killing.now, *next);
+    return next.has_value();
+  }
   void Enrol() {
     EnsureFolder(folder / "keys").IgnoreError();
     if (!identity::PinRoster(folder.path(), federation.current()).ok()) {
@@ -202,9 +271,12 @@ class TestSite {
   AddingLearner learner;
   FixedData data;
   SystemClock clock;
+  KillingClock killing;  // of a stepped agent
   SystemRandom random;
   std::unique_ptr<SiteState> state;
   std::unique_ptr<Agent> agent;
+  std::shared_ptr<Session> session;         // of a stepped agent
+  std::function<void()> ask_again, killed;  // may be none
   std::stop_source stop;
   std::thread thread;
   absl::Status result;

@@ -1,0 +1,56 @@
+#pragma once
+
+// What training gave, on the site's own disk, before anybody is told: whatever attempt of the round
+// needs it, after whatever crash, nobody trains again. It never leaves the building in this form.
+//
+//   file    := salt (32)  segment*
+//   key     := HKDF-SHA256(the site's state key, salt, "consilium site trained update v1"), 32
+//   bytes segment := AES-256-GCM(key, nonce, plaintext) | tag (16); associated data:
+//   TrainedRecord's run,
+//              round, base, seed and layout
+//   nonce   := 0^7 | segment's index from 0 (u32 big-endian) | last (u8: 1 for the last, else 0)
+//   plaintext: the update's values, float32 little-endian, crypto::kSegmentBytes a segment
+//
+// Claim: without the state key the file shows nothing but its size; a changed, cut or exchanged one
+// does not open.
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+#include "common/base/ids.h"
+#include "common/base/random.h"
+#include "common/crypto/secret.h"
+#include "common/model/model_state.h"
+#include "site_agent/contribution.h"
+
+namespace consilium::site_agent {
+
+// What is known of it in site.db. Run, round, base and seed say which training it was.
+struct TrainedRecord {
+  RunId run;
+  std::uint32_t round = 0;
+  ModelId base;
+  std::uint64_t seed = 0;  // of the round, as the coordinator named it
+  std::uint64_t patients = 0, examples = 0;
+  double loss = 0;  // mean of the last local epoch
+  double seconds = 0;
+  std::string layout_header;  // WriteSafetensorsHeader
+  fs::path file;
+};
+
+// Writes the contribution's update, durably, to OUTBOX/<run>-<round>.trained, over what was there
+// of the round; returns the record with its file and layout. In pieces: no further copy of the
+// model is made. kInvalidArgument naming the tensor when a value is NaN or infinite. On every error
+// no new file is left.
+absl::StatusOr<TrainedRecord> KeepTrained(TrainedRecord record, const Contribution& contribution,
+                                          const crypto::Secret& state_key, RandomSource& random,
+                                          const fs::path& outbox);
+
+// The update: its values in the base's layout. kNotFound: the file is gone; kDataLoss: it is not
+// what was kept. Then the training is to be done again.
+absl::StatusOr<ModelState> ReadTrained(const TrainedRecord& record,
+                                       const crypto::Secret& state_key);
+
+}  // namespace consilium::site_agent
