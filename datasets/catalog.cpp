@@ -69,6 +69,20 @@ absl::StatusOr<Catalog> Catalog::Open(const fs::path& file) {
   return Catalog(std::move(database));
 }
 
+namespace {
+
+absl::StatusOr<Refusal> RefusalAt(const storage::Statement& row, int column) {
+  const auto reason = RefusalNumbered(row.Int(column));
+  if (!reason) {
+    return absl::DataLossError(
+        StrCat("the catalog holds the reason ", row.Int(column),
+               " for refusing a file, which this program does not know; index the folder again"));
+  }
+  return *reason;
+}
+
+}  // namespace
+
 absl::StatusOr<IndexReport> Catalog::Report() {
   IndexReport report;
   ASSIGN_OR_RETURN(auto query,
@@ -77,7 +91,7 @@ absl::StatusOr<IndexReport> Catalog::Report() {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) break;
     ++report.files;
-    const auto reason = static_cast<Refusal>(query.Int(1));
+    ASSIGN_OR_RETURN(const Refusal reason, RefusalAt(query, 1));
     if (reason == Refusal::kNone) {
       ++report.accepted;
       continue;
@@ -137,7 +151,7 @@ absl::StatusOr<std::map<Refusal, std::uint64_t>> Catalog::Refusals(
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) return counts;
-    auto reason = static_cast<Refusal>(query.Int(0));
+    ASSIGN_OR_RETURN(Refusal reason, RefusalAt(query, 0));
     if (reason == Refusal::kNone && !IsWanted(modalities, query.Text(1))) {
       reason = Refusal::kUnwantedModality;
     } else if (reason == Refusal::kNone && query.Int(2) != 0) {

@@ -108,7 +108,9 @@ PixelCache PixelCache::Load(const fs::path& path, std::uint64_t settings,
     const Key key{LoadLe64(entry), LoadLe64(entry + 8)};
     const std::uint64_t state = LoadLe64(entry + 24);
     if (state > kRefused) {
-      cache.refused_[key] = static_cast<Refusal>(state - kRefused);
+      // Of a damaged file, or a newer program's: decoded again.
+      const auto reason = RefusalNumbered(static_cast<std::int64_t>(state - kRefused));
+      if (reason) cache.refused_[key] = *reason;
     } else if (state == kHasPixels && Checksum(cache.Slot(slot)) == LoadLe64(entry + 16)) {
       cache.slots_[key] = slot;
     }

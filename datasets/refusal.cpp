@@ -60,4 +60,11 @@ Words WordsFor(Refusal reason) {
 std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
+std::optional<Refusal> RefusalNumbered(std::int64_t number) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kMissingModality)) {
+    return std::nullopt;
+  }
+  return static_cast<Refusal>(number);
+}
+
 }  // namespace consilium::datasets

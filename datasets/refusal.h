@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +36,8 @@ enum class Refusal {
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
 std::string_view Name(Refusal reason);
 std::string_view Phrase(Refusal reason);
+// What a stored number stands for; nothing when no version up to this one has stored it.
+std::optional<Refusal> RefusalNumbered(std::int64_t number);
 
 // What a refusal looks like: the reason and, where there is more to say, the value that was wrong.
 // `detail` never holds a patient's data, a UID of an instance or a path.

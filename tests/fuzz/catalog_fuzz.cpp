@@ -1,5 +1,6 @@
 #include "datasets/catalog.h"
 
+#include "datasets/index_report.h"
 #include "tests/fuzz/database_files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -10,7 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto catalog = datasets::Catalog::Open(file);
   if (catalog.ok()) {
     ReadThrough(catalog->Folder());
-    ReadThrough(catalog->Report());
+    if (const auto report = catalog->Report(); report.ok()) {
+      FUZZ_EXPECT(!datasets::ToText(*report, true).empty() && !datasets::ToJson(*report).empty());
+    }
     ReadThrough(catalog->Targets());
     ReadThrough(catalog->Refusals("opacity", {"DX"}));
     const auto images = catalog->Images("opacity", {});

@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       fuzz::JustifiedBy(8 * size));
   const auto table = datasets::ParseCsv(AsText(fuzz::Input(data, size)));
   if (!table.ok()) return 0;
-  std::string written;
+  std::string written = "\xef\xbb\xbf";  // a first column may begin with what looks like one
   datasets::AppendRow(table->header, &written);
   for (const datasets::CsvRow& row : table->rows) {
     FUZZ_EXPECT(row.cells.size() == table->header.size());

@@ -6,9 +6,10 @@
 
 namespace consilium::fuzz {
 
-// SQLite's page cache and look-aside memory, and one row, which SQLite bounds by the file's pages.
+// SQLite begins its page cache with room for 20 pages, of 64 KiB at most as the header says, and
+// bounds a row by the pages that the file has.
 constexpr std::size_t JustifiedByDatabase(std::size_t input_bytes) {
-  return JustifiedBy(input_bytes) + (1 << 20);
+  return JustifiedBy(input_bytes) + (2 << 20);
 }
 
 // Reads all of a list and drops it.

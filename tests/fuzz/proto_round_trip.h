@@ -2,6 +2,7 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <string>
 
@@ -33,6 +34,8 @@ constexpr std::size_t JustifiedByMessage(std::size_t input_bytes) {
 template <class Proto>
 auto RoundTripped(ByteView input) -> std::optional<
     std::remove_reference_t<decltype(*wire::FromProto(std::declval<const Proto&>()))>> {
+  static const auto quiet = google::protobuf::SetLogHandler(nullptr);
+  static_cast<void>(quiet);
   Proto proto;
   if (!proto.ParseFromArray(input.data(), static_cast<int>(input.size()))) return std::nullopt;
   auto message = wire::FromProto(proto);

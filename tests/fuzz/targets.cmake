@@ -16,7 +16,7 @@ consilium_fuzz_target(policy LINK consilium_site_agent)
 consilium_fuzz_target(safetensors_header LINK consilium_model)
 consilium_fuzz_target(safetensors_file LINK consilium_model)
 
-consilium_fuzz_target(model_download LINK consilium_site_agent MUTATIONS 200)
+consilium_fuzz_target(model_download LINK consilium_site_agent MUTATIONS 50)
 
 # what peers send
 consilium_fuzz_target(from_site LINK consilium_wire)
