@@ -62,11 +62,14 @@ bool IsSame(const SiteId& site, const wire::UploadHeader& a, const wire::UploadH
          a.proof == b.proof;
 }
 
-// What stands behind a masked segment in the spool: the hash of all values up to there. A sealed
-// segment has its own.
+// What stands behind a masked segment in the spool: the hash of all values up to there and of the
+// vector that they belong to, so that a segment of an earlier attempt, under a header that was
+// written over its own, is not taken for one of this. A sealed segment has its own.
 using Tag = std::array<std::uint8_t, crypto::kTagBytes>;
-Tag TagOf(const crypto::Sha256Stream& values) {
-  const Digest so_far = values.Copy().Finish();
+Tag TagOf(const crypto::Sha256Stream& values, const secagg::UploadProof& proof) {
+  crypto::Sha256Stream bound = values.Copy();
+  bound.Update(proof.sha256.bytes);
+  const Digest so_far = std::move(bound).Finish();
   Tag tag;
   std::copy_n(so_far.bytes.begin(), tag.size(), tag.begin());
   return tag;
@@ -229,8 +232,10 @@ absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContrib
   // The first name is used again in the next round, so that the disk sees few new blocks.
   made->path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_),
                                spec_.masked ? ".masked" : ".sealed");
+  const bool is_new = !Exists(made->path);
   ASSIGN_OR_RETURN(made->file, File::OpenForWriting(made->path, /*truncate=*/false));
   RETURN_IF_ERROR(WriteSpoolHeader(made->file, {site, made->number, header}));
+  if (is_new) RETURN_IF_ERROR(SyncFolder(spool_));
   return made;
 }
 
@@ -266,9 +271,10 @@ absl::Status Aggregator::TakeUp(const SpoolEntry& entry, const fs::path& path, F
   slot = std::move(contribution);
   if (slot->next < slot->segments) return absl::OkStatus();
   if (spec_.masked && !slot->CheckProof().ok()) {
-    replaced_.push_back(std::move(slot));
+    // Now: its file is written over when the site sends the update again.
+    const absl::Status taken_out = TakeOut(*slot);
     contributions_.erase(entry.site);
-    return absl::OkStatus();
+    return taken_out;
   }
   slot->EndWith(Contribution::Progress::kWhole);
   return absl::OkStatus();
@@ -287,7 +293,7 @@ absl::Status Aggregator::TakeUpSegments(Contribution& c) {
     crypto::Sha256Stream sha256 = c.sha256.Copy();
     if (spec_.masked) {
       sha256.Update(values);
-      if (!std::ranges::equal(TagOf(sha256), all.last(crypto::kTagBytes))) break;
+      if (!std::ranges::equal(TagOf(sha256, c.header.proof), all.last(crypto::kTagBytes))) break;
     }
     if (!AddToSum(c, c.next, values).ok()) break;  // refused when it comes again
     c.sha256 = std::move(sha256);
@@ -365,7 +371,7 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
     RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index), segment));
     if (spec_.masked) {
       sha256.Update(values);
-      RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256)));
+      RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256, c.header.proof)));
     }
     status = AddToSum(c, index, values);
   } else if (status.ok()) {

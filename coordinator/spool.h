@@ -7,7 +7,7 @@
 //   header  := "consilium spool v1" u32 length of what follows, site, number, upload header
 //              (protobuf), SHA-256 of all before
 //   segment := bytes as they came, tag (16): of a sealed contribution the envelope's own, of a
-//              masked one the beginning of the SHA-256 of all its values up to here
+//              masked one the beginning of the SHA-256 of all its values up to here and its proof's hash
 //
 // A file is written over by the next contribution with its name, and after a power loss any part of
 // it may be older than the rest: a segment counts only when its tag is right, and so are all

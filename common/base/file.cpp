@@ -32,18 +32,6 @@ absl::Status SystemError(std::string_view doing, std::string_view name) {
   }
 }
 
-absl::Status SyncFolder(const fs::path& folder) {
-  const fs::path path = folder.empty() ? fs::path(".") : folder;
-  const int fd = file_calls::Open(path.c_str(), O_RDONLY | O_DIRECTORY, 0);
-  if (fd < 0) return SystemError("opening the folder", path.filename().string());
-  absl::Status status;
-  if (file_calls::Sync(fd) != 0) {
-    status = SystemError("syncing the folder", path.filename().string());
-  }
-  file_calls::Close(fd);
-  return status;
-}
-
 }  // namespace
 
 absl::StatusOr<File> File::OpenForReading(const fs::path& path) {
@@ -160,6 +148,18 @@ absl::Status WriteFileDurably(const fs::path& path, ByteView content, unsigned m
   absl::Status status = write();
   if (status.ok()) status = RenameDurably(temporary, path);
   if (!status.ok()) file_calls::Remove(temporary.c_str());
+  return status;
+}
+
+absl::Status SyncFolder(const fs::path& folder) {
+  const fs::path path = folder.empty() ? fs::path(".") : folder;
+  const int fd = file_calls::Open(path.c_str(), O_RDONLY | O_DIRECTORY, 0);
+  if (fd < 0) return SystemError("opening the folder", path.filename().string());
+  absl::Status status;
+  if (file_calls::Sync(fd) != 0) {
+    status = SystemError("syncing the folder", path.filename().string());
+  }
+  file_calls::Close(fd);
   return status;
 }
 

@@ -73,6 +73,10 @@ absl::Status RenameDurably(const fs::path& from, const fs::path& to);
 // Makes the folder (0700) and its parents when missing, durably.
 absl::Status EnsureFolder(const fs::path& path);
 
+// Makes durable which names are in the folder: a new file is there after a power loss once it and
+// its folder are synced.
+absl::Status SyncFolder(const fs::path& folder);
+
 // Makes an empty file (0600) unless something of that name is there, which is then not opened.
 // True: it was made. Not durable until its folder is synced.
 absl::StatusOr<bool> MakeEmptyFile(const fs::path& path);
