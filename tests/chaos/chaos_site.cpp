@@ -112,6 +112,10 @@ class ChaosLearner final : public site_agent::Learner {
     if (!tasks.ok()) return "unreadable";
     for (const site_agent::TaskRecord& task : *tasks) {
       if (SeededRandom(task.seed, StrCat("site ", site_))() != seed) continue;
+      const auto kept = state_.FindTrained(task.header.key.run, task.header.key.round,
+                                           task.header.base_model, task.seed);
+      if (!kept.ok()) return "unreadable";
+      if (*kept) return "trained";
       if (task.state == site_agent::TaskState::kTraining ||
           task.state == site_agent::TaskState::kFailed) {
         continue;
