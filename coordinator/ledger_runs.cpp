@@ -167,6 +167,19 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
     participant.refused_files = static_cast<std::uint64_t>(site.Int(5));
     ASSIGN_OR_RETURN(participant.refusals, RefusalsFrom(site.Text(6)));
   }
+  ASSIGN_OR_RETURN(auto closed, impl_->db.Prepare("SELECT site, round, attempt, state, reason FROM "
+                                                  "contributions WHERE run = ? AND state IN (?, ?) "
+                                                  "ORDER BY round, attempt"));
+  closed.Bind(run.value, ContributionState::kCounted, ContributionState::kLost);
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, closed.Step());
+    if (!more) break;
+    const AttemptKey key{run, static_cast<std::uint32_t>(closed.Int(1)),
+                         static_cast<std::uint32_t>(closed.Int(2))};
+    const bool counted =
+        static_cast<ContributionState>(closed.Int(3)) == ContributionState::kCounted;
+    state.closings[SiteId(closed.Text(0))] = {key, counted, closed.Text(4)};
+  }
   ASSIGN_OR_RETURN(state.work, impl_->LoadWork(run));
   const bool final = state.phase == Phase::kFinalEvaluation;
   if (!final && state.phase != Phase::kEvaluating) return state;

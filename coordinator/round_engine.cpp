@@ -35,7 +35,8 @@ std::string ReasonsOf(const std::map<std::string, std::uint64_t>& refusals) {
 RoundEngine::RoundEngine(plan::Plan plan, RunState state, LastPublished last_published)
     : plan_(std::move(plan)),
       state_(std::move(state)),
-      last_published_(std::move(last_published)) {}
+      last_published_(std::move(last_published)),
+      closings_(std::exchange(state_.closings, {})) {}
 
 std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>& connected,
                                        Time now) {
@@ -70,10 +71,14 @@ std::vector<Action> RoundEngine::Start(RosterView roster, const std::set<SiteId>
 std::vector<Action> RoundEngine::On(const Event& event, Time now) {
   now_ = std::max(now_, now);  // a clock set back does not take the run with it
   if (ended()) {
-    if (const auto* back = std::get_if<SiteConnected>(&event); back != nullptr && ended_message_) {
-      if (state_.participants.contains(back->site)) return {Send{back->site, *ended_message_}};
+    const auto* back = std::get_if<SiteConnected>(&event);
+    if (back == nullptr || !ended_message_ || !state_.participants.contains(back->site)) return {};
+    std::vector<Action> actions;
+    if (const auto closing = closings_.find(back->site); closing != closings_.end()) {
+      actions.push_back(Send{back->site, closing->second});
     }
-    return {};
+    actions.push_back(Send{back->site, *ended_message_});
+    return actions;
   }
   // First the time, then the event: what comes after the deadline is late even when nobody woke us.
   CheckTimes();

@@ -333,6 +333,8 @@ struct RunState {
   std::string stop_reason;  // set once the run is on its way to the final evaluation
   // Of the work under way, as the ledger holds them: only what LoadRunState gives to a new engine.
   std::vector<WorkRecord> work;
+  // What became of each site's last contribution, likewise.
+  std::map<SiteId, wire::AttemptClosed> closings;
 };
 
 // The release gate's inputs from the last published model of the same plan name, if there is one.
