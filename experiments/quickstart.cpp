@@ -337,7 +337,11 @@ class Quickstart {
                        federation->Researcher({"run", "show", checkpoint_.run, "--json"}, "show"));
       RETURN_IF_ERROR(WriteFileDurably(RunFile(), shown));
       RETURN_IF_ERROR(ReadRun());
-      if (results_.published) RETURN_IF_ERROR(FetchPublished(*federation));
+      if (results_.published) {
+        RETURN_IF_ERROR(FetchPublished(*federation));
+      } else {
+        Say("   the release gate did not let the model through: nothing is published");
+      }
       federation->StopSites();
       return absl::OkStatus();
     });
@@ -464,7 +468,6 @@ class Quickstart {
       return absl::AbortedError("the run ended before it had a model to test");
     federated_ =
         out_ / "federation" / "coordinator" / "models" / (results_.model_id + ".safetensors");
-    Say("   the release gate did not let the model through: nothing is published");
     return absl::OkStatus();
   }
 

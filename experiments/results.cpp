@@ -35,6 +35,7 @@ constexpr std::pair<RunEventKind, const char*> kEventNames[] = {
     {RunEventKind::kSiteDisconnected, "site disconnected"},
     {RunEventKind::kRestarted, "restarted"},
     {RunEventKind::kSecureStep, "secure step"},
+    {RunEventKind::kTrained, "trained"},
 };
 
 constexpr std::pair<ModelKind, const char*> kModelKinds[] = {{ModelKind::kFederated, "federated"},

@@ -231,6 +231,7 @@ class Scene {
     findings_.left_out += found.left_out;
     findings_.lost += found.lost;
     findings_.doubled += found.doubled;
+    findings_.misinformed += found.misinformed;
     findings_.attempts_lost += found.attempts_lost;
     findings_.trained_again += found.trained_again;
     findings_.trained_unkept += found.trained_unkept;
@@ -261,6 +262,7 @@ class Scene {
     t.findings.left_out += findings_.left_out;
     t.findings.lost += findings_.lost;
     t.findings.doubled += findings_.doubled;
+    t.findings.misinformed += findings_.misinformed;
     t.findings.attempts_lost += findings_.attempts_lost;
     t.findings.trained_again += findings_.trained_again;
     t.findings.trained_unkept += findings_.trained_unkept;
@@ -307,6 +309,7 @@ void PrintTotals(const Options& options, const Totals& totals, double seconds) {
   row("contributions left out", StrCat(f.left_out));
   row("contributions lost", StrCat(f.lost));
   row("contributions doubled", StrCat(f.doubled));
+  row("contributions counted, of which the site believes otherwise", StrCat(f.misinformed));
   row("models recomputed, bit by bit", StrCat(f.models_checked));
   row("trainings repeated though site.db had them", StrCat(f.trained_again));
   row("trainings cut off between their end and site.db", StrCat(f.trained_unkept));

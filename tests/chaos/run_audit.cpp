@@ -279,6 +279,7 @@ class Auditor {
         Violate(StrCat("the ledger counts ", site, " in round ", round,
                        ", whose site.db knows nothing of it"));
       } else if (task->second.state != TaskState::kCounted) {
+        ++findings_.misinformed;
         Violate(StrCat("the ledger counts ", site, " in round ", round, ", site.db says \"",
                        std::string(Name(task->second.state)), "\" (", task->second.reason, ")"));
       }

@@ -37,6 +37,7 @@ struct RunFindings {
   int left_out = 0;        // contributions of a round's last attempt that it does not count
   int lost = 0;            // ... although the site had it from the coordinator that it is there
   int doubled = 0;         // counted twice, as far as the ledger and the sites tell
+  int misinformed = 0;     // counted, while the site's own site.db says that they are not
   int attempts_lost = 0;   // above one a round
   int trained_again = 0;   // although site.db knew of a finished training
   int trained_unkept = 0;  // ended, but killed before it could be kept

@@ -67,13 +67,14 @@ void RunWatcher::Follow() {
     auto identity = identity::LoadIdentity(researcher_);
     if (identity.ok()) {
       researcher::ResearchChannel channel(*std::move(identity));
-      channel
-          .Watch(run_, seen_,
-                 [this](const wire::RunEvent& event) {
-                   On(event);
-                   return !stopping_;
-                 })
-          .IgnoreError();
+      const absl::Status status = channel.Watch(run_, seen_, [this](const wire::RunEvent& event) {
+        On(event);
+        return !stopping_;
+      });
+      if (!status.ok() && !absl::IsUnavailable(status)) {  // for whom it may concern at the end
+        const std::lock_guard lock(mutex_);
+        last_words_ = ToStd(status.message());
+      }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }

@@ -108,7 +108,9 @@ TEST_CASE("a quickstart whose processes are all killed goes on, and ends with th
 
   const Quickstart undisturbed(folder, "undisturbed", plan);
   const auto began = std::chrono::steady_clock::now();
-  REQUIRE(undisturbed.ToItsEnd() == 0);
+  const int code = undisturbed.ToItsEnd();
+  INFO(undisturbed.Said());
+  REQUIRE(code == 0);
   const double took =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 
