@@ -98,7 +98,8 @@ absl::StatusOr<Masker> Masker::Create(std::span<const Mask> masks, std::uint64_t
     ASSIGN_OR_RETURN(crypto::Keystream keystream, crypto::Keystream::Create(mask.key));
     streams.push_back({std::move(keystream), mask.negative});
   }
-  std::ranges::stable_partition(streams, [](const Stream& stream) { return !stream.negative; });
+  std::stable_partition(streams.begin(), streams.end(),
+                        [](const Stream& stream) { return !stream.negative; });
   return Masker(std::move(streams), values);
 }
 

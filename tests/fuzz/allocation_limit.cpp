@@ -56,13 +56,13 @@ bool Watch() {
 
 }  // namespace
 
-AllocationLimit::AllocationLimit(std::size_t bytes) {
+AllocationLimit::AllocationLimit(std::size_t bytes) : outer_(limit) {
   static const bool watched = Watch();
-  FUZZ_EXPECT(watched && limit == kNone && bytes < kNone);
+  FUZZ_EXPECT(watched);
   limit = bytes;
 }
 
-AllocationLimit::~AllocationLimit() { limit = kNone; }
+AllocationLimit::~AllocationLimit() { limit = outer_; }
 
 std::size_t LargestAllocation() { return largest.load(); }
 

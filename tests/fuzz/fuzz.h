@@ -20,13 +20,16 @@ namespace consilium::fuzz {
 constexpr std::size_t JustifiedBy(std::size_t input_bytes) { return 16 * input_bytes + (64 << 10); }
 
 // While it lives, an allocation on its thread above `bytes` ends the process. Under a sanitizer
-// every malloc counts, else operator new. Not nested.
+// every malloc counts, else operator new. An inner one replaces the outer while it lives.
 class AllocationLimit {
  public:
   explicit AllocationLimit(std::size_t bytes);
   ~AllocationLimit();
   AllocationLimit(const AllocationLimit&) = delete;
   AllocationLimit& operator=(const AllocationLimit&) = delete;
+
+ private:
+  const std::size_t outer_;
 };
 // The largest so far under any limit; printed as "largest allocation: N" when the process exits.
 std::size_t LargestAllocation();

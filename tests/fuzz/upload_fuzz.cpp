@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace consilium;
   const fuzz::AllocationLimit limit(fuzz::JustifiedByMessage(size));
   v1::UploadChunk chunk;
-  if (!chunk.ParseFromArray(data, static_cast<int>(size)) || !chunk.has_header()) return 0;
+  if (!fuzz::Parse(fuzz::Input(data, size), &chunk) || !chunk.has_header()) return 0;
   const std::string bytes = chunk.header().SerializeAsString();
   const auto header = fuzz::RoundTripped<v1::UploadHeader>(AsBytes(bytes));
   if (!header) return 0;
