@@ -212,9 +212,11 @@ class Auditor {
                        contribution.at("reason").get<std::string>(), ")"));
       }
     }
-    if (order_.nobody_was_away && cohort.weights.size() != order_.sites.size()) {
-      Violate(StrCat("round ", number, " asked ", cohort.weights.size(), " of ",
-                     order_.sites.size(), " sites"));
+    // A site that was killed before it had answered the invitation joins the next round.
+    for (const auto& [site, weight] : cohort.weights) asked_.insert(site);
+    if (order_.nobody_was_away && cohort.weights.size() != asked_.size()) {
+      Violate(StrCat("round ", number, " asked ", cohort.weights.size(), " sites, of ",
+                     asked_.size(), " that the rounds before asked"));
     }
     if (cohort.counted.size() < plan_.cohort.minimum_sites) {
       Violate(StrCat("round ", number, " counts ", cohort.counted.size(), " sites, the plan needs ",
@@ -339,6 +341,7 @@ class Auditor {
   std::map<Key, std::string> reasons_;
   std::set<Key> counted_;
   std::set<int> aggregated_;
+  std::set<std::string> asked_;  // in any round so far
   std::map<std::uint32_t, CohortOfRound> cohorts_;
 };
 
