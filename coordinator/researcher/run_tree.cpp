@@ -26,6 +26,18 @@ std::string SecondsText(double s) { return ToReadable(FromSeconds(s)); }
 
 std::string Sites(double n) { return n == 1 ? "1 site" : Whole(n) + " sites"; }
 
+// What sites and plans say is shown on a terminal: it ends no line and moves no cursor (control
+// characters of ASCII, and those of U+0080 to U+009F in UTF-8).
+std::string OnOneLine(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto before = static_cast<unsigned char>(i == 0 ? 0 : text[i - 1]);
+    if (byte < 0x20 || byte == 0x7f) text[i] = ' ';
+    if (before == 0xc2 && byte >= 0x80 && byte <= 0x9f) text[i - 1] = text[i] = ' ';
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string MetricText(const std::map<std::string, double>& values) {
@@ -119,7 +131,9 @@ std::string RunTree::Protection(const RunEvent& event) {
                                     : std::string()));
 }
 
-std::string RunTree::On(const RunEvent& event) {
+std::string RunTree::On(const RunEvent& as_it_came) {
+  RunEvent event = as_it_came;
+  event.text = OnOneLine(std::move(event.text));
   const std::string& site = event.site.value;
   switch (event.kind) {
     case RunEventKind::kSubmitted:
