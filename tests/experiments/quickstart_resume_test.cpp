@@ -54,7 +54,7 @@ class Quickstart {
  public:
   Quickstart(const TemporaryFolder& folder, const std::string& name, const std::string& plan)
       : out_(folder / name), said_(folder / (name + ".said")) {
-    arguments_ = {"quickstart", "--out",  out_.string(), "--patients",     "24",      "--rounds",
+    arguments_ = {"quickstart", "--out",  out_.string(), "--patients",     "60",      "--rounds",
                   "3",          "--plan", plan,          "--no-baselines", "--cores", "3"};
   }
 
