@@ -1,0 +1,332 @@
+// What the federation must have come to, computed from what was counted alone.
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "common/base/field_writer.h"
+#include "common/base/status.h"
+#include "common/crypto/keystream.h"
+#include "common/crypto/sha256.h"
+#include "common/metrics/evaluation_sums.h"
+#include "common/model/quantizer.h"
+#include "common/model/safetensors.h"
+#include "tests/simulation/coordinator_machine.h"
+#include "tests/simulation/fake_hospital.h"
+#include "tests/simulation/invariants.h"
+#include "tests/simulation/site_machine.h"
+
+namespace consilium::simulation {
+namespace {
+
+// Of a parameter: floats of about 1, added in another order.
+constexpr double kRounding = 1e-6;
+constexpr double kMomentRounding = 1e-5;
+
+std::set<SiteId> SitesIn(const nlohmann::json& names) {
+  std::set<SiteId> sites;
+  for (const auto& name : names) sites.emplace(name.get<std::string>());
+  return sites;
+}
+
+bool SameSums(const metrics::BinarySums& a, const metrics::BinarySums& b) {
+  return a.positives == b.positives && a.negatives == b.negatives && a.patients == b.patients &&
+         a.calibration_count == b.calibration_count &&
+         std::abs(a.squared_error - b.squared_error) < kMomentRounding &&
+         std::abs(a.log_loss - b.log_loss) < kMomentRounding;
+}
+
+}  // namespace
+
+double Invariants::WeightOf(const SiteId& site, const plan::Plan& plan) const {
+  const FakeData& data = world_.site(site).data();
+  double weight = 1;
+  if (plan.aggregation.weight == plan::WeightRule::kExamples) {
+    weight = static_cast<double>(data.examples());
+  } else if (plan.aggregation.weight == plan::WeightRule::kPatients) {
+    weight = static_cast<double>(data.patients());
+  }
+  const auto cap = world_.weight_caps.find(site);
+  return cap == world_.weight_caps.end() ? weight : std::min(weight, cap->second);
+}
+
+Invariants::Values Invariants::UpdateOf(const SiteId& site, const Asked& asked,
+                                        const Values& base) const {
+  Values update = Trained(base, SeedOf(asked.seed, site));
+  // As the site has it: the difference of two floats.
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    const float trained = update[i] + base[i];
+    update[i] = trained - base[i];
+  }
+  return update;
+}
+
+std::optional<Invariants::Values> Invariants::ExpectedModel(const AttemptKey& key,
+                                                            const Asked& asked,
+                                                            const std::set<SiteId>& counted,
+                                                            const Values& base) {
+  const plan::Plan& plan = RunOf(key.run)->plan;
+  std::vector<double> mean(base.size());
+  double total = 0;
+  if (!asked.secure) {
+    for (const SiteId& site : counted) {
+      const Values update = UpdateOf(site, asked, base);
+      const double weight = WeightOf(site, plan);
+      for (std::size_t i = 0; i < base.size(); ++i) mean[i] += weight * update[i];
+      total += weight;
+    }
+    for (double& value : mean) value /= total;
+  } else {
+    const secagg::SessionConfig& config = *asked.secure;
+    std::vector<std::uint32_t> sum(base.size()), q(base.size());
+    double scale = 0;
+    for (const SiteId& site : counted) {
+      const double share = WeightOf(site, plan) / config.total_weight;
+      const auto quantizer = Quantizer::Create(config.clip_norm, config.cohort_size, share);
+      if (!quantizer.ok()) return std::nullopt;
+      const Values update = UpdateOf(site, asked, base);
+      const Digest rounding = crypto::Sha256(
+          FieldWriter("consilium rounding v1").Number(SeedOf(asked.seed, site)).bytes());
+      Bytes random(2 * base.size());
+      auto keystream = crypto::Keystream::Create(crypto::Secret::CopyOf(rounding.bytes));
+      CONSILIUM_CHECK(keystream.ok() && keystream->Generate(0, random).ok());
+      quantizer->Quantize(update, quantizer->ClipFactor(update).value(), random, q);
+      for (std::size_t i = 0; i < q.size(); ++i) sum[i] += q[i];
+      scale = quantizer->scale();
+      total += share;
+    }
+    Dequantize(sum, scale, total, mean);
+  }
+  Values model(base.size());
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    model[i] = static_cast<float>(base[i] + plan.aggregation.server_learning_rate * mean[i]);
+  }
+  return model;
+}
+
+const Invariants::Values* Invariants::ModelNamed(CoordinatorMachine& coordinator,
+                                                 const ModelId& model) {
+  const auto known = models_.find(model);
+  if (known != models_.end()) return &known->second;
+  const auto loaded = LoadSafetensors(coordinator.models().PathOf(model));
+  if (!loaded.ok()) return nullptr;
+  Values values(loaded->values().begin(), loaded->values().end());
+  return &models_.emplace(model, std::move(values)).first->second;
+}
+
+void Invariants::CheckAggregate(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
+  const auto details = nlohmann::json::parse(entry.details);
+  const AttemptKey key{RunId(details["run"].get<std::string>()),
+                       details["round"].get<std::uint32_t>(),
+                       details["attempt"].get<std::uint32_t>()};
+  const std::string what = StrCat("the candidate of ", key.ToString());
+  const Run* run = RunOf(key.run);
+  const auto asked = asked_.find(key);
+  if (run == nullptr || asked == asked_.end()) {
+    Violate("model", StrCat(what, " was made, and no site was asked for it"));
+    return;
+  }
+  const std::set<SiteId> counted = SitesIn(details["survivors"]);
+  for (const auto& [other, sites] : counted_) {
+    if (other.run == key.run && other.round == key.round) {
+      Violate("model",
+              StrCat("round ", other.ToString(), " is aggregated again as ", key.ToString()));
+    }
+  }
+  counted_[key] = counted;
+  if (counted.size() < run->plan.cohort.minimum_sites) {
+    Violate("model", StrCat(what, " counts ", counted.size(), " sites; the plan asks for ",
+                            run->plan.cohort.minimum_sites));
+  }
+  for (const SiteId& site : counted) {
+    if (!sent_.contains({site, key})) {
+      Violate("model", StrCat(what, " counts site ", site.value, ", which delivered nothing"));
+    }
+  }
+  if (asked->second.secure) {
+    const Session& session = sessions_[{key, secagg::Purpose::kTraining}];
+    if (session.unmasked.size() < asked->second.secure->threshold) {
+      Violate("shares", StrCat(what, " was opened by ", session.unmasked.size(),
+                               " sites; the threshold is ", asked->second.secure->threshold));
+    }
+  }
+  const Values* base =
+      ModelNamed(coordinator, Digest::FromHex(details["base"].get<std::string>()).value());
+  const Values* candidate =
+      ModelNamed(coordinator, Digest::FromHex(details["candidate"].get<std::string>()).value());
+  if (coordinator.Alive() && (base == nullptr || candidate == nullptr)) {
+    if (!harmed_.contains(kCoordinatorMachine)) {
+      Violate("durable", StrCat(what, " or its base is not there"));
+    }
+    return;
+  }
+  if (base == nullptr || candidate == nullptr) return;
+  const auto expected = ExpectedModel(key, asked->second, counted, *base);
+  double worst = 0;
+  for (std::size_t i = 0; expected && i < expected->size(); ++i) {
+    worst = std::max(worst, std::abs(double{(*expected)[i]} - double{(*candidate)[i]}));
+  }
+  if (!expected || expected->size() != candidate->size() || !(worst <= kRounding)) {
+    Violate("model", StrCat(what, " is not its base and the weighted mean of the ", counted.size(),
+                            " counted contributions: off by ", worst));
+  }
+}
+
+void Invariants::CheckEvaluations(coordinator::Ledger& ledger, const RunId& run) {
+  const auto pooled = ledger.PooledEvaluations(run);
+  const auto single = ledger.Evaluations(run);
+  if (!pooled.ok() || !single.ok()) return;
+  for (const coordinator::PooledEvaluation& evaluation : *pooled) {
+    const auto model = models_.find(evaluation.model);
+    if (model == models_.end()) {
+      Violate("evaluation", "a model was evaluated that was never aggregated");
+      continue;
+    }
+    metrics::BinarySums sums;
+    for (const SiteId& site : evaluation.sites) {
+      sums += Evaluated(site, model->second, evaluation.split);
+    }
+    if (!SameSums(sums, evaluation.sums.sums)) {
+      Violate("evaluation", StrCat("the sums of round ", evaluation.round, " of ", run.value,
+                                   " are not those of the ", evaluation.sites.size(), " sites"));
+    }
+  }
+  for (const coordinator::Evaluation& evaluation : *single) {
+    const auto model = models_.find(evaluation.report.model);
+    if (model == models_.end() ||
+        !SameSums(Evaluated(evaluation.site, model->second, evaluation.report.split),
+                  evaluation.report.sums)) {
+      Violate("evaluation", StrCat("the ledger has not what site ", evaluation.site.value,
+                                   " made of round ", evaluation.report.round, " of ", run.value));
+    }
+  }
+}
+
+void Invariants::CheckPublication(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
+  const auto details = nlohmann::json::parse(entry.details);
+  const RunId run(details["run"].get<std::string>());
+  const std::string what = StrCat("what ", run.value, " publishes");
+  Run* known = RunOf(run);
+  if (known == nullptr) {
+    Violate("gate", StrCat(what, " is of no run that was submitted"));
+    return;
+  }
+  const ModelId model = Digest::FromHex(entry.subject).value();
+  known->published = model;
+  const auto says = [&](wire::RunEventKind kind) {
+    return std::any_of(known->events.begin(), known->events.end(),
+                       [&](const wire::RunEvent& event) { return event.kind == kind; });
+  };
+  if (!says(wire::RunEventKind::kGatePassed) || !says(wire::RunEventKind::kFinalEvaluation)) {
+    Violate("gate", StrCat(what, " did not pass the gate"));
+  }
+  coordinator.ledger().With([&](coordinator::Ledger& ledger) {
+    CheckEvaluations(ledger, run);
+    std::set<SiteId> evaluated_by;
+    for (const auto& evaluation :
+         ledger.PooledEvaluations(run).value_or(std::vector<coordinator::PooledEvaluation>())) {
+      if (evaluation.model == model && evaluation.split == wire::EvaluationSplit::kTest) {
+        evaluated_by = evaluation.sites;
+      }
+    }
+    for (const auto& evaluation :
+         ledger.Evaluations(run).value_or(std::vector<coordinator::Evaluation>())) {
+      if (evaluation.report.model == model &&
+          evaluation.report.split == wire::EvaluationSplit::kTest) {
+        evaluated_by.insert(evaluation.site);
+      }
+    }
+    if (evaluated_by.size() < known->plan.gate.minimum_sites) {
+      Violate("gate", StrCat(what, " was evaluated by ", evaluated_by.size(), " sites, not ",
+                             known->plan.gate.minimum_sites));
+      return;
+    }
+    const Values* values = ModelNamed(coordinator, model);
+    if (values == nullptr) {
+      if (coordinator.Alive()) Violate("gate", StrCat(what, " is not there"));
+      return;
+    }
+    metrics::BinarySums sums;
+    for (const SiteId& site : evaluated_by) {
+      sums += Evaluated(site, *values, wire::EvaluationSplit::kTest);
+    }
+    const auto found = metrics::Compute(sums, known->plan.evaluation.at_specificity);
+    if (!found.ok() || found->auroc < known->plan.gate.minimum_auroc) {
+      Violate("gate", StrCat(what, " has AUROC ", found.ok() ? found->auroc : 0,
+                             " at the sites, below ", known->plan.gate.minimum_auroc));
+    }
+    const auto registered = ledger.FindModel(entry.subject);
+    if (registered.ok() && (registered->stage != coordinator::ModelStage::kPublished ||
+                            registered->record_json.empty())) {
+      Violate("gate", StrCat(what, " is not registered as published with its record"));
+    }
+  });
+}
+
+// ---- at the end, in fair weather
+
+void Invariants::AtEnd(CoordinatorMachine& coordinator) {
+  OnStep(coordinator);
+  OnCoordinatorBegins(coordinator);
+  coordinator.ledger().With([&](coordinator::Ledger& ledger) {
+    const absl::Status chain = ledger.VerifyLog();
+    if (!chain.ok()) Violate("durable", StrCat("the audit log: ", chain.ToString()));
+    for (const auto& [number, head] : heads_) {
+      const auto found = ledger.HeadAfter(number);
+      if (!found.ok() || *found != head) {
+        Violate("durable",
+                StrCat("the audit log has not the head that sites signed after entry ", number));
+        break;
+      }
+    }
+  });
+  for (const auto& [run, known] : runs_) {
+    if (known.ended) CheckSites(run);
+    if (!known.published) continue;
+    const auto file = coordinator.models().OpenForReading(*known.published);
+    const auto registered = coordinator.ledger().With(
+        [&](coordinator::Ledger& ledger) { return ledger.FindModel(known.published->Hex()); });
+    if (!file.ok() || !registered.ok() ||
+        registered->stage != coordinator::ModelStage::kPublished) {
+      Violate("durable", StrCat("the model that ", run.value, " published is gone"));
+    }
+  }
+}
+
+void Invariants::CheckSites(const RunId& run) {
+  for (const auto& machine : world_.sites()) {
+    if (machine->revoked || machine->state() == nullptr || harmed_.contains(machine->machine())) {
+      continue;
+    }
+    const auto tasks = machine->state()->Tasks();
+    if (!tasks.ok()) continue;
+    std::map<AttemptKey, site_agent::TaskState> states;
+    for (const site_agent::TaskRecord& task : *tasks) {
+      if (task.header.key.run == run && task.header.base_model != ModelId{}) {
+        states[task.header.key] = task.state;
+      }
+    }
+    for (const auto& [key, state] : states) {
+      const auto counted = counted_.find(key);
+      const bool was = counted != counted_.end() && counted->second.contains(machine->name());
+      if (state == site_agent::TaskState::kCounted && !was) {
+        Violate("agreement", StrCat("site ", machine->machine(), " has it that ", key.ToString(),
+                                    " was counted; the ledger has not"));
+      }
+      // One that was never told still says that the coordinator holds it.
+      if (state != site_agent::TaskState::kCounted &&
+          state != site_agent::TaskState::kAcknowledged && was) {
+        Violate("agreement", StrCat("the ledger counted ", key.ToString(), " of site ",
+                                    machine->machine(), "; there it is \"", Name(state), "\""));
+      }
+    }
+    for (const auto& [key, sites] : counted_) {
+      if (key.run == run && sites.contains(machine->name()) && !states.contains(key)) {
+        Violate("agreement", StrCat("the ledger counted ", key.ToString(), " of site ",
+                                    machine->machine(), ", which knows of no such task"));
+      }
+    }
+  }
+}
+
+}  // namespace consilium::simulation
