@@ -25,6 +25,7 @@ std::string Did(const Federation& federation, const SiteData& site, std::size_t 
   if (state == "training") return "was training";
   if (state == "sealed") return "had trained, its update waits to be sent";
   if (state == "acknowledged") return "had delivered";
+  if (state == "counted") return "was counted";
   return state.empty() ? "" : StrCat("(", state, ")");
 }
 
