@@ -119,7 +119,7 @@ void Conductor::Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>&
 
 void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
   std::visit(Overloaded{
-                 [](const wire::Hello&) {},  // answered by the service
+                 [&](const wire::Hello& m) { TellEnds(site, m.open_runs); },
                  [&](const wire::InviteAnswer& m) {
                    Post(InviteAnswered{site, m});
                  },
@@ -151,6 +151,23 @@ void Conductor::Receive(const SiteId& site, const wire::FromSite& message) {
                  },
              },
              message);
+}
+
+// What a site has missed while it was away. (The run under way is the engine's business.)
+void Conductor::TellEnds(const SiteId& site, const std::vector<RunId>& open) {
+  for (const RunId& run : open) {
+    const auto end = parts_.ledger.With([&](Ledger& ledger) { return ledger.EndOf(run, site); });
+    if (!end.ok() || !*end) continue;
+    // First what became of its last contribution: with the end it would hold it for not counted.
+    const auto state = parts_.ledger.With([&](Ledger& ledger) { return ledger.LoadRunState(run); });
+    if (!state.ok()) continue;
+    const auto closing = state->closings.find(site);
+    const std::lock_guard lock(mutex_);
+    const auto found = connections_.find(site);
+    if (found == connections_.end()) continue;
+    if (closing != state->closings.end()) found->second.queue->Push(closing->second);
+    found->second.queue->Push(**end);
+  }
 }
 
 absl::StatusOr<RunId> Conductor::Submit(const PlanSubmission& submission,

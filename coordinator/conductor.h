@@ -106,6 +106,7 @@ class Conductor {
   // A second connection of a site replaces the first, whose queue is closed.
   std::shared_ptr<SiteQueue> Connect(const SiteId& site, const Digest& tls_key);
   void Disconnect(const SiteId& site, const std::shared_ptr<SiteQueue>& queue);
+  // A Hello first: the site hears of the runs that ended while it was away.
   void Receive(const SiteId& site, const wire::FromSite& message);
   // kFailedPrecondition when no attempt is open, or another one; else as Aggregator::Begin.
   // kOutOfRange, naming the segment to go on from, when header.first_segment is another. When
@@ -189,6 +190,7 @@ class Conductor {
   // Who belongs to the federation, and the audit log (conductor_federation.cpp).
   std::vector<Input> WithRosterFirst(std::vector<Input> came);
   bool TakeUpRoster();
+  void TellEnds(const SiteId& site, const std::vector<RunId>& open);
   void CloseRevoked(const std::vector<Member>& members);
   void ExtendLogs();
   void KeepSignature(const SiteId& site, const wire::LogSignature& signature);

@@ -150,6 +150,9 @@ class Ledger {
   absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
   absl::StatusOr<std::vector<RunId>> ActiveRuns();         // started and not ended, oldest first
   absl::StatusOr<SubmittedPlan> PlanOf(const RunId& run);  // kNotFound
+  // What a site that took part is told of a run that has ended; none while it has not, or of a run
+  // in which the site had no part.
+  absl::StatusOr<std::optional<wire::RunEnded>> EndOf(const RunId& run, const SiteId& site);
   // All that RoundEngine needs to begin or to go on, with the records of the work under way.
   // kNotFound; kDataLoss, naming the run, when a record is damaged.
   absl::StatusOr<RunState> LoadRunState(const RunId& run);

@@ -125,6 +125,20 @@ absl::StatusOr<SubmittedPlan> Ledger::PlanOf(const RunId& run) {
   return plan;
 }
 
+absl::StatusOr<std::optional<wire::RunEnded>> Ledger::EndOf(const RunId& run, const SiteId& site) {
+  ASSIGN_OR_RETURN(
+      auto row,
+      impl_->db.Prepare("SELECT r.outcome, (SELECT m.model FROM models m WHERE m.run = r.run AND "
+                        "m.stage IN (?, ?)) FROM runs r JOIN participation p ON p.run = r.run "
+                        "WHERE r.run = ? AND p.site = ? AND r.ended IS NOT NULL"));
+  row.Bind(ModelStage::kPublished, ModelStage::kWithdrawn, run.value, site.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return std::optional<wire::RunEnded>();
+  wire::RunEnded ended{run, row.Text(0), std::nullopt};
+  ASSIGN_OR_RETURN(ended.published_model, OptionalDigestAt(row, 1));
+  return std::optional<wire::RunEnded>(std::move(ended));
+}
+
 absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
   ASSIGN_OR_RETURN(
       auto row,

@@ -94,6 +94,7 @@ class AttendCall final : public grpc::ServerBidiReactor<v1::FromSite, v1::ToSite
     call_->AwaitNothing();
     Send(wire::Welcome{desk_.parts.version.program, desk_.parts.version.protocol, federation, site,
                        desk_.parts.authority.sealing_key().public_key});
+    desk_.parts.conductor.Receive(site, *hello);
     queue_->OnChange([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Do([s = self.get()] { s->SendNext(); });
     });

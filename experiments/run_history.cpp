@@ -32,12 +32,17 @@ class Reader {
       case RunEventKind::kSiteDeclined:
         history_.declined[event.site.value] = event.text;
         break;
+      case RunEventKind::kSiteAccepted:
+        history_.participation[event.site.value].refusals = event.text;
+        break;
       case RunEventKind::kRoundOpened:
         OpenRound(event);
         break;
       case RunEventKind::kTaskSent:
-        if (event.attempt == 0) break;  // an evaluation
-        if (SiteRound* site = Site(event)) site->fate = SiteRound::Fate::kInvited;
+        Asked(event);
+        break;
+      case RunEventKind::kTrained:
+        if (SiteRound* site = Site(event)) site->trained = true;
         break;
       case RunEventKind::kUpdateReceived:
         Received(event);
@@ -85,7 +90,17 @@ class Reader {
     }
   }
 
-  RunHistory Take() && { return std::move(history_); }
+  RunHistory Take() && {
+    for (const RoundHistory& round : history_.rounds) {
+      for (const auto& [name, site] : round.sites) {
+        SiteParticipation& part = history_.participation[name];
+        part.trained += site.trained;
+        part.uploaded += site.uploaded;
+        part.counted += round.aggregated && site.fate == SiteRound::Fate::kCounted;
+      }
+    }
+    return std::move(history_);
+  }
 
  private:
   RoundHistory* Round(const RunEvent& event) {
@@ -111,9 +126,20 @@ class Reader {
     opened_ = last_update_ = aggregated_ = event.time;
   }
 
+  void Asked(const RunEvent& event) {
+    if (event.attempt == 0) return;  // an evaluation
+    SiteRound* site = Site(event);
+    if (site == nullptr) return;
+    if (site->fate == SiteRound::Fate::kNotInvited) {
+      ++history_.participation[event.site.value].asked;
+    }
+    site->fate = SiteRound::Fate::kInvited;
+  }
+
   void Received(const RunEvent& event) {
     SiteRound* site = Site(event);
     if (site == nullptr) return;
+    site->uploaded = true;
     site->fate = SiteRound::Fate::kCounted;
     site->train_seconds = Known(event, "train_seconds");
     site->upload_seconds = Value(event, "upload_seconds");
@@ -123,7 +149,8 @@ class Reader {
   }
 
   void Lost(const RunEvent& event) {
-    SiteRound* site = Site(event);
+    // Attempt 0: of an evaluation, or what the site delivered stays.
+    SiteRound* site = event.attempt == 0 ? nullptr : Site(event);
     if (site == nullptr) return;
     site->fate = SiteRound::Fate::kLost;
     site->lost_reason = event.text;
@@ -135,6 +162,7 @@ class Reader {
     round->training_seconds = Seconds(last_update_ - opened_);
     round->aggregation_seconds = Seconds(event.time - last_update_);
     round->mean_loss = Known(event, "loss");
+    round->aggregated = true;
     aggregated_ = event.time;
   }
 

@@ -15,6 +15,7 @@ struct SiteRound {
   // kNotInvited: it joined later, and only evaluated the round's model.
   enum class Fate { kNotInvited, kInvited, kCounted, kLost };
   Fate fate = Fate::kNotInvited;
+  bool trained = false, uploaded = false;  // in any attempt
   std::string lost_reason;
   double upload_seconds = 0, weight = 0;
   // Not known of a site whose updates are masked.
@@ -33,11 +34,18 @@ struct RoundHistory {
     double value = 0, low = 0, high = 0;
   };
   std::optional<Auroc> pooled_validation;
+  bool aggregated = false;
   bool best = false;
   std::optional<double> mean_loss;  // of the counted sites, by their weight
 
   // The mean over the sites that told theirs, when the coordinator did not say it.
   std::optional<double> MeanLoss() const;
+};
+
+// What one site did in the whole run, in rounds.
+struct SiteParticipation {
+  std::string refusals;  // which files it refused, and why
+  int asked = 0, trained = 0, uploaded = 0, counted = 0;
 };
 
 // What secure aggregation opened, over the whole run.
@@ -50,6 +58,7 @@ struct SecureHistory {
 struct RunHistory {
   std::vector<RoundHistory> rounds;             // training rounds, from 1
   std::map<std::string, std::string> declined;  // site -> why
+  std::map<std::string, SiteParticipation> participation;
   std::string stop_reason;
   bool gate_decided = false, gate_passed = false;
   std::string gate_text;

@@ -69,7 +69,18 @@ absl::Status Agent::Begin(std::shared_ptr<Session> session) {
     connection_ = {.session = session};
     planned_end_ = false;
   }
-  return session->Send(wire::Hello{kVersion, kProtocolVersion});
+  ASSIGN_OR_RETURN(std::vector<RunId> open, OpenRuns());
+  return session->Send(wire::Hello{kVersion, kProtocolVersion, std::move(open)});
+}
+
+// That this site accepted and has not heard the end of.
+absl::StatusOr<std::vector<RunId>> Agent::OpenRuns() {
+  ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, state_.Runs());
+  std::vector<RunId> open;
+  for (auto run = runs.rbegin(); run != runs.rend() && open.size() < wire::kMostOpenRuns; ++run) {
+    if (run->consent == Consent::kAccepted && run->outcome.empty()) open.push_back(run->run);
+  }
+  return open;
 }
 
 absl::Status Agent::Take(const wire::ToSite& message) {
@@ -163,7 +174,12 @@ void Agent::TrustIfRostered() {
   SendOutbox();
 }
 
+// What an earlier process did not come to.
 void Agent::SendOutbox() {
+  const auto runs = state_.Runs();
+  if (runs.ok() && !runs->empty() && runs->back().published_model) {
+    Enqueue(FetchPublished{runs->back().run, *runs->back().published_model});  // or it is there
+  }
   const auto tasks = state_.Tasks();
   if (!tasks.ok()) return;
   for (const TaskRecord& task : *tasks) {

@@ -103,6 +103,7 @@ class Agent {
   absl::Status OnWelcome(const wire::Welcome& welcome);
   // The coordinator's key may have changed: the roster that says so then comes before all else.
   void TrustIfRostered();
+  absl::StatusOr<std::vector<RunId>> OpenRuns();
   void SendOutbox();
 
   absl::Status On(const wire::Welcome& welcome);

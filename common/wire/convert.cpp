@@ -129,6 +129,7 @@ void ToProto(const FromSite& message, v1::FromSite* proto) {
                    auto* p = proto->mutable_hello();
                    p->set_program_version(m.program_version);
                    p->set_protocol_version(m.protocol_version);
+                   for (const RunId& run : m.open_runs) p->add_open_runs(run.value);
                  },
                  [&](const InviteAnswer& m) {
                    auto* p = proto->mutable_invite_answer();
@@ -187,6 +188,12 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
       Hello m;
       ASSIGN_OR_RETURN(m.program_version, Text(proto.hello().program_version(), "program_version"));
       m.protocol_version = proto.hello().protocol_version();
+      if (static_cast<std::size_t>(proto.hello().open_runs_size()) > kMostOpenRuns) {
+        return Malformed("open_runs", "names more runs than it may");
+      }
+      for (const std::string& name : proto.hello().open_runs()) {
+        ASSIGN_OR_RETURN(m.open_runs.emplace_back(), RunFromProto(name));
+      }
       return m;
     }
     case v1::FromSite::kInviteAnswer: {

@@ -24,7 +24,11 @@ namespace consilium::wire {
 struct Hello {  // the first message
   std::string program_version;
   int protocol_version = 0;
+  // That the site has not heard the end of: it may have been away. The newest ones, kMostOpenRuns
+  // at most.
+  std::vector<RunId> open_runs;
 };
+inline constexpr std::size_t kMostOpenRuns = 100;
 
 struct InviteAnswer {
   RunId run;

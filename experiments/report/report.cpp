@@ -186,6 +186,20 @@ std::string Cell(const SiteRound& site) {
   return "";
 }
 
+std::string RefusedFiles(const SiteInfo& site, const RunHistory& history) {
+  const auto found = history.participation.find(site.name);
+  const bool why = found != history.participation.end() && !found->second.refusals.empty();
+  return why ? StrCat(site.refused_files, ": ", found->second.refusals)
+             : StrCat(site.refused_files);
+}
+
+std::string RoundsOf(const SiteInfo& site, const RunHistory& history) {
+  const auto found = history.participation.find(site.name);
+  if (found == history.participation.end()) return "–";
+  const experiments::SiteParticipation& p = found->second;
+  return StrCat(p.asked, " / ", p.trained, " / ", p.uploaded, " / ", p.counted);
+}
+
 std::string ParticipationSection(const Results& results, const RunHistory& history) {
   std::vector<std::string> header = {"round"};
   for (const SiteInfo& site : results.sites) header.push_back(site.name);
@@ -212,9 +226,11 @@ std::string ParticipationSection(const Results& results, const RunHistory& histo
                          ? StrCat(site.train_patients, " patients, ", site.train_examples,
                                   " images for training")
                          : "declined: " + declined->second,
-                     StrCat(site.refused_files)});
+                     RefusedFiles(site, history), RoundsOf(site, history)});
   }
-  html += Table({"site", "images", "in this run", "files refused"}, sites, sites.size());
+  html += Table(
+      {"site", "images", "in this run", "files refused", "rounds asked / trained / sent / counted"},
+      sites, sites.size());
   html += Paragraph(experiments::ProtectionInWords(history));
   html += Table(header, rows, rows.size());
   html += Paragraph(

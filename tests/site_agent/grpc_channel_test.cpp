@@ -14,6 +14,7 @@
 #include "common/crypto/envelope.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
+#include "common/wire/versions.h"
 #include "tests/catch.h"
 #include "tests/site_agent/test_site.h"
 
@@ -91,6 +92,7 @@ class SmallServer {
     builder.AddListeningPort(StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options),
                              &port_);
     builder.RegisterService(&service);
+    builder.experimental().SetInterceptorCreators(wire::ServerVersions({}));
     server_ = builder.BuildAndStart();
     REQUIRE(server_ != nullptr);
   }

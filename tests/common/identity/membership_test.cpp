@@ -21,6 +21,7 @@
 #include "common/identity/identity.h"
 #include "common/identity/token.h"
 #include "common/wire/consilium.grpc.pb.h"
+#include "common/wire/versions.h"
 #include "tests/catch.h"
 #include "tests/common/says.h"
 #include "tests/common/temporary_folder.h"
@@ -45,6 +46,7 @@ class SmallCoordinator final : public v1::MembershipService::Service {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &port_);
     builder.RegisterService(this);
+    builder.experimental().SetInterceptorCreators(wire::ServerVersions({}));
     server_ = builder.BuildAndStart();
     REQUIRE(server_ != nullptr);
     roster.federation = "chest";
