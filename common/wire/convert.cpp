@@ -337,7 +337,7 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       m.protocol_version = p.protocol_version();
       ASSIGN_OR_RETURN(m.federation, Text(p.federation(), "federation"));
       RETURN_IF_ERROR(CheckName("site", p.site()));
-      m.site = SiteId(p.site());
+      ASSIGN_OR_RETURN(m.site, SiteFromProto(p.site()));
       ASSIGN_OR_RETURN(m.sealing_key, ArrayFromProto<32>(p.sealing_key(), "sealing_key"));
       return m;
     }
@@ -488,7 +488,9 @@ absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
   event.kind = static_cast<RunEventKind>(proto.kind());
   event.round = proto.round();
   event.attempt = proto.attempt();
-  event.site = SiteId(proto.site());
+  if (!proto.site().empty()) {
+    ASSIGN_OR_RETURN(event.site, SiteFromProto(proto.site()));
+  }
   event.text = proto.text();
   event.values.insert(proto.values().begin(), proto.values().end());
   return event;
