@@ -54,6 +54,7 @@ class Invariants {
   void OnTold(const SiteId& site, const wire::ToSite& message);
   void OnUpload(const SiteId& site, const wire::UploadHeader& header);
   void OnSegmentCorrupted(const SiteId& site, const AttemptKey& key);
+  void OnPieceCorrupted(const SiteId& site) { pieces_corrupted_.insert(site); }  // of a model
   void OnSegmentSent(const SiteId& site, const AttemptKey& key) { sent_.emplace(site, key); }
   void OnSegmentTaken(const SiteId& site, const wire::UploadHeader& header);
   void OnReceipt(const SiteId& site, const AttemptKey& key);
@@ -128,6 +129,7 @@ class Invariants {
   // With whom a site opened a quantity: run, round, purpose, model.
   std::map<std::tuple<SiteId, RunId, std::uint32_t, secagg::Purpose, ModelId>, std::set<SiteId>>
       opened_;
+  std::set<SiteId> pieces_corrupted_;
   std::set<std::string> harmed_;
   std::uint64_t log_read_ = 0;
   Digest log_head_;

@@ -456,6 +456,7 @@ absl::Status Network::Download(SiteMachine& site, const ModelId& model, std::uin
     RETURN_IF_ERROR(read);
     if (world_.Strikes(world_.weather.piece_corrupted, Fault::kPieceCorrupted)) {
       piece[world_.random.Below(piece.size())] ^= 1 << world_.random.Below(8);
+      world_.invariants->OnPieceCorrupted(site.name());
     }
     RETURN_IF_ERROR(sink(piece, *size));
     at += piece.size();
