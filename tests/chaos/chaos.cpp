@@ -207,6 +207,9 @@ class Scene {
     std::string published_before;
     for (const RunId& run : runs) {
       AuditOrder order{.run = run, .parameters = parameters_};
+      // A site whose disk is full says so and is left out of that round; a clock that jumps an hour
+      // ahead may pass a round's deadline.
+      order.nobody_was_away = weather_ == Weather::kKills || weather_ == Weather::kNetwork;
       for (const std::string& name : federation.names()) {
         if (name == kCoordinator) continue;
         order.sites[name] = {federation.StateOf(name),
