@@ -158,14 +158,15 @@ void Conductor::TellEnds(const SiteId& site, const std::vector<RunId>& open) {
   for (const RunId& run : open) {
     const auto end = parts_.ledger.With([&](Ledger& ledger) { return ledger.EndOf(run, site); });
     if (!end.ok() || !*end) continue;
-    // First what became of its last contribution: with the end it would hold it for not counted.
+    // First what became of its last contributions: with the end it would hold them for not counted.
     const auto state = parts_.ledger.With([&](Ledger& ledger) { return ledger.LoadRunState(run); });
     if (!state.ok()) continue;
-    const auto closing = state->closings.find(site);
     const std::lock_guard lock(mutex_);
     const auto found = connections_.find(site);
     if (found == connections_.end()) continue;
-    if (closing != state->closings.end()) found->second.queue->Push(closing->second);
+    for (const wire::AttemptClosed& closed : state->closings.Of(site)) {
+      found->second.queue->Push(closed);
+    }
     found->second.queue->Push(**end);
   }
 }

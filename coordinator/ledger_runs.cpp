@@ -192,7 +192,7 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
                          static_cast<std::uint32_t>(closed.Int(2))};
     const bool counted =
         static_cast<ContributionState>(closed.Int(3)) == ContributionState::kCounted;
-    state.closings[SiteId(closed.Text(0))] = {key, counted, closed.Text(4)};
+    state.closings.Add(SiteId(closed.Text(0)), {key, counted, closed.Text(4)});
   }
   ASSIGN_OR_RETURN(state.work, impl_->LoadWork(run));
   const bool final = state.phase == Phase::kFinalEvaluation;

@@ -74,8 +74,8 @@ std::vector<Action> RoundEngine::On(const Event& event, Time now) {
     const auto* back = std::get_if<SiteConnected>(&event);
     if (back == nullptr || !ended_message_ || !state_.participants.contains(back->site)) return {};
     std::vector<Action> actions;
-    if (const auto closing = closings_.find(back->site); closing != closings_.end()) {
-      actions.push_back(Send{back->site, closing->second});
+    for (const wire::AttemptClosed& closed : closings_.Of(back->site)) {
+      actions.push_back(Send{back->site, closed});
     }
     actions.push_back(Send{back->site, *ended_message_});
     return actions;
@@ -158,9 +158,7 @@ void RoundEngine::Resume(const SiteId& site) {
       participant->second.invite != InviteState::kAccepted) {
     return;
   }
-  if (const auto closing = closings_.find(site); closing != closings_.end()) {
-    SendTo(site, closing->second);
-  }
+  for (const wire::AttemptClosed& closed : closings_.Of(site)) SendTo(site, closed);
   if (!work_) return;
   if (work_->secure) {
     ResumeSession(site);

@@ -309,6 +309,27 @@ struct Participant {
   std::map<std::string, std::uint64_t> refusals;  // files by reason
 };
 
+// What became of a site's last contributions, oldest first: a site that was away may have heard of
+// none of them.
+class Closings {
+ public:
+  void Add(const SiteId& site, wire::AttemptClosed closed) {
+    std::vector<wire::AttemptClosed>& of_site = closings_[site];
+    std::erase_if(of_site, [&](const auto& other) { return other.key == closed.key; });
+    of_site.push_back(std::move(closed));
+    if (of_site.size() > kKept) of_site.erase(of_site.begin());
+  }
+  const std::vector<wire::AttemptClosed>& Of(const SiteId& site) const {
+    static const std::vector<wire::AttemptClosed> kNone;
+    const auto found = closings_.find(site);
+    return found == closings_.end() ? kNone : found->second;
+  }
+
+ private:
+  static constexpr std::size_t kKept = 8;
+  std::map<SiteId, std::vector<wire::AttemptClosed>> closings_;
+};
+
 struct RunState {
   RunId run;
   Phase phase = Phase::kInviting;
@@ -333,8 +354,7 @@ struct RunState {
   std::string stop_reason;  // set once the run is on its way to the final evaluation
   // Of the work under way, as the ledger holds them: only what LoadRunState gives to a new engine.
   std::vector<WorkRecord> work;
-  // What became of each site's last contribution, likewise.
-  std::map<SiteId, wire::AttemptClosed> closings;
+  Closings closings;  // likewise
 };
 
 // The release gate's inputs from the last published model of the same plan name, if there is one.
@@ -569,11 +589,11 @@ class RoundEngine {
   std::map<SiteId, Time> absent_since_;  // accepted sites
   std::map<SiteId, Time> signs_;         // of life, or when it was asked for something
   std::optional<Work> work_;
-  std::map<SiteId, std::string> left_out_;          // of the round's next attempts, and why
-  std::set<SiteId> tried_;                          // failed to make the initial model
-  std::map<SiteId, wire::AttemptClosed> closings_;  // the last of each site, for when it reconnects
-  std::optional<Time> enough_since_;                // kInviting: the minimum had accepted
-  std::optional<Time> aggregate_again_;             // after a failure of ours (a full disk)
+  std::map<SiteId, std::string> left_out_;  // of the round's next attempts, and why
+  std::set<SiteId> tried_;                  // failed to make the initial model
+  Closings closings_;                       // for when a site reconnects
+  std::optional<Time> enough_since_;        // kInviting: the minimum had accepted
+  std::optional<Time> aggregate_again_;     // after a failure of ours (a full disk)
   std::string aggregate_failure_;
   std::string waiting_;  // what kWaiting said last
   std::optional<Time> wake_;

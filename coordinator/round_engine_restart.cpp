@@ -58,7 +58,7 @@ AttemptKey RoundEngine::WorkKey() const {
 
 // Before any site counts as connected, so that nothing is sent on the way.
 void RoundEngine::GoOn(const std::vector<WorkRecord>& records) {
-  const std::map<SiteId, wire::AttemptClosed> closings = closings_;
+  const Closings closings = closings_;
   absl::Status restored = Restore(records);
   if (!restored.ok()) work_.reset();
   if (absl::IsDataLoss(restored)) {

@@ -290,8 +290,9 @@ void RoundEngine::AbandonAttempt(const std::string& reason) {
 
 // Said at once, and again when the site comes back: until it hears this it keeps its update.
 void RoundEngine::CloseFor(const SiteId& site, bool counted, const std::string& reason) {
-  closings_[site] = wire::AttemptClosed{work_->key, counted, reason};
-  SendTo(site, closings_[site]);
+  const wire::AttemptClosed closed{work_->key, counted, reason};
+  closings_.Add(site, closed);
+  SendTo(site, closed);
 }
 
 void RoundEngine::Handle(const AggregateReady& event) {
