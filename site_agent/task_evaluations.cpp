@@ -25,7 +25,7 @@ absl::StatusOr<wire::EvaluationReport> TaskRunner::Evaluate(const wire::Evaluate
   const Time began = context_.clock.Now();
   wire::EvaluationReport report{task.run, task.round, model, task.split};
   ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(state, plan, *data, progress));
-  report.seconds = Seconds(context_.clock.Now() - began);
+  report.seconds = std::max(0.0, Seconds(context_.clock.Now() - began));
   RETURN_IF_ERROR(context_.state.RecordEvaluation(report, context_.clock.Now()));
   return report;
 }

@@ -1,5 +1,6 @@
 #include "site_agent/task_runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -242,7 +243,7 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
                         result.patients,
                         result.examples,
                         result.last_epoch_loss,
-                        Seconds(context_.clock.Now() - began)};
+                        std::max(0.0, Seconds(context_.clock.Now() - began))};
   const Contribution update{.key = key,
                             .base = std::move(base),
                             .base_id = task.base_model,
