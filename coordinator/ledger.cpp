@@ -112,7 +112,9 @@ const storage::Migrations kLedgerMigrations = {R"(
     asked = state != 4 OR bytes IS NOT NULL OR EXISTS (
       SELECT 1 FROM events e WHERE e.run = contributions.run AND e.round = contributions.round AND
       e.attempt = contributions.attempt AND e.site = contributions.site AND e.kind = 7);
-)"};
+)",
+                                               // Masked sums are too many for a text.
+                                               "ALTER TABLE work ADD COLUMN sums BLOB;"};
 
 namespace {
 

@@ -1,7 +1,7 @@
 // The work under way: what a restart plays back to go on inside an attempt or an evaluation.
 //
 // A record is compact JSON; keys, signatures and shares are hexadecimal, a number that is not
-// finite is null.
+// finite is null. Masked sums, thousands of numbers, are beside it, little endian.
 
 #include <cmath>
 #include <limits>
@@ -125,9 +125,7 @@ json Write(const std::vector<secagg::SealedShare>& shares) {
   }
   return out;
 }
-json Write(const wire::MaskedSums& masked) {
-  return {{"sums", masked.sums}, {"signature", ToHex(masked.signature)}};
-}
+json Write(const wire::MaskedSums& masked) { return {{"signature", ToHex(masked.signature)}}; }
 json Write(const crypto::Signature& signature) { return ToHex(signature); }
 json Write(const secagg::UnmaskAnswer& answer) {
   const auto hex = [](const secagg::Share& share) { return json(ToHex(share)); };
@@ -155,8 +153,10 @@ decltype(wire::SecureAnswer::answer) AnswerFrom(std::size_t step, const json& in
       return shares;
     }
     case 2:
-      return wire::MaskedSums{in.at("sums").get<std::vector<std::uint64_t>>(),
-                              ArrayFrom<crypto::Signature>(in.at("signature"))};
+      return wire::MaskedSums{
+          in.contains("sums") ? in.at("sums").get<std::vector<std::uint64_t>>()  // until ledger v3
+                              : std::vector<std::uint64_t>(),
+          ArrayFrom<crypto::Signature>(in.at("signature"))};
     case 3:
       return ArrayFrom<crypto::Signature>(in);
     case 4:
@@ -258,10 +258,36 @@ WorkRecord RecordOf(std::int64_t kind) {
   throw Damaged();
 }
 
-WorkRecord RecordFrom(std::int64_t kind, std::string_view text) {
+// Of a masked answer, whose sums are kept beside the record; else null.
+template <class Record>
+auto* SumsOf(Record& record) {
+  auto* answered = std::get_if<WorkAnswered>(&record);
+  auto* masked =
+      answered == nullptr ? nullptr : std::get_if<wire::MaskedSums>(&answered->answer.answer);
+  return masked == nullptr ? nullptr : &masked->sums;
+}
+
+std::optional<Bytes> PackedSums(const WorkRecord& record) {
+  const auto* sums = SumsOf(record);
+  if (sums == nullptr) return std::nullopt;
+  Bytes packed(sums->size() * sizeof(std::uint64_t));
+  for (std::size_t i = 0; i < sums->size(); ++i) {
+    StoreLe64(&packed[i * sizeof(std::uint64_t)], (*sums)[i]);
+  }
+  return packed;
+}
+
+WorkRecord RecordFrom(std::int64_t kind, std::string_view text, ByteView packed_sums) {
   WorkRecord record = RecordOf(kind);
   const json in = json::parse(text);
   std::visit([&](auto& r) { Read(in, r); }, record);
+  if (auto* sums = SumsOf(record); sums != nullptr && !packed_sums.empty()) {
+    if (packed_sums.size() % sizeof(std::uint64_t) != 0) throw Damaged();
+    sums->resize(packed_sums.size() / sizeof(std::uint64_t));
+    for (std::size_t i = 0; i < sums->size(); ++i) {
+      (*sums)[i] = LoadLe64(&packed_sums[i * sizeof(std::uint64_t)]);
+    }
+  }
   return record;
 }
 
@@ -275,9 +301,10 @@ std::string Dump(const json& value) {
 absl::Status Ledger::Impl::KeepWork(const RunId& run, const WorkRecord& record) {
   if (std::holds_alternative<WorkOpened>(record)) RETURN_IF_ERROR(ForgetWork(run));
   return db.Execute(
-      "INSERT INTO work (run, number, kind, record) VALUES (?1, (SELECT coalesce(max(number), 0) + "
-      "1 FROM work WHERE run = ?1), ?2, ?3)",
-      run.value, record.index(), Dump(std::visit([](const auto& r) { return Write(r); }, record)));
+      "INSERT INTO work (run, number, kind, record, sums) VALUES (?1, "
+      "(SELECT coalesce(max(number), 0) + 1 FROM work WHERE run = ?1), ?2, ?3, ?4)",
+      run.value, record.index(), Dump(std::visit([](const auto& r) { return Write(r); }, record)),
+      PackedSums(record));
 }
 
 absl::Status Ledger::Impl::ForgetWork(const RunId& run) {
@@ -286,14 +313,14 @@ absl::Status Ledger::Impl::ForgetWork(const RunId& run) {
 
 absl::StatusOr<std::vector<WorkRecord>> Ledger::Impl::LoadWork(const RunId& run) {
   ASSIGN_OR_RETURN(auto row,
-                   db.Prepare("SELECT kind, record FROM work WHERE run = ? ORDER BY number"));
+                   db.Prepare("SELECT kind, record, sums FROM work WHERE run = ? ORDER BY number"));
   row.Bind(run.value);
   std::vector<WorkRecord> records;
   for (;;) {
     ASSIGN_OR_RETURN(const bool more, row.Step());
     if (!more) return records;
     try {
-      records.push_back(RecordFrom(row.Int(0), row.Text(1)));
+      records.push_back(RecordFrom(row.Int(0), row.Text(1), row.Blob(2)));
     } catch (const std::exception&) {  // its text may quote the record
       return absl::DataLossError(StrCat("record ", records.size() + 1,
                                         " of the work under way of run \"", run.value,

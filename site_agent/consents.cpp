@@ -54,7 +54,7 @@ absl::StatusOr<Agreement> FindAgreement(SiteState& state, const RunId& run) {
     return absl::FailedPreconditionError("this site has not accepted the run");
   }
   Agreement agreement{.run = *std::move(record)};
-  ASSIGN_OR_RETURN(agreement.plan, plan::ParsePlan(agreement.run.plan_toml));
+  ASSIGN_OR_RETURN(agreement.plan, state.PlanOf(agreement.run));
   ASSIGN_OR_RETURN(agreement.policy, LoadPolicy(state.folder().Policy()));
   RETURN_IF_ERROR(agreement.policy.Check(agreement.plan, agreement.run.researcher));
   ASSIGN_OR_RETURN(const Approval approval,

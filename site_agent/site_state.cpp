@@ -299,6 +299,19 @@ absl::StatusOr<std::optional<RunRecord>> SiteState::FindRun(const RunId& run) {
   return std::optional<RunRecord>(ReadRun(row));
 }
 
+absl::StatusOr<plan::Plan> SiteState::PlanOf(const RunRecord& run) {
+  constexpr std::size_t kMost = 16;
+  const std::lock_guard lock(mutex_);
+  if (const auto known = plans_.find(run.run);
+      known != plans_.end() && known->second.first == run.plan_toml) {
+    return known->second.second;
+  }
+  ASSIGN_OR_RETURN(plan::Plan plan, plan::ParsePlan(run.plan_toml));
+  if (plans_.size() >= kMost) plans_.clear();
+  plans_.insert_or_assign(run.run, std::pair(run.plan_toml, plan));
+  return plan;
+}
+
 absl::StatusOr<std::vector<RunRecord>> SiteState::Runs() {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(auto rows, database_.Prepare(StrCat(kRunColumns, "ORDER BY seen_us, run")));

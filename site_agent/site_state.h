@@ -22,6 +22,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,6 +30,7 @@
 #include "common/base/file.h"
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
+#include "common/plan/plan.h"
 #include "common/secagg/site_session.h"
 #include "common/storage/database.h"
 #include "common/wire/protocol.h"
@@ -143,6 +145,8 @@ class SiteState {
   absl::Status RecordRunEnded(const wire::RunEnded& ended, Time now);
   absl::StatusOr<std::optional<RunRecord>> FindRun(const RunId& run);
   absl::StatusOr<std::vector<RunRecord>> Runs();
+  // The run's plan, read once from its text: each message of a round asks for it.
+  absl::StatusOr<plan::Plan> PlanOf(const RunRecord& run);
 
   // A task that was there before begins anew.
   absl::Status RecordTaskBegun(const wire::UploadHeader& header, std::uint64_t seed, Time now);
@@ -230,6 +234,7 @@ class SiteState {
   const SiteFolder folder_;
   std::optional<FolderLock> lock_;
   std::mutex mutex_;
+  std::map<RunId, std::pair<std::string, plan::Plan>> plans_;  // by run: the text, and what it says
   storage::Database database_;
 };
 

@@ -4,8 +4,12 @@
 
 #include <cerrno>
 #include <climits>
+#include <functional>
+#include <map>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 
 namespace consilium::storage {
@@ -96,14 +100,66 @@ absl::Status MakePrivateFile(const fs::path& path) {
 
 }  // namespace
 
+namespace {
+
+// Compiled statements that nobody uses at the moment, by their text: SQLite takes longer to compile
+// most of ours than to run them. One that fails to compile again after a change of the tables
+// reports it where it is stepped.
+class IdleStatements {
+ public:
+  IdleStatements() = default;
+  IdleStatements(const IdleStatements&) = delete;
+  IdleStatements& operator=(const IdleStatements&) = delete;
+  ~IdleStatements() { Clear(); }
+
+  // Null when there is none.
+  sqlite3_stmt* Take(std::string_view sql) {
+    const absl::MutexLock lock(&mutex_);
+    const auto found = statements_.find(sql);
+    if (found == statements_.end()) return nullptr;
+    sqlite3_stmt* statement = found->second;
+    statements_.erase(found);
+    return statement;
+  }
+
+  void Keep(sqlite3_stmt* statement) {
+    constexpr std::size_t kMost = 256;
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    {
+      const absl::MutexLock lock(&mutex_);
+      if (statements_.size() < kMost) {
+        statements_.emplace(sqlite3_sql(statement), statement);
+        return;
+      }
+    }
+    sqlite3_finalize(statement);
+  }
+
+  void Clear() {
+    const absl::MutexLock lock(&mutex_);
+    for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+    statements_.clear();
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::multimap<std::string, sqlite3_stmt*, std::less<>> statements_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
 struct Statement::Impl {
   sqlite3* handle = nullptr;
   sqlite3_stmt* statement = nullptr;
+  std::shared_ptr<IdleStatements> idle;  // outlives the database when a statement does
   int bound = 0;
   bool bind_failed = false;
   bool done = false;
 
-  ~Impl() { sqlite3_finalize(statement); }
+  ~Impl() {
+    if (statement != nullptr) idle->Keep(statement);
+  }
 };
 
 Statement::Statement(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -211,9 +267,16 @@ bool Statement::IsNull(int column) const {
 
 struct Database::Impl {
   sqlite3* handle = nullptr;
+  std::shared_ptr<IdleStatements> idle = std::make_shared<IdleStatements>();
 
-  // The _v2 form waits for statements that are still alive.
-  ~Impl() { sqlite3_close_v2(handle); }
+  ~Impl() {
+    idle->Clear();
+    sqlite3_close_v2(handle);
+  }
+
+  // The compiled statement, Keep it afterwards; null with `sql` not being exactly one statement.
+  absl::StatusOr<sqlite3_stmt*> Compile(std::string_view sql);
+  absl::Status RunOne(std::string_view sql);
 
   absl::Status Configure();
   absl::StatusOr<std::int64_t> Integer(const char* sql);
@@ -326,10 +389,10 @@ absl::Status Database::Impl::Migrate(const Migrations& migrations) {
 
 absl::Status Database::Impl::Transact(const std::function<absl::Status()>& body) {
   CONSILIUM_CHECK(sqlite3_get_autocommit(handle) != 0);  // not reentrant
-  RETURN_IF_ERROR(RunScript(handle, "BEGIN IMMEDIATE", "writing"));
+  RETURN_IF_ERROR(RunOne("BEGIN IMMEDIATE"));
   const Rollback rollback(handle);
   RETURN_IF_ERROR(body());
-  return RunScript(handle, "COMMIT", "writing");
+  return RunOne("COMMIT");
 }
 
 Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -350,19 +413,36 @@ absl::StatusOr<Database> Database::Open(const fs::path& path, const Migrations& 
   return Database(std::move(impl));
 }
 
-absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
+absl::StatusOr<sqlite3_stmt*> Database::Impl::Compile(std::string_view sql) {
+  if (sqlite3_stmt* statement = idle->Take(sql)) return statement;
   if (sql.size() > INT_MAX) return absl::InvalidArgumentError("the SQL text is too long");
-  auto impl = std::make_unique<Statement::Impl>();
-  impl->handle = impl_->handle;
+  sqlite3_stmt* statement = nullptr;
   const char* rest = nullptr;
-  if (sqlite3_prepare_v2(impl_->handle, sql.data(), static_cast<int>(sql.size()), &impl->statement,
-                         &rest) != SQLITE_OK) {
-    return LastError(impl_->handle, "preparing a statement for");
+  if (sqlite3_prepare_v3(handle, sql.data(), static_cast<int>(sql.size()),
+                         SQLITE_PREPARE_PERSISTENT, &statement, &rest) != SQLITE_OK) {
+    return LastError(handle, "preparing a statement for");
   }
   const std::string_view tail = sql.substr(static_cast<std::size_t>(rest - sql.data()));
-  if (impl->statement == nullptr || tail.find_first_not_of(" \n\t;") != std::string_view::npos) {
+  if (statement == nullptr || tail.find_first_not_of(" \n\t;") != std::string_view::npos) {
+    sqlite3_finalize(statement);
     return absl::InvalidArgumentError("one SQL statement at a time, and not none");
   }
+  return statement;
+}
+
+absl::Status Database::Impl::RunOne(std::string_view sql) {
+  ASSIGN_OR_RETURN(sqlite3_stmt* const statement, Compile(sql));
+  absl::Status status;
+  if (sqlite3_step(statement) != SQLITE_DONE) status = LastError(handle, "writing");
+  idle->Keep(statement);
+  return status;
+}
+
+absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
+  auto impl = std::make_unique<Statement::Impl>();
+  impl->handle = impl_->handle;
+  impl->idle = impl_->idle;
+  ASSIGN_OR_RETURN(impl->statement, impl_->Compile(sql));
   return Statement(std::move(impl));
 }
 

@@ -25,10 +25,11 @@ namespace consilium::storage {
 
 class Database;
 
-// A prepared statement. Bind in order with Bind(...), then Step() until it returns false. Not
-// thread-safe. Must not outlive its database. A statement is reset by its next Bind; one that
-// ended, or failed, holds no lock. The number of values bound must be the number of parameters
-// (else Step fails, kInternal).
+// A prepared statement. The database keeps the compiled form of one that ended for the next with
+// the same text. Bind in order with Bind(...), then Step() until it returns false. Not thread-safe.
+// Must not outlive its database. A statement is reset by its next Bind; one that ended, or failed,
+// holds no lock. The number of values bound must be the number of parameters (else Step fails,
+// kInternal).
 class Statement {
  public:
   Statement(Statement&&) noexcept;

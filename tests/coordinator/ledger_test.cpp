@@ -439,7 +439,7 @@ TEST_CASE("a ledger that a newer program wrote is refused") {
   {
     Ledger ledger = OpenIn(folder);
     auto database = storage::Database::Open(folder / "ledger.db",
-                                            {"", "", "", "CREATE TABLE newer (a INTEGER);"});
+                                            {"", "", "", "", "CREATE TABLE newer (a INTEGER);"});
     REQUIRE(database.ok());
   }
   const absl::Status refused = Ledger::Open(folder / "ledger.db").status();

@@ -1,13 +1,17 @@
 // Simulates federations, seed after seed, until there were so many rounds; a violated invariant is
 // printed with the command that replays it.
 
+#include <malloc.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -77,6 +81,22 @@ void Report(const Arguments& arguments, const Outcome& outcome) {
   std::fflush(stdout);
 }
 
+std::atomic<std::uint64_t> seed_under_way = 0;
+
+// A check that failed and a crash also say which seed it was. Only what a signal handler may call.
+void OnAbort(int signal) {
+  std::signal(signal, SIG_DFL);
+  char text[200];
+  const auto seed = static_cast<unsigned long long>(seed_under_way.load());
+  const int length =
+      std::snprintf(text, sizeof text,
+                    "\nVIOLATED with seed %llu:\n  program: ended by signal %d\nReplay: "
+                    "build/bin/simulate --seed %llu --trace\n",
+                    seed, signal, seed);
+  if (write(STDOUT_FILENO, text, static_cast<std::size_t>(length)) < 0) std::_Exit(3);
+  std::raise(signal);
+}
+
 // Seeds `seed`, `seed` + step ... until there is enough.
 Total SimulateMany(const Arguments& arguments, std::uint64_t seed, std::uint64_t step) {
   const auto begun = std::chrono::steady_clock::now();
@@ -89,6 +109,7 @@ Total SimulateMany(const Arguments& arguments, std::uint64_t seed, std::uint64_t
   };
   for (; !enough(); seed += step) {
     Trace trace(Trace::Keep::kHash);
+    seed_under_way = seed;
     const Outcome outcome = SimulateOne(arguments, seed, trace);
     total.last_seed = seed;
     ++total.seeds;
@@ -260,6 +281,12 @@ int Main(int argc, char** argv) {
   app.add_flag("--diagram", arguments.diagram, "Print the scenario's sequence diagram (Mermaid)");
   CLI11_PARSE(app, argc, argv);
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    std::signal(signal, OnAbort);
+  }
+  // Federations come and go: what one gave back the next needs.
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, 1 << 26);
   SetLogLevel(arguments.trace ? LogLevel::kInfo : static_cast<LogLevel>(4));  // beyond kError: none
   if (!arguments.scenario.empty()) return RunScenario(arguments);
   if (arguments.trace) {

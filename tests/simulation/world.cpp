@@ -26,9 +26,10 @@ wire::PlanNonce NonceOf(std::uint64_t seed, std::size_t index) {
 
 std::size_t DrawSites(SeededRandom& random) {
   const double kind = random.Uniform();
-  if (kind < 0.9) return 3 + random.Below(4);
-  if (kind < 0.98) return 1 + random.Below(12);
-  return 13 + random.Below(28);
+  if (kind < 0.9) return 3 + random.Below(3);
+  if (kind < 0.99) return 1 + random.Below(9);
+  if (kind < 0.9995) return 10 + random.Below(15);
+  return 25 + random.Below(76);
 }
 
 std::size_t DrawParameters(SeededRandom& random) {
@@ -238,9 +239,9 @@ double World::LongestRun() const {
 bool World::OnlyWaits() const {
   if (Stormy()) return false;
   for (const auto& [run, known] : invariants->runs()) {
-    if (known.ended) continue;
+    if (known.ended || known.waiting.empty()) continue;  // or its turn has not come
     const double quiet = Seconds(events.now() - known.last_event);
-    return !known.waiting.empty() && quiet > 3 * known.plan.cohort.round_deadline_s + 600;
+    return quiet > 3 * known.plan.cohort.round_deadline_s + 600;
   }
   return false;
 }
@@ -250,15 +251,12 @@ Outcome World::Run() {
   const Time end = kBeginning + FromSeconds(weather.clear_after_s + LongestRun());
   while (DoNext(end) && !AllRunsEnded() && !OnlyWaits()) continue;
   if (!invariants->violated() && !AllRunsEnded()) {
-    // Fewer sites than a run needs: it says so, and a stop ends it.
-    for (const auto& [run, known] : invariants->runs()) {
-      if (known.ended) continue;
-      if (known.waiting.empty()) {
-        invariants->Violate("alive", StrCat(run.value,
-                                            " does not end in fair weather, and does not "
-                                            "say what it waits for"));
-      }
-      break;  // the others wait for their turn
+    // Fewer sites than a run needs: it says so, and a stop ends it. The others wait for their turn.
+    const auto waits = [](const auto& run) {
+      return !run.second.ended && !run.second.waiting.empty();
+    };
+    if (std::ranges::none_of(invariants->runs(), waits)) {
+      invariants->Violate("alive", "no run ends in fair weather, and none says what it waits for");
     }
     if (invariants->runs().size() < plans_.size()) {
       invariants->Violate("alive", "a plan could not be submitted in fair weather");
