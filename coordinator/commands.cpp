@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "common/base/forward_clock.h"
 #include "common/base/log.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
@@ -100,8 +101,10 @@ absl::Status ServeCommand(const CommandOptions& options, const std::string& addr
   const SystemClock clock;
   // It may have run out while nothing served.
   RETURN_IF_ERROR(RenewWhenDue(authority, *ledger, clock.Now()).status());
-  ASSIGN_OR_RETURN(const std::unique_ptr<Conductor> conductor,
-                   Conductor::Start({*ledger, models, authority, clock, options.state / "spool"}));
+  const ForwardClock forward(clock);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Conductor> conductor,
+      Conductor::Start({*ledger, models, authority, forward, options.state / "spool"}));
   const std::string listen =
       address.empty() ? DefaultListenAddress(authority.published()) : address;
   ASSIGN_OR_RETURN(const std::unique_ptr<Service> service,

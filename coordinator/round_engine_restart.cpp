@@ -66,8 +66,10 @@ void RoundEngine::GoOn(const std::vector<WorkRecord>& records) {
     closings_ = closings;
   }
   if (restored.ok()) {
-    work_->deadline = std::max(
-        work_->deadline, now_ + FromSeconds(plan_.cohort.absence_grace_s + plan_.cohort.silence_s));
+    // Time to come back, and no more than a new attempt has: the clock may have been set back.
+    const Duration least = FromSeconds(plan_.cohort.absence_grace_s + plan_.cohort.silence_s);
+    const Duration most = std::max(least, FromSeconds(plan_.cohort.round_deadline_s));
+    work_->deadline = std::clamp(work_->deadline, now_ + least, now_ + most);
   }
   if (!Evaluating()) {
     GoOnWithAttempt(std::move(restored));

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/forward_clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -115,12 +116,14 @@ absl::Status Run(const RunCommand& command) {
   options.threads =
       command.threads > 0 ? command.threads : static_cast<int>(std::thread::hardware_concurrency());
   SystemRandom random;
-  Agent agent(identity, std::move(roster), channel, *state, learner, *data, clock, random, options);
+  const ForwardClock forward(clock);
+  Agent agent(identity, std::move(roster), channel, *state, learner, *data, forward, random,
+              options);
   const CertificateKeeper keeper(identity, command.state, clock, [&] {
     channel.Use(identity);
     agent.ReconnectWhenIdle();
   });
-  RETURN_IF_ERROR(RunAgent(agent, channel, clock, options, interrupt.token()));
+  RETURN_IF_ERROR(RunAgent(agent, channel, forward, options, interrupt.token()));
   Log(LogLevel::kInfo, "stopped", {{"site", identity.name}});
   return absl::OkStatus();
 }

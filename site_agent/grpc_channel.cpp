@@ -20,7 +20,7 @@ namespace consilium::site_agent {
 namespace {
 
 // How long a call waits for a connection that failed before and is tried again.
-constexpr std::chrono::seconds kReconnectWithin(2);
+constexpr std::chrono::milliseconds kReconnectWithin(2000);
 
 // gRPC 1.51 cannot switch TLS 1.2 off; these are the suites that have forward secrecy and an AEAD.
 void RestrictCipherSuites() {
@@ -177,9 +177,9 @@ GrpcChannel::~GrpcChannel() = default;
 void GrpcChannel::Reconnect(const Link& link, const std::stop_token& stop) {
   if (link.channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
   grpc::experimental::ChannelResetConnectionBackoff(link.channel.get());
-  const auto until = std::chrono::system_clock::now() + kReconnectWithin;
-  while (!stop.stop_requested() && std::chrono::system_clock::now() < until) {
-    const auto slice = std::chrono::system_clock::now() + std::chrono::milliseconds(100);
+  constexpr std::chrono::milliseconds kSlice(100);
+  for (auto left = kReconnectWithin; !stop.stop_requested() && left.count() > 0; left -= kSlice) {
+    const auto slice = std::chrono::system_clock::now() + kSlice;
     if (link.channel->WaitForStateChange(GRPC_CHANNEL_TRANSIENT_FAILURE, slice)) return;
   }
 }

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "common/base/file.h"
+#include "common/base/forward_clock.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -149,7 +150,8 @@ absl::Status Work(const Options& options) {
   site_agent::GrpcChannel channel(identity);
   ChaosLearner learner(options, identity.name, *state);
   NoImages data(options.examples);
-  const SystemClock clock;
+  const SystemClock system;
+  const ForwardClock clock(system);
   site_agent::AgentOptions agent_options;
   // So that more kills fit into an hour; consilium-site waits up to 30 s.
   agent_options.first_wait = FromSeconds(0.02);

@@ -296,6 +296,16 @@ TEST_CASE("the time that the coordinator was away is not the sites' fault") {
   CHECK(scene.Key().attempt == 1);
 }
 
+TEST_CASE("a clock set back while the coordinator was away does not put the deadline off") {
+  Scene scene;
+  scene.BeginTraining();
+  scene.Complete(kEast);
+  scene.Sleep(-10'000);
+  scene.Restart({kNorth});
+  CHECK(scene.LastSentTo<wire::TrainRequest>(kNorth).at(0).seconds_left ==
+        ShortPlan().cohort.round_deadline_s);
+}
+
 TEST_CASE("a site that was lost stays lost after a restart, and hears why when it comes back") {
   Scene scene;
   scene.BeginTraining();

@@ -51,11 +51,12 @@ absl::Status CoordinatorMachine::TryBoot() {
   ledger_ = std::make_unique<coordinator::SharedLedger>(std::move(ledger));
   ASSIGN_OR_RETURN(coordinator::ModelStore models, coordinator::ModelStore::Open(state / "models"));
   models_ = std::make_unique<coordinator::ModelStore>(std::move(models));
+  forward_.emplace(clock_);
   ASSIGN_OR_RETURN(conductor_,
                    coordinator::Conductor::Open({.ledger = *ledger_,
                                                  .models = *models_,
                                                  .authority = *authority_,
-                                                 .clock = clock_,
+                                                 .clock = *forward_,
                                                  .spool = state / "spool",
                                                  .threads = 1,
                                                  .federation_watch = kFederationWatch}));
@@ -148,7 +149,8 @@ void CoordinatorMachine::Pump() {
   MakeLater();
   const auto next = conductor_->NextStep();
   if (!next) return;
-  const Time at = std::max(clock_.WhenItShows(*next), world_.events.now() + Duration(1));
+  const Time at =
+      std::max(clock_.WhenItShows(*next - forward_->Ahead()), world_.events.now() + Duration(1));
   if (pump_at_ && *pump_at_ <= at) return;
   pump_at_ = at;
   const std::uint64_t life = life_;

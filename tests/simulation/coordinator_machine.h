@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "common/base/forward_clock.h"
 #include "coordinator/authority.h"
 #include "coordinator/conductor.h"
 #include "tests/simulation/events.h"
@@ -52,6 +53,7 @@ class CoordinatorMachine {
 
   World& world_;
   MachineClock clock_;
+  std::optional<ForwardClock> forward_;  // the process's
   SeededRandom random_;
   std::uint64_t life_ = 0;
   CrashKind planned_ = CrashKind::kKill;
