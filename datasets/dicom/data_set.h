@@ -5,9 +5,12 @@
 // so memory stays below a small multiple of the file's size (of kMaxInflatedBytes for the deflated
 // transfer syntax).
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/bytes.h"
@@ -44,49 +47,89 @@ class ByteSource {
   std::uint64_t size_ = 0;
 };
 
+// PS3.5 section 6.2: "US", "SQ" ...; two spaces in implicit VR, where the file does not say it.
+using Vr = std::array<char, 2>;
+inline constexpr Vr kUnsaidVr = {' ', ' '};
+
 struct Element {
   std::uint32_t tag = 0;
+  Vr vr = kUnsaidVr;
   std::uint64_t offset = 0;  // of the value
   std::uint64_t length = 0;
-  bool words = false;  // VR OW: in big endian, pairs of bytes are swapped (PS3.5 section 7.3)
 };
 
-// The data set up to and with its pixel data.
+// How elements are written: the transfer syntax's, but for what is in an element of VR UN.
+struct Encoding {
+  bool explicit_vr = true, big_endian = false;
+};
+
+// A data set: a file's, up to and with its pixel data, or that of an item of a sequence, which has
+// the same functions. Values are read from the file when they are asked for; items keep the file
+// open. Copies share the file: use one file's data sets in one thread at a time.
+//
+// A function that returns one value or several gives none where the element is absent, empty or not
+// of a kind that holds such values: what must be there, its reader checks.
 class DataSet {
  public:
   static OrRefused<DataSet> Open(const fs::path& path);
+  static OrRefused<DataSet> Read(ByteSource source);
 
   TransferSyntax transfer_syntax() const { return syntax_; }
-  bool big_endian() const { return syntax_ == TransferSyntax::kExplicitBigEndian; }
+  bool big_endian() const { return encoding_.big_endian; }
 
-  // Values of elements of the top level. Texts come without their padding; of several values the
-  // first.
+  // In the order of the file; of a file, what stands before its pixel data.
+  const std::vector<Element>& elements() const { return elements_; }
+  const Element* Find(std::uint32_t tag) const;
   bool Has(std::uint32_t tag) const { return Find(tag) != nullptr; }
-  std::string Text(std::uint32_t tag);
-  std::optional<double> Number(std::uint32_t tag, int index = 0);  // a DS or IS value
-  std::optional<std::uint16_t> Unsigned16(std::uint32_t tag);      // the first value of a US
 
-  // The elements of the first item of a sequence; empty when there is none.
-  OrRefused<std::vector<Element>> FirstItem(std::uint32_t tag);
-  std::optional<Bytes> Value(const Element& element);
-  std::optional<Bytes> Value(std::uint32_t tag);
+  // A text's value at `index` without its padding, in the file's own character set; empty when
+  // there is none. Only of elements of at most 4096 bytes.
+  std::string Text(std::uint32_t tag, int index = 0) const;
+  // All values of a text of any length, separated by backslashes.
+  std::vector<std::string> Texts(std::uint32_t tag) const;
+
+  // A number of whatever VR the file says: IS, DS, US, SS, UL, SL, UV, SV, FL, FD, AT, OW, OL, OF,
+  // OD. `vr` is what the standard says of this tag; it counts where the file does not say its VR.
+  std::optional<double> Number(std::uint32_t tag, int index = 0, std::string_view vr = "DS") const;
+  // All of them; empty when one of them is no number.
+  std::vector<double> Numbers(std::uint32_t tag, std::string_view vr = "DS") const;
+  std::optional<std::uint16_t> Unsigned16(std::uint32_t tag, int index = 0) const;  // a US
+  std::optional<std::uint32_t> Unsigned32(std::uint32_t tag, int index = 0) const;  // a UL
+
+  // The bytes as they lie in the file.
+  std::optional<Bytes> Value(const Element& element) const;
+  std::optional<Bytes> Value(std::uint32_t tag) const;
+
+  // The items of a sequence; none when it is absent or empty. kDamaged when its structure
+  // contradicts itself or is nested too deep.
+  OrRefused<std::vector<DataSet>> Sequence(std::uint32_t tag) const;
+  // The first item; a data set without elements when the sequence is absent, empty or damaged.
+  DataSet FirstItem(std::uint32_t tag) const;
 
   // Where the pixels lie: one element in a native transfer syntax, else the fragments without the
-  // offset table.
+  // basic offset table. Empty for items.
   bool encapsulated() const { return encapsulated_; }
   const std::vector<Element>& pixels() const { return pixels_; }
+  const Element& basic_offset_table() const { return basic_offset_table_; }  // PS3.5 A.4
+  // (7FE0,0010), or (7FE0,0008) or (7FE0,0009) for pixels of FL or FD.
+  std::uint32_t pixel_tag() const { return pixel_tag_; }
+  // The same bytes without keeping them: for pixels.
+  const ByteSource& source() const { return *source_; }
+  ByteSource& source() { return *source_; }
 
  private:
   friend class StructureScan;
-  explicit DataSet(ByteSource source) : source_(std::move(source)) {}
-  const Element* Find(std::uint32_t tag) const;
+  explicit DataSet(std::shared_ptr<ByteSource> source) : source_(std::move(source)) {}
 
-  ByteSource source_;
+  std::shared_ptr<ByteSource> source_;  // shared by the data set of a file and all its items
   TransferSyntax syntax_ = TransferSyntax::kExplicitLittleEndian;
-  bool explicit_vr_ = true;
+  Encoding encoding_;
+  bool encapsulated_ = false;
+  int depth_ = 0;  // sequences around this data set
+  std::uint32_t pixel_tag_ = 0;
   std::vector<Element> elements_;
   std::vector<Element> pixels_;
-  bool encapsulated_ = false;
+  Element basic_offset_table_;
 };
 
 }  // namespace consilium::datasets::dicom

@@ -145,7 +145,8 @@ OrRefused<Bytes> ReadSamples(DataSet& data_set, const Header& header) {
   if (!data_set.encapsulated()) {
     auto samples = data_set.Value(data_set.pixels().front());
     if (!samples) return Refused{Refusal::kUnreadable, ""};
-    if (header.bits_allocated == 8 && data_set.big_endian() && data_set.pixels().front().words) {
+    if (header.bits_allocated == 8 && data_set.big_endian() &&
+        data_set.pixels().front().vr == Vr{'O', 'W'}) {
       for (std::size_t i = 0; i + 1 < samples->size(); i += 2) {
         std::swap((*samples)[i], (*samples)[i + 1]);
       }
@@ -215,12 +216,12 @@ OrRefused<ModalityLut> ReadModalityLut(DataSet& data_set, const Header& header) 
   lut.slope = data_set.Number(kRescaleSlope).value_or(1);
   lut.intercept = data_set.Number(kRescaleIntercept).value_or(0);
   if (lut.slope == 0) return Refused{Refusal::kDamaged, "the rescale slope is 0"};
-  auto item = data_set.FirstItem(kModalityLutSequence);
-  if (!item.ok()) return item.refused();
+  auto items = data_set.Sequence(kModalityLutSequence);
+  if (!items.ok()) return items.refused();
   std::optional<Bytes> descriptor, data;
-  for (const Element& element : *item) {
-    if (element.tag == kLutDescriptor) descriptor = data_set.Value(element);
-    if (element.tag == kLutData) data = data_set.Value(element);
+  if (!items->empty()) {
+    descriptor = items->front().Value(kLutDescriptor);
+    data = items->front().Value(kLutData);
   }
   if (!descriptor && !data) return lut;
   const auto word = [&](const Bytes& bytes, std::size_t i) {

@@ -14,6 +14,8 @@ constexpr std::uint32_t kItem = Tag(0xfffe, 0xe000);
 constexpr std::uint32_t kItemEnd = Tag(0xfffe, 0xe00d);
 constexpr std::uint32_t kSequenceEnd = Tag(0xfffe, 0xe0dd);
 constexpr std::uint32_t kTransferSyntaxUid = Tag(0x0002, 0x0010);
+constexpr std::uint32_t kFloatPixelData = Tag(0x7fe0, 0x0008);
+constexpr std::uint32_t kDoublePixelData = Tag(0x7fe0, 0x0009);
 constexpr std::uint32_t kPixelData = Tag(0x7fe0, 0x0010);
 constexpr std::uint64_t kPreambleBytes = 128;
 constexpr int kDeepestNesting = 64;
@@ -42,6 +44,17 @@ std::uint32_t Load32(const std::uint8_t* p, bool big_endian) {
 std::string Show(std::uint32_t tag) {
   return StrCat("(", absl::Hex(tag >> 16, absl::kZeroPad4), ",",
                 absl::Hex(tag & 0xffff, absl::kZeroPad4), ")");
+}
+
+Encoding EncodingOf(TransferSyntax syntax) {
+  return {.explicit_vr = syntax != TransferSyntax::kImplicitLittleEndian,
+          .big_endian = syntax == TransferSyntax::kExplicitBigEndian};
+}
+
+// Items in an element of VR UN are implicit VR little endian (PS3.5 section 6.2.2).
+Encoding EncodingWithin(const Vr& vr, Encoding outer) {
+  const bool unknown = vr[0] == 'U' && vr[1] == 'N';
+  return unknown ? Encoding{.explicit_vr = false, .big_endian = false} : outer;
 }
 
 struct NamedSyntax {
@@ -95,12 +108,14 @@ std::string_view Name(TransferSyntax syntax) {
 }
 
 std::optional<Refused> StructureScan::Run(DataSet& data_set) {
-  StructureScan scan(data_set);
-  std::uint64_t start = 0;
-  const bool sound = scan.ScanFileMeta(&start) &&
-                     (data_set.syntax_ != TransferSyntax::kDeflated || scan.InflateFrom(start)) &&
-                     scan.ScanTopLevel(data_set.syntax_ == TransferSyntax::kDeflated ? 0 : start);
-  if (sound) return std::nullopt;
+  StructureScan scan(*data_set.source_);
+  std::uint64_t at = 0;
+  bool sound = scan.FindStart(data_set, &at);
+  if (sound && data_set.syntax_ == TransferSyntax::kDeflated) {
+    sound = scan.InflateFrom(at);
+    at = 0;
+  }
+  if (sound && scan.ScanTopLevel(data_set, at)) return std::nullopt;
   return scan.refused_;
 }
 
@@ -114,90 +129,117 @@ std::nullopt_t StructureScan::Damaged(std::string detail) {
   return std::nullopt;
 }
 
-StructureScan::Encoding StructureScan::encoding() const {
-  return {data_set_.explicit_vr_, data_set_.big_endian()};
-}
-
-bool StructureScan::ScanFileMeta(std::uint64_t* data_set_start) {
-  const std::uint8_t* prefix = data_set_.source_.Peek(kPreambleBytes, 4);
-  if (prefix == nullptr || std::memcmp(prefix, "DICM", 4) != 0) {
+// Where the data set starts, and how it is encoded. Files from before DICOM's part 10 start with
+// their first element; archives still hold some.
+bool StructureScan::FindStart(DataSet& data_set, std::uint64_t* at) {
+  const std::uint8_t* prefix = source_.Peek(kPreambleBytes, 4);
+  if (prefix != nullptr && std::memcmp(prefix, "DICM", 4) == 0) {
+    *at = kPreambleBytes + 4;
+    return ScanFileMeta(data_set, at);
+  }
+  const std::uint8_t* first = source_.Peek(0, 8);
+  if (first == nullptr) return Refuse(Refusal::kNotDicom, "");
+  *at = 0;
+  const std::string_view vr(reinterpret_cast<const char*>(first + 4), 2);
+  const bool explicit_vr = Contains(kShortVrs, vr) || Contains(kLongVrs, vr);
+  const std::uint16_t little = Load16(first, false), big = Load16(first, true);
+  if (little == 0x0002 && explicit_vr) return ScanFileMeta(data_set, at);
+  if (explicit_vr && little == 0x0008) {
+    data_set.syntax_ = TransferSyntax::kExplicitLittleEndian;
+  } else if (explicit_vr && big == 0x0008) {
+    data_set.syntax_ = TransferSyntax::kExplicitBigEndian;
+  } else if (little == 0x0008 && Load16(first + 2, false) < 0x0100 &&
+             Load32(first + 4, false) <= 1024) {
+    data_set.syntax_ = TransferSyntax::kImplicitLittleEndian;
+  } else {
     return Refuse(Refusal::kNotDicom, "");
   }
-  std::uint64_t at = kPreambleBytes + 4;
+  data_set.encoding_ = EncodingOf(data_set.syntax_);
+  return true;
+}
+
+bool StructureScan::ScanFileMeta(DataSet& data_set, std::uint64_t* at) {
   std::string syntax_uid;
-  while (const std::uint8_t* group = data_set_.source_.Peek(at, 2)) {
+  while (const std::uint8_t* group = source_.Peek(*at, 2)) {
     if (Load16(group, false) != 0x0002) break;
-    const auto head = ReadHead(at, Encoding{});
+    const auto head = ReadHead(*at, Encoding{});
     if (!head) return false;
     if (head->length == kUndefined) {
       return Refuse(Refusal::kDamaged, StrCat(Show(head->tag), " has no length"));
     }
     if (head->tag == kTransferSyntaxUid && head->length <= 66) {
-      const std::uint8_t* uid = data_set_.source_.Peek(head->value, head->length);
+      const std::uint8_t* uid = source_.Peek(head->value, head->length);
       syntax_uid.assign(reinterpret_cast<const char*>(uid), head->length);
       while (!syntax_uid.empty() && (syntax_uid.back() == '\0' || syntax_uid.back() == ' ')) {
         syntax_uid.pop_back();
       }
     }
-    at = head->value + head->length;
+    *at = head->value + head->length;
   }
-  *data_set_start = at;
   if (syntax_uid.empty()) {
     return Refuse(Refusal::kDamaged, "the file meta information names no transfer syntax");
   }
-  return ChooseSyntax(syntax_uid);
+  return ChooseSyntax(data_set, syntax_uid);
 }
 
-bool StructureScan::ChooseSyntax(std::string_view uid) {
+bool StructureScan::ChooseSyntax(DataSet& data_set, std::string_view uid) {
   for (std::size_t i = 0; i < kSupported.size(); ++i) {
     if (kSupported[i].uid != uid) continue;
-    data_set_.syntax_ = static_cast<TransferSyntax>(i);
-    data_set_.explicit_vr_ = data_set_.syntax_ != TransferSyntax::kImplicitLittleEndian;
+    data_set.syntax_ = static_cast<TransferSyntax>(i);
+    data_set.encoding_ = EncodingOf(data_set.syntax_);
     return true;
   }
   return Refuse(Refusal::kUnsupportedTransferSyntax, DescribeUnsupported(uid));
 }
 
 bool StructureScan::InflateFrom(std::uint64_t start) {
-  const auto deflated = data_set_.source_.Read(start, data_set_.source_.size() - start);
+  const auto deflated = source_.Read(start, source_.size() - start);
   if (!deflated) return Refuse(Refusal::kUnreadable, "");
   auto content = Inflate(*deflated);
   if (!content.ok()) return Refuse(content.refused().reason, content.refused().detail);
-  data_set_.source_ = ByteSource(*std::move(content));
+  source_ = ByteSource(*std::move(content));
   return true;
 }
 
-bool StructureScan::ScanTopLevel(std::uint64_t at) {
-  while (at < data_set_.source_.size()) {
-    const auto head = ReadHead(at, encoding());
+bool StructureScan::ScanTopLevel(DataSet& data_set, std::uint64_t at) {
+  while (at < source_.size()) {
+    const auto head = ReadHead(at, data_set.encoding_);
     if (!head) return false;
-    if (head->tag == kPixelData && head->length == kUndefined) {
-      data_set_.encapsulated_ = true;
-      return ScanFragments(head->value);
+    const bool pixels =
+        head->tag == kPixelData || head->tag == kFloatPixelData || head->tag == kDoublePixelData;
+    if (pixels) data_set.pixel_tag_ = head->tag;
+    if (pixels && head->length == kUndefined) {
+      data_set.encapsulated_ = true;
+      return ScanFragments(data_set, head->value);
     }
-    const auto end = SkipValue(*head, encoding(), 0);
+    const auto end = SkipValue(*head, data_set.encoding_, 0);
     if (!end) return false;
-    const Element element{head->tag, head->value, *end - head->value, head->words};
-    if (head->tag == kPixelData) {
-      data_set_.pixels_ = {element};
+    const Element element{head->tag, head->vr, head->value, *end - head->value};
+    if (pixels) {
+      data_set.pixels_ = {element};
       return true;
     }
-    data_set_.elements_.push_back(element);
+    data_set.elements_.push_back(element);
     at = *end;
   }
   return true;
 }
 
-bool StructureScan::ScanFragments(std::uint64_t at) {
+bool StructureScan::ScanFragments(DataSet& data_set, std::uint64_t at) {
   bool offset_table = true;
   while (true) {
-    const auto head = ReadHead(at, {false, data_set_.big_endian()});
+    const auto head = ReadHead(at, {false, data_set.big_endian()});
     if (!head) return false;
     if (head->tag == kSequenceEnd) return true;
     if (head->tag != kItem || head->length == kUndefined) {
       return Refuse(Refusal::kDamaged, "the compressed pixel data is not a row of fragments");
     }
-    if (!offset_table) data_set_.pixels_.push_back({kItem, head->value, head->length});
+    const Element item{kItem, kUnsaidVr, head->value, head->length};
+    if (offset_table) {
+      data_set.basic_offset_table_ = item;
+    } else {
+      data_set.pixels_.push_back(item);
+    }
     offset_table = false;
     at = head->value + head->length;
   }
@@ -205,7 +247,7 @@ bool StructureScan::ScanFragments(std::uint64_t at) {
 
 std::optional<StructureScan::ElementHead> StructureScan::ReadHead(std::uint64_t at,
                                                                   Encoding encoding) {
-  const std::uint8_t* bytes = data_set_.source_.Peek(at, 8);
+  const std::uint8_t* bytes = source_.Peek(at, 8);
   if (bytes == nullptr) return Damaged("the file ends within an element");
   ElementHead head;
   head.tag = Tag(Load16(bytes, encoding.big_endian), Load16(bytes + 2, encoding.big_endian));
@@ -214,23 +256,22 @@ std::optional<StructureScan::ElementHead> StructureScan::ReadHead(std::uint64_t 
     head.length = Load32(bytes + 4, encoding.big_endian);
     head.value = at + 8;
   } else {
-    const std::string vr(reinterpret_cast<const char*>(bytes + 4), 2);
+    head.vr = {static_cast<char>(bytes[4]), static_cast<char>(bytes[5])};
+    const std::string_view vr(head.vr.data(), 2);
     if (Contains(kShortVrs, vr)) {
       head.length = Load16(bytes + 6, encoding.big_endian);
       head.value = at + 8;
     } else if (Contains(kLongVrs, vr)) {
-      bytes = data_set_.source_.Peek(at, 12);
+      bytes = source_.Peek(at, 12);
       if (bytes == nullptr) return Damaged(StrCat("the file ends within ", Show(head.tag)));
       head.length = Load32(bytes + 8, encoding.big_endian);
       head.value = at + 12;
-      head.unknown_vr = vr == "UN";
-      head.words = vr == "OW";
     } else {
       return Damaged(
           StrCat(Show(head.tag), " has a value representation that DICOM does not know"));
     }
   }
-  const std::uint64_t left = data_set_.source_.size() - head.value;
+  const std::uint64_t left = source_.size() - head.value;
   if (head.length != kUndefined && head.length > left) {
     return Damaged(StrCat(Show(head.tag), " claims ", head.length, " bytes and the file holds ",
                           left, " more"));
@@ -241,8 +282,7 @@ std::optional<StructureScan::ElementHead> StructureScan::ReadHead(std::uint64_t 
 std::optional<std::uint64_t> StructureScan::SkipValue(const ElementHead& head, Encoding encoding,
                                                       int depth) {
   if (head.length != kUndefined) return head.value + head.length;
-  if (head.unknown_vr) encoding = {.explicit_vr = false, .big_endian = false};
-  return SkipSequence(head.value, encoding, depth + 1);
+  return SkipSequence(head.value, EncodingWithin(head.vr, encoding), depth + 1);
 }
 
 std::optional<std::uint64_t> StructureScan::SkipSequence(std::uint64_t at, Encoding encoding,
@@ -277,28 +317,54 @@ std::optional<std::uint64_t> StructureScan::SkipItem(std::uint64_t at, Encoding 
   }
 }
 
-OrRefused<std::vector<Element>> StructureScan::FirstItem(DataSet& data_set,
-                                                         const Element& sequence) {
-  StructureScan scan(data_set);
-  std::vector<Element> elements;
-  if (sequence.length == 0) return elements;
-  const auto item = scan.ReadHead(sequence.offset, scan.encoding());
-  if (item && item->tag == kSequenceEnd) return elements;
-  if (!item || item->tag != kItem) return Refused{Refusal::kDamaged, "a sequence without an item"};
-  const std::uint64_t limit = sequence.offset + sequence.length;
-  const std::uint64_t end = item->length == kUndefined
-                                ? limit
-                                : std::min<std::uint64_t>(limit, item->value + item->length);
-  for (std::uint64_t at = item->value; at < end;) {
-    const auto head = scan.ReadHead(at, scan.encoding());
-    if (!head) return *scan.refused_;
-    if (head->tag == kItemEnd) break;
-    const auto next = scan.SkipValue(*head, scan.encoding(), 1);
-    if (!next) return *scan.refused_;
-    elements.push_back({head->tag, head->value, *next - head->value});
+bool StructureScan::ScanItem(DataSet& item, std::uint64_t at, std::uint64_t end,
+                             std::uint64_t* after) {
+  while (at < end) {
+    const auto head = ReadHead(at, item.encoding_);
+    if (!head) return false;
+    if (head->tag == kItemEnd) {
+      *after = head->value;
+      return true;
+    }
+    const auto next = SkipValue(*head, item.encoding_, item.depth_);
+    if (!next) return false;
+    if (*next > end) {
+      return Refuse(Refusal::kDamaged, StrCat(Show(head->tag), " reaches beyond its item"));
+    }
+    item.elements_.push_back({head->tag, head->vr, head->value, *next - head->value});
     at = *next;
   }
-  return elements;
+  *after = end;
+  return true;
+}
+
+OrRefused<std::vector<DataSet>> StructureScan::Items(const DataSet& data_set,
+                                                     const Element& sequence, std::size_t most) {
+  if (data_set.depth_ >= kDeepestNesting) {
+    return Refused{Refusal::kDamaged, StrCat("nested more than ", kDeepestNesting, " deep")};
+  }
+  StructureScan scan(*data_set.source_);
+  const Encoding encoding = EncodingWithin(sequence.vr, data_set.encoding_);
+  const std::uint64_t end = sequence.offset + sequence.length;
+  std::vector<DataSet> items;
+  for (std::uint64_t at = sequence.offset; at < end && items.size() < most;) {
+    const auto head = scan.ReadHead(at, encoding);
+    if (!head) return *scan.refused_;
+    if (head->tag == kSequenceEnd) break;
+    const bool bounded = head->length != kUndefined;
+    const std::uint64_t item_end = bounded ? head->value + head->length : end;
+    if (head->tag != kItem || item_end > end) {
+      return Refused{Refusal::kDamaged,
+                     StrCat(Show(sequence.tag), " holds something that is not an item")};
+    }
+    DataSet item(data_set.source_);
+    item.syntax_ = data_set.syntax_;
+    item.encoding_ = encoding;
+    item.depth_ = data_set.depth_ + 1;
+    if (!scan.ScanItem(item, head->value, item_end, &at)) return *scan.refused_;
+    items.push_back(std::move(item));
+  }
+  return items;
 }
 
 }  // namespace consilium::datasets::dicom

@@ -27,37 +27,36 @@ class StructureScan {
  public:
   // Fills `data_set` up to and with its pixel data, or says why the file is refused.
   static std::optional<Refused> Run(DataSet& data_set);
-  static OrRefused<std::vector<Element>> FirstItem(DataSet& data_set, const Element& sequence);
+  // The items of a sequence of `data_set`, at most `most` of them.
+  static OrRefused<std::vector<DataSet>> Items(const DataSet& data_set, const Element& sequence,
+                                               std::size_t most);
 
  private:
   struct ElementHead {
     std::uint32_t tag = 0;
     std::uint32_t length = 0;
     std::uint64_t value = 0;  // where the value starts
-    bool unknown_vr = false;  // UN: with undefined length its content is implicit VR little endian
-    bool words = false;       // OW
-  };
-  struct Encoding {
-    bool explicit_vr = true, big_endian = false;
+    Vr vr = kUnsaidVr;
   };
 
-  explicit StructureScan(DataSet& data_set) : data_set_(data_set) {}
+  explicit StructureScan(ByteSource& source) : source_(source) {}
 
-  bool ScanFileMeta(std::uint64_t* data_set_start);
-  bool ChooseSyntax(std::string_view uid);
+  bool FindStart(DataSet& data_set, std::uint64_t* at);
+  bool ScanFileMeta(DataSet& data_set, std::uint64_t* at);
+  bool ChooseSyntax(DataSet& data_set, std::string_view uid);
   bool InflateFrom(std::uint64_t start);
-  bool ScanTopLevel(std::uint64_t start);
-  bool ScanFragments(std::uint64_t at);
+  bool ScanTopLevel(DataSet& data_set, std::uint64_t at);
+  bool ScanFragments(DataSet& data_set, std::uint64_t at);
+  bool ScanItem(DataSet& item, std::uint64_t at, std::uint64_t end, std::uint64_t* after);
   // Each returns the offset after what it walked over, or nothing after Refuse().
   std::optional<std::uint64_t> SkipSequence(std::uint64_t at, Encoding encoding, int depth);
   std::optional<std::uint64_t> SkipItem(std::uint64_t at, Encoding encoding, int depth);
   std::optional<std::uint64_t> SkipValue(const ElementHead& head, Encoding encoding, int depth);
   std::optional<ElementHead> ReadHead(std::uint64_t at, Encoding encoding);
-  Encoding encoding() const;
   bool Refuse(Refusal reason, std::string detail);
   std::nullopt_t Damaged(std::string detail);
 
-  DataSet& data_set_;
+  ByteSource& source_;
   std::optional<Refused> refused_;
 };
 
