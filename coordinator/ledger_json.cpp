@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/metrics/json.h"
+#include "common/wire/run_event_name.h"
 #include "coordinator/ledger.h"
 #include "coordinator/ledger_tables.h"
 
@@ -61,37 +62,6 @@ std::string_view InviteName(InviteState state) {
       return "declined";
   }
   return "";
-}
-
-std::string_view EventName(wire::RunEventKind kind) {
-  static constexpr std::string_view kNames[] = {"",
-                                                "submitted",
-                                                "site invited",
-                                                "site accepted",
-                                                "site declined",
-                                                "waiting",
-                                                "round opened",
-                                                "task sent",
-                                                "progress",
-                                                "update received",
-                                                "contribution lost",
-                                                "aggregated",
-                                                "site evaluated",
-                                                "round evaluated",
-                                                "round failed",
-                                                "stopping",
-                                                "final evaluation",
-                                                "gate passed",
-                                                "gate failed",
-                                                "published",
-                                                "ended",
-                                                "site connected",
-                                                "site disconnected",
-                                                "restarted",
-                                                "secure step",
-                                                "trained"};
-  const auto index = static_cast<std::size_t>(kind);
-  return index < std::size(kNames) ? kNames[index] : "";
 }
 
 std::string_view StateName(ContributionState state) {
@@ -377,7 +347,7 @@ json EventsJson(const std::vector<wire::RunEvent>& events) {
                    {"time", ToRfc3339(event.time)},
                    {"time_us", ToMicros(event.time)},
                    {"kind", static_cast<int>(event.kind)},
-                   {"name", EventName(event.kind)},
+                   {"name", wire::Name(event.kind)},
                    {"round", event.round},
                    {"attempt", event.attempt},
                    {"site", event.site.value},

@@ -6,8 +6,8 @@
 #include "common/base/overloaded.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
+#include "common/wire/run_event_name.h"
 #include "tests/simulation/coordinator_machine.h"
-#include "tests/simulation/event_names.h"
 #include "tests/simulation/fake_hospital.h"
 #include "tests/simulation/site_machine.h"
 
@@ -263,7 +263,7 @@ void Invariants::ReadEvents(coordinator::Ledger& ledger, const RunId& run, Run& 
   const auto events = ledger.Events(run, last);
   if (!events.ok()) return;
   for (const wire::RunEvent& event : *events) {
-    world_.trace.Note(world_.Now(), "ledger", NameOf(event.kind), " ", event.round, "/",
+    world_.trace.Note(world_.Now(), "ledger", wire::Name(event.kind), " ", event.round, "/",
                       event.attempt, " ", event.site.value, " ", event.text);
     TakeEvent(known, event);
     known.events.push_back(event);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/wire/run_event_name.h"
 #include "tests/simulation/coordinator_machine.h"
-#include "tests/simulation/event_names.h"
 #include "tests/simulation/invariants.h"
 #include "tests/simulation/network.h"
 #include "tests/simulation/site_machine.h"
@@ -296,7 +296,7 @@ class Player {
   // ---- what must be
 
   static std::string TextOf(const wire::RunEvent& event) {
-    return StrCat(NameOf(event.kind), event.round > 0 ? StrCat(" ", event.round) : "",
+    return StrCat(wire::Name(event.kind), event.round > 0 ? StrCat(" ", event.round) : "",
                   event.attempt > 0 ? StrCat("/", event.attempt) : "",
                   event.site.empty() ? "" : StrCat(" ", event.site.value), " ", event.text);
   }
