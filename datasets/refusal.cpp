@@ -51,6 +51,34 @@ Words WordsFor(Refusal reason) {
       return {"unwanted-modality", "modality not wanted"};
     case Refusal::kMissingModality:
       return {"missing-modality", "no modality"};
+    case Refusal::kNoGeometry:
+      return {"no-geometry", "position, orientation or spacing missing or impossible"};
+    case Refusal::kTooFewSlices:
+      return {"too-few-slices", "too few slices for a volume"};
+    case Refusal::kMixedOrientations:
+      return {"mixed-orientations", "slices of different orientations"};
+    case Refusal::kMixedSizes:
+      return {"mixed-sizes", "slices of different matrix or pixel spacing"};
+    case Refusal::kSeveralStacks:
+      return {"several-stacks", "several stacks in one series"};
+    case Refusal::kDuplicatePosition:
+      return {"duplicate-position", "two slices at the same position"};
+    case Refusal::kMissingSlices:
+      return {"missing-slices", "missing slices"};
+    case Refusal::kUnevenSpacing:
+      return {"uneven-spacing", "uneven distances between slices"};
+    case Refusal::kGantryTilt:
+      return {"gantry-tilt", "gantry tilt"};
+    case Refusal::kOtherFrameOfReference:
+      return {"other-frame-of-reference", "another frame of reference"};
+    case Refusal::kNoSuvFactor:
+      return {"no-suv-factor", "no standardised uptake values from this header"};
+    case Refusal::kUnsupportedTarget:
+      return {"unsupported-target", "not a target that can be read"};
+    case Refusal::kNoReference:
+      return {"no-reference", "what it refers to is not there"};
+    case Refusal::kOutsideVolume:
+      return {"outside-volume", "not on the volume's grid"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -61,7 +89,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kMissingModality)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kOutsideVolume)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

@@ -31,6 +31,22 @@ enum class Refusal {
   kNoPixelSpacing = 17,  // the plan resamples by millimetres and the file does not say its spacing
   kUnwantedModality = 18,  // not among the plan's modalities
   kMissingModality = 19,
+  // Of series and volumes.
+  kNoGeometry = 20,         // position, orientation or spacing is missing or impossible
+  kTooFewSlices = 21,       // fewer than a volume needs
+  kMixedOrientations = 22,  // slices that are not parallel, such as localisers
+  kMixedSizes = 23,         // another matrix or pixel spacing within a series
+  kSeveralStacks = 24,      // several echoes, acquisitions, time points ... in one series
+  kDuplicatePosition = 25,  // two slices at the same place
+  kMissingSlices = 26,      // a gap in an otherwise even stack
+  kUnevenSpacing = 27,      // slices at no even distance, or shifted sideways
+  kGantryTilt = 28,  // a tilted stack that is not to be resampled, or that contradicts itself
+  kOtherFrameOfReference = 29,  // its coordinates are not those of the volume
+  kNoSuvFactor = 30,            // the header does not allow standardised uptake values
+  // Of targets: segmentations, structure sets, reports.
+  kUnsupportedTarget = 31,  // another kind of object, or one with content that is not read
+  kNoReference = 32,        // what it refers to is not there
+  kOutsideVolume = 33,      // its geometry does not lie on the volume's grid
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
