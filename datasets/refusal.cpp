@@ -79,6 +79,12 @@ Words WordsFor(Refusal reason) {
       return {"no-reference", "what it refers to is not there"};
     case Refusal::kOutsideVolume:
       return {"outside-volume", "not on the volume's grid"};
+    case Refusal::kRecognizableFace:
+      return {"recognizable-face", "recognizable face"};
+    case Refusal::kDocument:
+      return {"document", "document or video whose content cannot be cleaned"};
+    case Refusal::kNotAnInstance:
+      return {"not-an-instance", "no image or other instance"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -89,7 +95,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kOutsideVolume)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNotAnInstance)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

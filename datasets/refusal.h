@@ -47,6 +47,9 @@ enum class Refusal {
   kUnsupportedTarget = 31,  // another kind of object, or one with content that is not read
   kNoReference = 32,        // what it refers to is not there
   kOutsideVolume = 33,      // its geometry does not lie on the volume's grid
+  kRecognizableFace = 34,   // a head in CT or MR, which the policy neither cleans nor accepts
+  kDocument = 35,           // an encapsulated document or a video, whose content cannot be cleaned
+  kNotAnInstance = 36,      // a media directory, or no SOP class
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
