@@ -108,7 +108,10 @@ const Invariants::Values* Invariants::ModelNamed(CoordinatorMachine& coordinator
                                                  const ModelId& model) {
   const auto known = models_.find(model);
   if (known != models_.end()) return &known->second;
+  // It is we who read, and a disk that fails at this moment is no reason not to check.
+  const DiskFaults faults = world_.disk.SetFaults(kCoordinatorMachine, {});
   const auto loaded = LoadSafetensors(coordinator.models().PathOf(model));
+  world_.disk.SetFaults(kCoordinatorMachine, faults);
   if (!loaded.ok()) return nullptr;
   Values values(loaded->values().begin(), loaded->values().end());
   return &models_.emplace(model, std::move(values)).first->second;

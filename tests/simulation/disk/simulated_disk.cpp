@@ -217,8 +217,8 @@ std::uint64_t SimulatedDisk::UsedBytes(std::string_view machine) const {
   return Named(machine).UsedBytes();
 }
 
-void SimulatedDisk::SetFaults(std::string_view machine, const DiskFaults& faults) {
-  Named(machine).faults = faults;
+DiskFaults SimulatedDisk::SetFaults(std::string_view machine, const DiskFaults& faults) {
+  return std::exchange(Named(machine).faults, faults);
 }
 
 void SimulatedDisk::IgnoreSyncs(std::string_view machine, IgnoredSyncs which) {

@@ -69,7 +69,8 @@ class SimulatedDisk {
   // All files of the machine together; beyond it, ENOSPC. Null: no limit.
   void SetQuota(std::string_view machine, std::optional<std::uint64_t> bytes);
   std::uint64_t UsedBytes(std::string_view machine) const;
-  void SetFaults(std::string_view machine, const DiskFaults& faults);
+  // Returns those that it had.
+  DiskFaults SetFaults(std::string_view machine, const DiskFaults& faults);
   void IgnoreSyncs(std::string_view machine, IgnoredSyncs which);
   void IgnoreSync(std::string_view machine, std::uint64_t n);  // only the n-th from now
 
