@@ -114,17 +114,17 @@ std::optional<Bytes> ByteSource::Read(std::uint64_t offset, std::uint64_t count)
   return bytes;
 }
 
-OrRefused<Bytes> Inflate(ByteView deflated) {
+OrRefused<Bytes> Inflate(ByteView deflated, std::uint64_t limit) {
   z_stream stream{};
   if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return Refused{Refusal::kTooLarge, ""};
   stream.next_in = const_cast<Bytef*>(deflated.data());
   stream.avail_in = static_cast<uInt>(std::min<std::size_t>(deflated.size(), 1u << 31));
   Bytes content;
   int result = Z_OK;
-  while (result == Z_OK && content.size() < kMaxInflatedBytes) {
+  while (result == Z_OK && content.size() < limit) {
     const std::size_t filled = content.size();
     const std::size_t grown = std::max<std::size_t>(1 << 16, filled * 2);
-    content.resize(std::min<std::size_t>(kMaxInflatedBytes, grown));
+    content.resize(std::min<std::size_t>(limit, grown));
     stream.next_out = content.data() + filled;
     stream.avail_out = static_cast<uInt>(content.size() - filled);
     result = inflate(&stream, Z_NO_FLUSH);
@@ -133,9 +133,8 @@ OrRefused<Bytes> Inflate(ByteView deflated) {
   }
   inflateEnd(&stream);
   if (result == Z_STREAM_END) return content;
-  if (content.size() >= kMaxInflatedBytes) {
-    return Refused{Refusal::kTooLarge,
-                   StrCat("inflates to more than ", kMaxInflatedBytes, " bytes")};
+  if (content.size() >= limit) {
+    return Refused{Refusal::kTooLarge, StrCat("inflates to more than ", limit, " bytes")};
   }
   return Refused{Refusal::kDamaged, "the deflated data set ends early or is not valid"};
 }

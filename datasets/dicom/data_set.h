@@ -15,12 +15,12 @@
 
 #include "common/base/bytes.h"
 #include "common/base/file.h"
-#include "datasets/dicom/reader.h"
+#include "datasets/dicom/header.h"
 #include "datasets/refusal.h"
 
 namespace consilium::datasets::dicom {
 
-inline constexpr std::uint64_t kMaxInflatedBytes = kMaxPixelBytes + (64ull << 20);
+inline constexpr std::uint64_t kMaxInflatedBytes = 256ull << 20;
 
 constexpr std::uint32_t Tag(std::uint16_t group, std::uint16_t element) {
   return (std::uint32_t{group} << 16) | element;

@@ -1,17 +1,14 @@
 #include "datasets/dicom/decompress.h"
 
-#include <cstring>
-#include <memory>
 #include <new>
 #include <optional>
 
-#include "common/base/status.h"
-#include "datasets/dicom/library.h"
+#include "common/base/text.h"
+#include "datasets/dicom/dcmtk_jpeg.h"
+#include "datasets/dicom/jpeg2000.h"
+#include "datasets/dicom/jpeg_stream.h"
 #include "datasets/dicom/rle.h"
-#include "dcmtk/config/osconfig.h"
-// osconfig.h must come first.
-#include "dcmtk/dcmdata/dcpxitem.h"
-#include "dcmtk/dcmdata/dctk.h"
+#include "datasets/dicom/structure_scan.h"
 
 namespace consilium::datasets::dicom {
 namespace {
@@ -21,163 +18,108 @@ constexpr std::uint64_t kMostRleExpansion = 64;
 
 // Pixels that a byte of the stream can stand for at best, so that a few hundred bytes cannot ask
 // for a quarter of a gigabyte.
-std::uint64_t MostPixelsAByte(const Header& header) {
-  switch (header.transfer_syntax) {
-    case TransferSyntax::kJpegBaseline:
-    case TransferSyntax::kJpegExtended:
-      return 8 * 64;  // ITU-T T.81: a bit for each block of 8x8
-    case TransferSyntax::kJpegLossless:
-    case TransferSyntax::kJpegLosslessSv1:
+std::uint64_t MostPixelsAByte(const JpegFrameHeader& stream, std::uint32_t columns) {
+  switch (stream.marker) {
+    case 0xc3:
       return 8;  // T.81 annex H: a bit for each sample
+    case 0xf7:
+      return std::uint64_t{8} * columns;  // T.87 A.7: a bit for each line that is one run
+    case 0xc2:
+      return 8 * 64 * 64;  // T.81 G.1.2.2: runs of blocks that end at once
     default:
-      return std::uint64_t{8} * header.columns;  // T.87 A.7: a bit for each line that is one run
+      return 8 * 64;  // T.81: a bit for each block of 8x8
   }
 }
 
-E_TransferSyntax ForDcmtk(TransferSyntax syntax) {
-  switch (syntax) {
-    case TransferSyntax::kJpegBaseline:
-      return EXS_JPEGProcess1;
-    case TransferSyntax::kJpegExtended:
-      return EXS_JPEGProcess2_4;
-    case TransferSyntax::kJpegLossless:
-      return EXS_JPEGProcess14;
-    case TransferSyntax::kJpegLosslessSv1:
-      return EXS_JPEGProcess14SV1;
-    case TransferSyntax::kJpegLsLossless:
-      return EXS_JPEGLSLossless;
-    case TransferSyntax::kJpegLsNearLossless:
-      return EXS_JPEGLSLossy;
-    default:
-      return EXS_Unknown;
+std::optional<Refused> CheckClaims(const Header& header, const JpegFrameHeader& stream,
+                                   std::size_t bytes) {
+  if (stream.components != header.samples) {
+    return Refused{Refusal::kDamaged, StrCat("the JPEG stream has ", stream.components,
+                                             " components and the header says ", header.samples)};
   }
-}
-
-struct FrameHeader {
-  std::uint32_t rows = 0, columns = 0;
-  int components = 0;
-};
-
-// The first start-of-frame segment of a JPEG or JPEG-LS stream (ITU-T T.81 B.2.2, T.87 C.2.2).
-std::optional<FrameHeader> FindFrameHeader(ByteView stream) {
-  if (stream.size() < 4 || stream[0] != 0xff || stream[1] != 0xd8) return std::nullopt;
-  std::size_t at = 2;
-  while (at + 4 <= stream.size() && stream[at] == 0xff) {
-    const std::uint8_t marker = stream[at + 1];
-    if (marker == 0xff) {  // fill byte
-      ++at;
-      continue;
-    }
-    const std::size_t length = stream[at + 2] << 8 | stream[at + 3];
-    const bool frame =
-        (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc) ||
-        marker == 0xf7;
-    if (frame) {
-      if (at + 10 > stream.size()) return std::nullopt;
-      const std::uint8_t* p = stream.data() + at;
-      return FrameHeader{static_cast<std::uint32_t>(p[5] << 8 | p[6]),
-                         static_cast<std::uint32_t>(p[7] << 8 | p[8]), p[9]};
-    }
-    if (marker == 0xda || length < 2) return std::nullopt;
-    at += 2 + length;
-  }
-  return std::nullopt;
-}
-
-std::optional<Refused> CheckClaims(const Header& header, ByteView compressed) {
-  const std::uint64_t bytes =
-      std::uint64_t{header.rows} * header.columns * (header.bits_allocated / 8);
-  if (header.transfer_syntax == TransferSyntax::kRle) {
-    if (bytes > compressed.size() * kMostRleExpansion) {
-      return Refused{Refusal::kDamaged, "fewer RLE bytes than the image size needs"};
-    }
-    return std::nullopt;
-  }
-  const auto frame = FindFrameHeader(compressed);
-  if (!frame) return Refused{Refusal::kUndecodable, "no JPEG frame header"};
-  if (frame->components != 1) return Refused{Refusal::kColourImage, "a JPEG stream in colour"};
-  if (frame->rows != header.rows || frame->columns != header.columns) {
+  if (stream.rows != header.rows || stream.columns != header.columns) {
     return Refused{Refusal::kDamaged,
-                   StrCat("the JPEG stream is ", frame->columns, "x", frame->rows,
+                   StrCat("the JPEG stream is ", stream.columns, "x", stream.rows,
                           " and the header says ", header.columns, "x", header.rows)};
   }
-  if (std::uint64_t{header.rows} * header.columns > compressed.size() * MostPixelsAByte(header)) {
+  if (stream.precision > header.bits_allocated || stream.precision < 2) {
+    return Refused{Refusal::kDamaged,
+                   StrCat("the JPEG stream has ", stream.precision,
+                          " bits a sample and the header says ", header.bits_allocated)};
+  }
+  if (std::uint64_t{header.rows} * header.columns >
+      bytes * MostPixelsAByte(stream, header.columns)) {
     return Refused{Refusal::kDamaged, "fewer JPEG bytes than the image size needs"};
   }
   return std::nullopt;
 }
 
-// A data set of only what a decoder needs.
-bool Describe(const Header& header, Bytes compressed, DcmDataset& data_set) {
-  const auto put = [&](const DcmTagKey& tag, int value) {
-    return data_set.putAndInsertUint16(tag, static_cast<Uint16>(value)).good();
-  };
-  const bool described =
-      put(DCM_SamplesPerPixel, 1) && put(DCM_Rows, static_cast<int>(header.rows)) &&
-      put(DCM_Columns, static_cast<int>(header.columns)) &&
-      put(DCM_BitsAllocated, header.bits_allocated) && put(DCM_BitsStored, header.bits_stored) &&
-      put(DCM_HighBit, header.high_bit) && put(DCM_PixelRepresentation, header.is_signed ? 1 : 0) &&
-      data_set.putAndInsertString(DCM_PhotometricInterpretation, "MONOCHROME2").good() &&
-      data_set.putAndInsertString(DCM_SOPClassUID, UID_SecondaryCaptureImageStorage).good();
-  if (!described) return false;
-  if (compressed.size() % 2 != 0) compressed.push_back(0);
-  auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
-  auto table = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
-  auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
-  if (item->putUint8Array(compressed.data(), compressed.size()).bad()) return false;
-  if (sequence->insert(table.get()).bad()) return false;
-  table.release();
-  if (sequence->insert(item.get()).bad()) return false;
-  item.release();
-  auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
-  pixels->putOriginalRepresentation(ForDcmtk(header.transfer_syntax), nullptr, sequence.release());
-  if (data_set.insert(pixels.get()).bad()) return false;
-  pixels.release();
-  return true;
+OrRefused<Bytes> DecompressRle(const Header& header, ByteView compressed) {
+  if (FrameBytes(header) > compressed.size() * kMostRleExpansion) {
+    return Refused{Refusal::kDamaged, "fewer RLE bytes than the image size needs"};
+  }
+  auto samples = DecodeRle(compressed, std::size_t{header.rows} * header.columns,
+                           static_cast<std::size_t>(header.bits_allocated / 8),
+                           static_cast<std::size_t>(header.samples));
+  if (samples) return *std::move(samples);
+  return Refused{Refusal::kUndecodable, "the RLE segments are not sound"};
 }
 
-OrRefused<Bytes> DecompressWithDcmtk(const Header& header, Bytes compressed) {
-  DcmDataset data_set;
-  if (!Describe(header, std::move(compressed), data_set)) {
-    return Refused{Refusal::kUndecodable, ""};
+OrRefused<Bytes> DecompressJpeg(const Header& header, Bytes compressed) {
+  const auto stream = FindJpegFrameHeader(compressed);
+  if (!stream) return Refused{Refusal::kUndecodable, "no JPEG frame header"};
+  if (auto refused = CheckClaims(header, *stream, compressed.size())) return *std::move(refused);
+  if (stream->marker != 0xc3) return DecodeWithDcmtk(header, *stream, std::move(compressed));
+  auto samples = DecodeLosslessJpeg(compressed, *stream, header.bits_allocated / 8);
+  if (samples) return *std::move(samples);
+  return Refused{Refusal::kUndecodable, "the lossless JPEG stream is not sound or ends early"};
+}
+
+OrRefused<Bytes> Exactly(const Header& header, Bytes samples) {
+  const std::uint64_t bytes = FrameBytes(header);
+  if (samples.size() == bytes || samples.size() == bytes + bytes % 2) {
+    samples.resize(bytes);
+    return samples;
   }
-  const OFCondition decoded = data_set.chooseRepresentation(EXS_LittleEndianExplicit, nullptr);
-  if (decoded.bad()) return Refused{Refusal::kUndecodable, decoded.text()};
-  DcmElement* pixels = nullptr;
-  if (data_set.findAndGetElement(DCM_PixelData, pixels).bad()) {
-    return Refused{Refusal::kUndecodable, ""};
+  return Refused{Refusal::kDamaged,
+                 StrCat("the frame has ", samples.size(), " bytes where its pixels need ", bytes)};
+}
+
+OrRefused<Bytes> DecompressAny(const Header& header, Bytes compressed) {
+  switch (header.transfer_syntax) {
+    case TransferSyntax::kRle:
+      return DecompressRle(header, compressed);
+    case TransferSyntax::kJpeg2000Lossless:
+    case TransferSyntax::kJpeg2000:
+    case TransferSyntax::kJpeg2000Part2Lossless:
+    case TransferSyntax::kJpeg2000Part2:
+    case TransferSyntax::kHtj2kLossless:
+    case TransferSyntax::kHtj2kLosslessRpcl:
+    case TransferSyntax::kHtj2k:
+      return DecodeJpeg2000(header, compressed);
+    case TransferSyntax::kEncapsulatedUncompressed:
+      return Exactly(header, std::move(compressed));
+    case TransferSyntax::kDeflatedFrames: {
+      auto samples = Inflate(compressed, FrameBytes(header) + 1);
+      if (!samples.ok()) return samples.refused();
+      return Exactly(header, *std::move(samples));
+    }
+    default:
+      return DecompressJpeg(header, std::move(compressed));
   }
-  Uint16 allocated = 0;
-  data_set.findAndGetUint16(DCM_BitsAllocated, allocated);
-  const std::size_t bytes = std::size_t{header.rows} * header.columns *
-                            static_cast<std::size_t>(header.bits_allocated / 8);
-  if (allocated != header.bits_allocated || pixels->getLength() < bytes) {
-    return Refused{Refusal::kUndecodable,
-                   "the stream decodes to another size than the header says"};
-  }
-  Uint8* samples = nullptr;
-  Uint16* words = nullptr;
-  if (header.bits_allocated == 16 && pixels->getUint16Array(words).good() && words != nullptr) {
-    samples = reinterpret_cast<Uint8*>(words);
-  } else if (pixels->getUint8Array(samples).bad() || samples == nullptr) {
-    return Refused{Refusal::kUndecodable, ""};
-  }
-  return Bytes(samples, samples + bytes);
 }
 
 }  // namespace
 
+std::uint64_t FrameBytes(const Header& header) {
+  const std::uint64_t samples =
+      std::uint64_t{header.rows} * header.columns * static_cast<std::uint64_t>(header.samples);
+  return (samples * static_cast<std::uint64_t>(header.bits_allocated) + 7) / 8;
+}
+
 OrRefused<Bytes> Decompress(const Header& header, Bytes compressed) {
-  if (auto refused = CheckClaims(header, compressed)) return *std::move(refused);
-  if (header.transfer_syntax == TransferSyntax::kRle) {
-    auto samples = DecodeRle(compressed, std::size_t{header.rows} * header.columns,
-                             static_cast<std::size_t>(header.bits_allocated / 8));
-    if (samples) return *std::move(samples);
-    return Refused{Refusal::kUndecodable, "the RLE segments are not sound"};
-  }
-  InitialiseLibrary();
   try {
-    return DecompressWithDcmtk(header, std::move(compressed));
+    return DecompressAny(header, std::move(compressed));
   } catch (const std::bad_alloc&) {
     return Refused{Refusal::kTooLarge, "not enough memory to decode it"};
   } catch (...) {

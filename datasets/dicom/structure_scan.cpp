@@ -1,10 +1,10 @@
 #include "datasets/dicom/structure_scan.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "common/base/text.h"
+#include "datasets/dicom/syntaxes.h"
 
 namespace consilium::datasets::dicom {
 namespace {
@@ -57,55 +57,7 @@ Encoding EncodingWithin(const Vr& vr, Encoding outer) {
   return unknown ? Encoding{.explicit_vr = false, .big_endian = false} : outer;
 }
 
-struct NamedSyntax {
-  std::string_view uid, name;
-};
-
-// In the order of the enum.
-constexpr std::array<NamedSyntax, 11> kSupported = {{
-    {"1.2.840.10008.1.2", "implicit VR little endian"},
-    {"1.2.840.10008.1.2.1", "explicit VR little endian"},
-    {"1.2.840.10008.1.2.2", "explicit VR big endian"},
-    {"1.2.840.10008.1.2.1.99", "deflated explicit VR little endian"},
-    {"1.2.840.10008.1.2.5", "RLE lossless"},
-    {"1.2.840.10008.1.2.4.50", "JPEG baseline"},
-    {"1.2.840.10008.1.2.4.51", "JPEG extended"},
-    {"1.2.840.10008.1.2.4.57", "JPEG lossless"},
-    {"1.2.840.10008.1.2.4.70", "JPEG lossless, selection value 1"},
-    {"1.2.840.10008.1.2.4.80", "JPEG-LS lossless"},
-    {"1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless"},
-}};
-
-constexpr NamedSyntax kKnownUnsupported[] = {
-    {"1.2.840.10008.1.2.4.90", "JPEG 2000 lossless"},
-    {"1.2.840.10008.1.2.4.91", "JPEG 2000"},
-    {"1.2.840.10008.1.2.4.92", "JPEG 2000 part 2 lossless"},
-    {"1.2.840.10008.1.2.4.93", "JPEG 2000 part 2"},
-    {"1.2.840.10008.1.2.4.100", "MPEG-2 main profile"},
-    {"1.2.840.10008.1.2.4.102", "MPEG-4 AVC"},
-    {"1.2.840.10008.1.2.4.107", "HEVC main profile"},
-    {"1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000 lossless"},
-    {"1.2.840.10008.1.2.4.203", "High-Throughput JPEG 2000"},
-};
-
-// The name of an unsupported syntax; never an arbitrary text of the file.
-std::string DescribeUnsupported(std::string_view uid) {
-  for (const auto& [known, name] : kKnownUnsupported) {
-    if (known == uid) return std::string(name);
-  }
-  const bool is_uid = !uid.empty() && uid.size() <= 64 &&
-                      uid.find_first_not_of("0123456789.") == std::string_view::npos;
-  return is_uid ? std::string(uid) : "not a UID";
-}
-
 }  // namespace
-
-std::string_view Uid(TransferSyntax syntax) {
-  return kSupported[static_cast<std::size_t>(syntax)].uid;
-}
-std::string_view Name(TransferSyntax syntax) {
-  return kSupported[static_cast<std::size_t>(syntax)].name;
-}
 
 std::optional<Refused> StructureScan::Run(DataSet& data_set) {
   StructureScan scan(*data_set.source_);
@@ -183,13 +135,11 @@ bool StructureScan::ScanFileMeta(DataSet& data_set, std::uint64_t* at) {
 }
 
 bool StructureScan::ChooseSyntax(DataSet& data_set, std::string_view uid) {
-  for (std::size_t i = 0; i < kSupported.size(); ++i) {
-    if (kSupported[i].uid != uid) continue;
-    data_set.syntax_ = static_cast<TransferSyntax>(i);
-    data_set.encoding_ = EncodingOf(data_set.syntax_);
-    return true;
-  }
-  return Refuse(Refusal::kUnsupportedTransferSyntax, DescribeUnsupported(uid));
+  const auto syntax = SyntaxOf(uid);
+  if (!syntax) return Refuse(Refusal::kUnsupportedTransferSyntax, DescribeUnsupported(uid));
+  data_set.syntax_ = *syntax;
+  data_set.encoding_ = EncodingOf(*syntax);
+  return true;
 }
 
 bool StructureScan::InflateFrom(std::uint64_t start) {

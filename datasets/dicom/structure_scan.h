@@ -20,8 +20,8 @@
 
 namespace consilium::datasets::dicom {
 
-// Inflates a raw deflate stream (PS3.5 A.5), to at most kMaxInflatedBytes.
-OrRefused<Bytes> Inflate(ByteView deflated);
+// Inflates a raw deflate stream (PS3.5 A.5), to fewer than `limit` bytes.
+OrRefused<Bytes> Inflate(ByteView deflated, std::uint64_t limit = kMaxInflatedBytes);
 
 class StructureScan {
  public:

@@ -70,7 +70,8 @@ absl::Status Check(const NewInstance& instance) {
           StrCat("pixel value ", value, " does not fit ", instance.bits_stored, " bits"));
     }
   }
-  const bool jpeg_ls = instance.transfer_syntax >= TransferSyntax::kJpegLsLossless;
+  const bool jpeg_ls = instance.transfer_syntax == TransferSyntax::kJpegLsLossless ||
+                       instance.transfer_syntax == TransferSyntax::kJpegLsNearLossless;
   if (jpeg_ls && instance.is_signed) {
     // DCMTK 3.6.7 sign-extends the samples that it encodes; CharLS then fails or ends the process.
     return absl::InvalidArgumentError("signed pixels are not written as JPEG-LS; choose another");
