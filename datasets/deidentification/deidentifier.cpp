@@ -1,0 +1,225 @@
+#include "datasets/deidentification/deidentifier.h"
+
+#include <optional>
+
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "datasets/deidentification/data_set_cleaner.h"
+#include "datasets/deidentification/dummies.h"
+#include "datasets/deidentification/pixels.h"
+#include "datasets/deidentification/values.h"
+#include "datasets/dicom/data_set.h"
+#include "datasets/dicom/library.h"
+#include "dcmtk/config/osconfig.h"
+// osconfig.h must come first.
+#include "dcmtk/dcmdata/dcistrmb.h"
+#include "dcmtk/dcmdata/dcostrmb.h"
+#include "dcmtk/dcmdata/dctk.h"
+
+namespace consilium::datasets::deidentification {
+namespace {
+
+constexpr std::uint32_t kSopClass = 0x00080016;
+constexpr std::uint32_t kSopInstance = 0x00080018;
+constexpr std::uint32_t kPatientId = 0x00100020;
+constexpr std::uint32_t kStudy = 0x0020000d;
+constexpr std::uint32_t kSeries = 0x0020000e;
+
+constexpr std::string_view kMediaDirectory = "1.2.840.10008.1.3.10";
+constexpr std::string_view kEncapsulated = "1.2.840.10008.5.1.4.1.1.104.";
+constexpr std::string_view kRawData = "1.2.840.10008.5.1.4.1.1.66";
+
+// Values of up to this many bytes are read at once, longer ones when they are used.
+constexpr Uint32 kReadAtOnce = 4096;
+
+std::optional<Refused> RefuseClass(std::string_view sop_class) {
+  if (sop_class.empty()) return Refused{Refusal::kNotAnInstance, "it has no SOP class"};
+  if (sop_class == kMediaDirectory) return Refused{Refusal::kNotAnInstance, "a media directory"};
+  if (sop_class.starts_with(kEncapsulated)) {
+    return Refused{Refusal::kDocument, "an encapsulated document"};
+  }
+  if (sop_class == kRawData) return Refused{Refusal::kDocument, "raw data"};
+  return std::nullopt;
+}
+
+std::string_view TemporalInformation(const ProfileOptions& options) {
+  if (options.retain_full_dates) return "UNMODIFIED";
+  return options.retain_modified_dates ? "MODIFIED" : "REMOVED";
+}
+
+// De-identification Method Code Sequence and its like (PS3.3 C.7.1.1, C.7.6.3.1.2).
+void StateMethod(DcmItem& data_set, const ProfileOptions& options, bool pixels, bool faces) {
+  PutText(data_set, 0x00120062, "CS", "YES");
+  PutText(data_set, 0x00120063, "LO",
+          StrCat("Consilium ", kVersion, "; ", kProfileEdition, " Annex E"));
+  data_set.findAndDeleteElement(DCM_DeidentificationMethodCodeSequence);
+  for (const MethodCode& code : MethodCodes(options, pixels, faces)) {
+    auto item = DcmCode(code.value, code.meaning);
+    if (data_set.insertSequenceItem(DCM_DeidentificationMethodCodeSequence, item.get()).good()) {
+      item.release();
+    }
+  }
+  PutText(data_set, 0x00280303, "CS", std::string(TemporalInformation(options)));
+  if (pixels) PutText(data_set, 0x00280301, "CS", "NO");
+  if (faces) PutText(data_set, 0x00280302, "CS", "NO");
+}
+
+}  // namespace
+
+struct DeidentifiedInstance::Impl {
+  DcmFileFormat file;
+  E_TransferSyntax syntax = EXS_LittleEndianExplicit;
+  InstanceNames names;
+};
+
+DeidentifiedInstance::DeidentifiedInstance(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+DeidentifiedInstance::DeidentifiedInstance(DeidentifiedInstance&&) noexcept = default;
+DeidentifiedInstance& DeidentifiedInstance::operator=(DeidentifiedInstance&&) noexcept = default;
+DeidentifiedInstance::~DeidentifiedInstance() = default;
+
+const InstanceNames& DeidentifiedInstance::names() const { return impl_->names; }
+
+absl::StatusOr<Bytes> DeidentifiedInstance::ToBytes() {
+  DcmFileFormat& file = impl_->file;
+  Bytes buffer(1 << 20), bytes;
+  DcmOutputBufferStream stream(buffer.data(), static_cast<offile_off_t>(buffer.size()));
+  file.transferInit();
+  OFCondition condition = EC_StreamNotifyClient;
+  while (condition == EC_StreamNotifyClient) {
+    condition = file.write(stream, impl_->syntax, EET_UndefinedLength, nullptr, EGL_withoutGL,
+                           EPD_withoutPadding, 0, 0, 0, EWM_createNewMeta);
+    void* written = nullptr;
+    offile_off_t count = 0;
+    stream.flushBuffer(written, count);
+    const auto* start = static_cast<const std::uint8_t*>(written);
+    bytes.insert(bytes.end(), start, start + count);
+  }
+  file.transferEnd();
+  if (condition.bad()) {
+    return absl::InternalError(
+        StrCat("a de-identified instance cannot be encoded: ", condition.text()));
+  }
+  return bytes;
+}
+
+absl::Status DeidentifiedInstance::Save(const fs::path& path) {
+  if (Exists(path)) return absl::AlreadyExistsError("an instance of this name is there already");
+  const fs::path beside = TemporaryBeside(path);
+  const OFCondition condition =
+      impl_->file.saveFile(beside.c_str(), impl_->syntax, EET_UndefinedLength, EGL_withoutGL,
+                           EPD_withoutPadding, 0, 0, EWM_createNewMeta);
+  absl::Status status;
+  if (condition.bad()) {
+    status = absl::InternalError(
+        StrCat("a de-identified instance cannot be written: ", condition.text()));
+  } else {
+    const auto sync = [&]() -> absl::Status {
+      ASSIGN_OR_RETURN(File file, File::OpenForWriting(beside, false));
+      RETURN_IF_ERROR(file.Sync());
+      return RenameDurably(beside, path);
+    };
+    status = sync();
+  }
+  if (!status.ok()) Remove(beside).IgnoreError();
+  return status;
+}
+
+absl::StatusOr<Deidentifier> Deidentifier::Create(Pseudonymiser pseudonymiser,
+                                                  DeidentificationOptions options) {
+  RETURN_IF_ERROR(Validate(options.profile));
+  dicom::InitialiseLibrary();
+  if (!dcmDataDict.isDictionaryLoaded()) {
+    return absl::FailedPreconditionError(
+        "DCMTK does not find its data dictionary: install its package (libdcmtk17 or dcmtk-data) "
+        "or "
+        "set DCMDICTPATH to dicom.dic");
+  }
+  return Deidentifier(std::move(pseudonymiser), std::move(options));
+}
+
+std::string Deidentifier::Mapped(std::string_view uid) const {
+  return options_.profile.retain_uids ? std::string(uid) : pseudonymiser_.MappedUid(uid);
+}
+
+OrRefused<InstanceNames> Deidentifier::NamesOf(const fs::path& path) const {
+  auto data_set = dicom::DataSet::Open(path);
+  if (!data_set.ok()) return data_set.refused();
+  if (auto refused = RefuseClass(data_set->Text(kSopClass))) return *refused;
+  const std::string sop_instance = data_set->Text(kSopInstance);
+  if (sop_instance.empty()) return Refused{Refusal::kMissingSopInstanceUid, ""};
+  const std::string study = data_set->Text(kStudy);
+  const std::string patient = data_set->Text(kPatientId);
+  return InstanceNames{pseudonymiser_.PatientPseudonym(patient.empty() ? study : patient),
+                       Mapped(study), Mapped(data_set->Text(kSeries)), Mapped(sop_instance)};
+}
+
+// DCMTK reads nothing whose lengths have not been checked by the structure scan.
+OrRefused<DeidentifiedInstance> Deidentifier::ApplyToSlice(
+    const fs::path& path, std::span<const std::uint8_t> face) const {
+  auto names = NamesOf(path);
+  if (!names.ok()) return names.refused();
+  auto impl = std::make_unique<DeidentifiedInstance::Impl>();
+  impl->names = *names;
+  const OFCondition read =
+      impl->file.loadFile(path.c_str(), EXS_Unknown, EGL_noChange, kReadAtOnce);
+  if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
+  return Finish(std::move(impl), face);
+}
+
+OrRefused<DeidentifiedInstance> Deidentifier::Apply(const fs::path& path) const {
+  return ApplyToSlice(path, {});
+}
+
+OrRefused<DeidentifiedInstance> Deidentifier::Apply(Bytes bytes) const {
+  const auto scanned = dicom::DataSet::Read(dicom::ByteSource(bytes));
+  if (!scanned.ok()) return scanned.refused();
+  auto impl = std::make_unique<DeidentifiedInstance::Impl>();
+  DcmInputBufferStream stream;
+  stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
+  stream.setEos();
+  impl->file.transferInit();
+  const OFCondition read = impl->file.read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
+  impl->file.transferEnd();
+  if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
+  return Finish(std::move(impl), {});
+}
+
+OrRefused<DeidentifiedInstance> Deidentifier::Finish(
+    std::unique_ptr<DeidentifiedInstance::Impl> impl, std::span<const std::uint8_t> face) const {
+  DcmDataset& data_set = *impl->file.getDataset();
+  if (auto refused = RefuseClass(TextOf(data_set, kSopClass))) return *refused;
+  if (TextOf(data_set, kSopInstance).empty()) return Refused{Refusal::kMissingSopInstanceUid, ""};
+  const PixelPolicy& policy = options_.pixels;
+  const PixelRisk risk = AssessPixels(data_set);
+  bool pixels_cleaned = false;
+  if (!risk.burned_in.empty() && policy.burned_in != OnRisk::kAccept) {
+    const bool known = !policy.blank.empty() || !risk.ultrasound_regions.empty();
+    if (policy.burned_in == OnRisk::kQuarantine || !known) {
+      return Refused{Refusal::kBurnedInAnnotation, risk.burned_in};
+    }
+    if (auto refused = BlankRectangles(data_set, policy.blank, risk.ultrasound_regions)) {
+      return *refused;
+    }
+    pixels_cleaned = true;
+  }
+  if (risk.face && face.empty() && policy.faces != OnRisk::kAccept) {
+    return Refused{Refusal::kRecognizableFace, TextOf(data_set, 0x00080060)};
+  }
+  if (!face.empty()) {
+    if (auto refused = BlankMask(data_set, face)) return *refused;
+  }
+  DropHiddenText(data_set);
+
+  impl->syntax = data_set.getCurrentXfer();
+  if (impl->syntax == EXS_Unknown) impl->syntax = data_set.getOriginalXfer();
+  const std::string patient = TextOf(data_set, kPatientId);
+  impl->names = {
+      pseudonymiser_.PatientPseudonym(patient.empty() ? TextOf(data_set, kStudy) : patient),
+      Mapped(TextOf(data_set, kStudy)), Mapped(TextOf(data_set, kSeries)),
+      Mapped(TextOf(data_set, kSopInstance))};
+  DataSetCleaner(pseudonymiser_, options_.profile).Clean(data_set);
+  StateMethod(data_set, options_.profile, pixels_cleaned, !face.empty());
+  return DeidentifiedInstance(std::move(impl));
+}
+
+}  // namespace consilium::datasets::deidentification
