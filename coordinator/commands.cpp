@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "common/base/forward_clock.h"
 #include "common/base/log.h"
 #include "common/base/progress.h"
+#include "common/base/smooth_clock.h"
 #include "common/base/status.h"
 #include "common/base/text_table.h"
 #include "coordinator/authority.h"
@@ -101,10 +101,10 @@ absl::Status ServeCommand(const CommandOptions& options, const std::string& addr
   const SystemClock clock;
   // It may have run out while nothing served.
   RETURN_IF_ERROR(RenewWhenDue(authority, *ledger, clock.Now()).status());
-  const ForwardClock forward(clock);
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Conductor> conductor,
-      Conductor::Start({*ledger, models, authority, forward, options.state / "spool"}));
+  const SteadyClock steady;
+  const SmoothClock smooth(clock, steady);
+  ASSIGN_OR_RETURN(const std::unique_ptr<Conductor> conductor,
+                   Conductor::Start({*ledger, models, authority, smooth, options.state / "spool"}));
   const std::string listen =
       address.empty() ? DefaultListenAddress(authority.published()) : address;
   ASSIGN_OR_RETURN(const std::unique_ptr<Service> service,

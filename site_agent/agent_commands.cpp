@@ -8,9 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include "common/base/forward_clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/base/smooth_clock.h"
 #include "common/base/status.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
@@ -116,14 +116,15 @@ absl::Status Run(const RunCommand& command) {
   options.threads =
       command.threads > 0 ? command.threads : static_cast<int>(std::thread::hardware_concurrency());
   SystemRandom random;
-  const ForwardClock forward(clock);
-  Agent agent(identity, std::move(roster), channel, *state, learner, *data, forward, random,
+  const SteadyClock steady;
+  const SmoothClock smooth(clock, steady);
+  Agent agent(identity, std::move(roster), channel, *state, learner, *data, smooth, random,
               options);
   const CertificateKeeper keeper(identity, command.state, clock, [&] {
     channel.Use(identity);
     agent.ReconnectWhenIdle();
   });
-  RETURN_IF_ERROR(RunAgent(agent, channel, forward, options, interrupt.token()));
+  RETURN_IF_ERROR(RunAgent(agent, channel, smooth, options, interrupt.token()));
   Log(LogLevel::kInfo, "stopped", {{"site", identity.name}});
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 #include "site_agent/grpc_channel.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -179,7 +180,9 @@ void GrpcChannel::Reconnect(const Link& link, const std::stop_token& stop) {
   grpc::experimental::ChannelResetConnectionBackoff(link.channel.get());
   constexpr std::chrono::milliseconds kSlice(100);
   for (auto left = kReconnectWithin; !stop.stop_requested() && left.count() > 0; left -= kSlice) {
-    const auto slice = std::chrono::system_clock::now() + kSlice;
+    // By gRPC's own clock, which setting the system's does not move.
+    const gpr_timespec slice = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                            gpr_time_from_millis(kSlice.count(), GPR_TIMESPAN));
     if (link.channel->WaitForStateChange(GRPC_CHANNEL_TRANSIENT_FAILURE, slice)) return;
   }
 }

@@ -42,8 +42,6 @@ struct Totals {
 };
 
 constexpr int kRunsOfAFederation = 4;
-constexpr const char* kFakeTime[] = {"/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-                                     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"};
 
 double Mean(const std::vector<double>& values) {
   return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / values.size();
@@ -131,21 +129,13 @@ class Scene {
                        FullDisk::Mount(Folder() / "coordinator", kMegabytes));
     }
     if (weather_ == Weather::kClock) {
-      const char* library = nullptr;
-      for (const char* path : kFakeTime) library = fs::exists(path) ? path : library;
-      if (library == nullptr) {
-        return absl::NotFoundError(
-            "the clock can only be moved with libfaketime; install the Debian package faketime, or "
-            "leave out the weather \"clock\"");
-      }
+      const fs::path library = experiments::ProgramFolder() / "libmoved_clock.so";
       for (const std::string& who : {site, std::string(kCoordinator)}) {
         const fs::path file = Folder() / StrCat(who, ".clock");
         RETURN_IF_ERROR(WriteFileDurably(file, std::string_view("+0\n"), 0644));
         instruments_.clocks[who] = file;
-        setting.environment[who] = {{"LD_PRELOAD", library},
-                                    {"FAKETIME_TIMESTAMP_FILE", file.string()},
-                                    {"FAKETIME_NO_CACHE", "1"},
-                                    {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+        setting.environment[who] = {{"LD_PRELOAD", library.string()},
+                                    {"CONSILIUM_MOVED_CLOCK", file.string()}};
       }
     }
     return absl::OkStatus();
@@ -427,11 +417,7 @@ int Main(int argc, char** argv) {
     } else {
       std::printf("no full disks: this user may not mount\n");
     }
-    if (fs::exists(kFakeTime[0]) || fs::exists(kFakeTime[1])) {
-      options.weathers.push_back(Weather::kClock);
-    } else {
-      std::printf("no moved clocks: the Debian package faketime is not installed\n");
-    }
+    options.weathers.push_back(Weather::kClock);
   }
   CatchInterrupts();
   return Stress(std::move(options));

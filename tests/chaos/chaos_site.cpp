@@ -16,9 +16,9 @@
 #include <thread>
 
 #include "common/base/file.h"
-#include "common/base/forward_clock.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
+#include "common/base/smooth_clock.h"
 #include "common/base/status.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
@@ -117,8 +117,10 @@ class ChaosLearner final : public site_agent::Learner {
                                            task.header.base_model, task.seed);
       if (!kept.ok()) return "unreadable";
       if (*kept) return "trained";
+      // Cut off, or over before there was anything to keep.
       if (task.state == site_agent::TaskState::kTraining ||
-          task.state == site_agent::TaskState::kFailed) {
+          task.state == site_agent::TaskState::kFailed ||
+          task.state == site_agent::TaskState::kNotCounted) {
         continue;
       }
       std::string name(Name(task.state));
@@ -151,7 +153,8 @@ absl::Status Work(const Options& options) {
   ChaosLearner learner(options, identity.name, *state);
   NoImages data(options.examples);
   const SystemClock system;
-  const ForwardClock clock(system);
+  const SteadyClock steady;
+  const SmoothClock clock(system, steady);
   site_agent::AgentOptions agent_options;
   // So that more kills fit into an hour; consilium-site waits up to 30 s.
   agent_options.first_wait = FromSeconds(0.02);

@@ -40,7 +40,7 @@ struct Tally {
 // What each kind of weather works with.
 struct Instruments {
   std::map<std::string, std::unique_ptr<FullDisk>> disks;  // by process
-  std::map<std::string, fs::path> clocks;                  // by process: libfaketime's file
+  std::map<std::string, fs::path> clocks;                  // by process: moved_clock.cpp's file
 };
 
 class Troublemaker {

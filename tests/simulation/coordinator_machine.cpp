@@ -15,7 +15,10 @@ constexpr Duration kFederationWatch = std::chrono::seconds(3);
 }  // namespace
 
 CoordinatorMachine::CoordinatorMachine(World& world)
-    : world_(world), clock_(world.events), random_(world.options.seed, "coordinator's machine") {}
+    : world_(world),
+      clock_(world.events),
+      steady_(world.events),
+      random_(world.options.seed, "coordinator's machine") {}
 
 CoordinatorMachine::~CoordinatorMachine() {
   uploads.clear();
@@ -51,12 +54,12 @@ absl::Status CoordinatorMachine::TryBoot() {
   ledger_ = std::make_unique<coordinator::SharedLedger>(std::move(ledger));
   ASSIGN_OR_RETURN(coordinator::ModelStore models, coordinator::ModelStore::Open(state / "models"));
   models_ = std::make_unique<coordinator::ModelStore>(std::move(models));
-  forward_.emplace(clock_);
+  smooth_.emplace(clock_, steady_);
   ASSIGN_OR_RETURN(conductor_,
                    coordinator::Conductor::Open({.ledger = *ledger_,
                                                  .models = *models_,
                                                  .authority = *authority_,
-                                                 .clock = *forward_,
+                                                 .clock = *smooth_,
                                                  .spool = state / "spool",
                                                  .threads = 1,
                                                  .federation_watch = kFederationWatch}));
@@ -150,7 +153,7 @@ void CoordinatorMachine::Pump() {
   const auto next = conductor_->NextStep();
   if (!next) return;
   const Time at =
-      std::max(clock_.WhenItShows(*next - forward_->Ahead()), world_.events.now() + Duration(1));
+      std::max(world_.events.now() + (*next - smooth_->Now()), world_.events.now() + Duration(1));
   if (pump_at_ && *pump_at_ <= at) return;
   pump_at_ = at;
   const std::uint64_t life = life_;

@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "common/base/forward_clock.h"
+#include "common/base/smooth_clock.h"
 #include "coordinator/authority.h"
 #include "coordinator/conductor.h"
 #include "tests/simulation/events.h"
@@ -53,7 +53,8 @@ class CoordinatorMachine {
 
   World& world_;
   MachineClock clock_;
-  std::optional<ForwardClock> forward_;  // the process's
+  MachineClock steady_;
+  std::optional<SmoothClock> smooth_;  // the process's
   SeededRandom random_;
   std::uint64_t life_ = 0;
   CrashKind planned_ = CrashKind::kKill;

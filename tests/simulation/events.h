@@ -58,8 +58,6 @@ class MachineClock final : public Clock {
  public:
   explicit MachineClock(const EventQueue& events) : events_(events) {}
   Time Now() const override { return events_.now() + offset_; }
-  // The simulation's time at which this clock will show `time`.
-  Time WhenItShows(Time time) const { return time - offset_; }
   void Jump(Duration by) { offset_ += by; }
   Duration offset() const { return offset_; }
 

@@ -43,6 +43,7 @@ SiteMachine::SiteMachine(World& world, SiteId name)
     : world_(world),
       name_(std::move(name)),
       clock_(world.events),
+      steady_(world.events),
       random_(world.options.seed, StrCat("machine of ", name_.value)),
       identity_(FederationKeys::Get().IdentityOf(name_)),
       data_(20 + random_.Below(40), 60 + random_.Below(100)) {}
@@ -83,9 +84,9 @@ absl::Status SiteMachine::TryBoot() {
   options.backoff_seed = random_();
   options.threads = 1;
   stop_ = std::stop_source();
-  forward_.emplace(clock_);
+  smooth_.emplace(clock_, steady_);
   agent_ = std::make_unique<site_agent::Agent>(identity_, std::move(roster), *this, *state_,
-                                               *learner_, data_, *forward_, *keys_random_, options);
+                                               *learner_, data_, *smooth_, *keys_random_, options);
   backoff_.emplace(options.first_wait, options.longest_wait, options.backoff_seed);
   welcomed_.reset();
   return agent_->MayWork();
@@ -227,7 +228,7 @@ void SiteMachine::Pump() {
   if (worker_ != nullptr) return;
   const auto next = agent_->NextWork();
   if (!next) return;
-  const Time at = std::max(clock_.WhenItShows(*next - forward_->Ahead()), world_.events.now()) +
+  const Time at = std::max(world_.events.now() + (*next - smooth_->Now()), world_.events.now()) +
                   Duration(1 + static_cast<int>(random_.Below(2000)));
   if (pump_at_ && *pump_at_ <= at) return;
   pump_at_ = at;

@@ -10,7 +10,7 @@
 #include <stop_token>
 #include <string>
 
-#include "common/base/forward_clock.h"
+#include "common/base/smooth_clock.h"
 #include "common/identity/identity.h"
 #include "site_agent/agent.h"
 #include "site_agent/coordinator_channel.h"
@@ -74,7 +74,8 @@ class SiteMachine final : public site_agent::CoordinatorChannel {
   World& world_;
   const SiteId name_;
   MachineClock clock_;
-  std::optional<ForwardClock> forward_;  // the process's
+  MachineClock steady_;
+  std::optional<SmoothClock> smooth_;  // the process's
   SeededRandom random_;
   const identity::Identity identity_;
   FakeData data_;
