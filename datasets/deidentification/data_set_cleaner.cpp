@@ -90,7 +90,7 @@ void DataSetCleaner::GatherIdentifiers(DcmItem& item) {
       if (vr == "PN" || (row != nullptr && row->vr == "PN")) {
         guard_.AddName(value);
       } else if (Has(kIdentifiers, tag)) {
-        guard_.AddValue(value, 4);
+        guard_.AddNumber(value);
       } else if (vr == "DA") {
         guard_.AddValue(value, 8);
       } else if (vr == "UI" && !options_.retain_uids) {

@@ -67,7 +67,7 @@ void StateMethod(DcmItem& data_set, const ProfileOptions& options, bool pixels, 
 }  // namespace
 
 struct DeidentifiedInstance::Impl {
-  DcmFileFormat file;
+  std::unique_ptr<DcmFileFormat> file = std::make_unique<DcmFileFormat>();
   E_TransferSyntax syntax = EXS_LittleEndianExplicit;
   InstanceNames names;
 };
@@ -80,19 +80,26 @@ DeidentifiedInstance::~DeidentifiedInstance() = default;
 const InstanceNames& DeidentifiedInstance::names() const { return impl_->names; }
 
 absl::StatusOr<Bytes> DeidentifiedInstance::ToBytes() {
-  DcmFileFormat& file = impl_->file;
+  DcmFileFormat& file = *impl_->file;
   Bytes buffer(1 << 20), bytes;
   DcmOutputBufferStream stream(buffer.data(), static_cast<offile_off_t>(buffer.size()));
   file.transferInit();
-  OFCondition condition = EC_StreamNotifyClient;
-  while (condition == EC_StreamNotifyClient) {
-    condition = file.write(stream, impl_->syntax, EET_UndefinedLength, nullptr, EGL_withoutGL,
-                           EPD_withoutPadding, 0, 0, 0, EWM_createNewMeta);
+  const auto take = [&] {
     void* written = nullptr;
     offile_off_t count = 0;
     stream.flushBuffer(written, count);
     const auto* start = static_cast<const std::uint8_t*>(written);
     bytes.insert(bytes.end(), start, start + count);
+  };
+  OFCondition condition = EC_StreamNotifyClient;
+  while (condition == EC_StreamNotifyClient) {
+    condition = file.write(stream, impl_->syntax, EET_UndefinedLength, nullptr, EGL_withoutGL,
+                           EPD_withoutPadding, 0, 0, 0, EWM_createNewMeta);
+    take();
+  }
+  while (condition.good() && !stream.isFlushed()) {  // what the deflated syntax holds back
+    stream.flush();
+    take();
   }
   file.transferEnd();
   if (condition.bad()) {
@@ -106,8 +113,8 @@ absl::Status DeidentifiedInstance::Save(const fs::path& path) {
   if (Exists(path)) return absl::AlreadyExistsError("an instance of this name is there already");
   const fs::path beside = TemporaryBeside(path);
   const OFCondition condition =
-      impl_->file.saveFile(beside.c_str(), impl_->syntax, EET_UndefinedLength, EGL_withoutGL,
-                           EPD_withoutPadding, 0, 0, EWM_createNewMeta);
+      impl_->file->saveFile(beside.c_str(), impl_->syntax, EET_UndefinedLength, EGL_withoutGL,
+                            EPD_withoutPadding, 0, 0, EWM_createNewMeta);
   absl::Status status;
   if (condition.bad()) {
     status = absl::InternalError(
@@ -161,7 +168,7 @@ OrRefused<DeidentifiedInstance> Deidentifier::ApplyToSlice(
   auto impl = std::make_unique<DeidentifiedInstance::Impl>();
   impl->names = *names;
   const OFCondition read =
-      impl->file.loadFile(path.c_str(), EXS_Unknown, EGL_noChange, kReadAtOnce);
+      impl->file->loadFile(path.c_str(), EXS_Unknown, EGL_noChange, kReadAtOnce);
   if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
   return Finish(std::move(impl), face);
 }
@@ -177,16 +184,16 @@ OrRefused<DeidentifiedInstance> Deidentifier::Apply(Bytes bytes) const {
   DcmInputBufferStream stream;
   stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
   stream.setEos();
-  impl->file.transferInit();
-  const OFCondition read = impl->file.read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
-  impl->file.transferEnd();
+  impl->file->transferInit();
+  const OFCondition read = impl->file->read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
+  impl->file->transferEnd();
   if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
   return Finish(std::move(impl), {});
 }
 
 OrRefused<DeidentifiedInstance> Deidentifier::Finish(
     std::unique_ptr<DeidentifiedInstance::Impl> impl, std::span<const std::uint8_t> face) const {
-  DcmDataset& data_set = *impl->file.getDataset();
+  DcmDataset& data_set = *impl->file->getDataset();
   if (auto refused = RefuseClass(TextOf(data_set, kSopClass))) return *refused;
   if (TextOf(data_set, kSopInstance).empty()) return Refused{Refusal::kMissingSopInstanceUid, ""};
   const PixelPolicy& policy = options_.pixels;
@@ -219,6 +226,8 @@ OrRefused<DeidentifiedInstance> Deidentifier::Finish(
       Mapped(TextOf(data_set, kSopInstance))};
   DataSetCleaner(pseudonymiser_, options_.profile).Clean(data_set);
   StateMethod(data_set, options_.profile, pixels_cleaned, !face.empty());
+  // Without the file's own preamble and meta information, which may hold anything.
+  impl->file = std::make_unique<DcmFileFormat>(impl->file->getAndRemoveDataset(), OFFalse);
   return DeidentifiedInstance(std::move(impl));
 }
 

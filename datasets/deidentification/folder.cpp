@@ -119,14 +119,14 @@ class FolderRun {
     const bool all = ParallelFor(files_.size(), threads_, [&](std::size_t i) {
       const bool now = One(files_[i]);
       if (now) Done();
-      return status_.ok() && !progress_.Cancelled();
+      return failure_.ok() && !progress_.Cancelled();
     });
-    RETURN_IF_ERROR(status_);
+    RETURN_IF_ERROR(failure_);
     if (!all) return Interrupted();
     for (const auto& [series, heads] : head_series_) {
       if (progress_.Cancelled()) return Interrupted();
       Deface(heads);
-      RETURN_IF_ERROR(status_);
+      RETURN_IF_ERROR(failure_);
     }
     std::sort(report_.list.begin(), report_.list.end(),
               [](const auto& a, const auto& b) { return a.file_name < b.file_name; });
@@ -197,7 +197,7 @@ class FolderRun {
     for (const Head& head : distinct) files.push_back(head.file);
     std::optional<OrRefused<std::vector<std::vector<std::uint8_t>>>> masks;
     if (!all_there) masks.emplace(FaceMasks(files));
-    for (std::size_t i = 0; i < distinct.size() && status_.ok(); ++i) {
+    for (std::size_t i = 0; i < distinct.size() && failure_.ok(); ++i) {
       if (Exists(distinct[i].target)) {
         ++report_.already_there;
       } else if (!masks->ok()) {
@@ -221,7 +221,7 @@ class FolderRun {
     } else if (status.ok()) {
       ++report_.written;
     } else {
-      status_.Update(status);
+      failure_.Update(status);
     }
   }
 
@@ -241,7 +241,7 @@ class FolderRun {
   std::atomic<std::uint64_t> done_ = 0;
   std::mutex mutex_;  // guards what follows while threads run
   FolderReport report_;
-  absl::Status status_;
+  absl::Status failure_;
   std::map<std::string, std::vector<Head>> head_series_;
 };
 

@@ -101,6 +101,15 @@ void IdentifierGuard::AddName(std::string_view name) {
   }
 }
 
+void IdentifierGuard::AddNumber(std::string_view number) {
+  AddValue(number, 4);
+  for (std::size_t start = 0; start < number.size(); ++start) {
+    const std::size_t begin = start;
+    while (start < number.size() && IsDigit(number[start])) ++start;
+    AddValue(number.substr(begin, start - begin), 6);
+  }
+}
+
 void IdentifierGuard::AddValue(std::string_view value, std::size_t least) {
   value = Trim(value);
   if (value.size() < least) return;

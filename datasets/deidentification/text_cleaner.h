@@ -19,6 +19,9 @@ class IdentifierGuard {
  public:
   // A PN: each of its components of at least three bytes.
   void AddName(std::string_view person_name);
+  // A patient's, visit's or order's number: the whole of at least four bytes, and the digits in it
+  // when there are at least six.
+  void AddNumber(std::string_view number);
   // A value as a whole, of at least `least` bytes without its padding.
   void AddValue(std::string_view value, std::size_t least);
 

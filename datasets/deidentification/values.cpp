@@ -110,7 +110,7 @@ void SetText(DcmElement& element, const std::string& text) {
 void PutText(DcmItem& item, std::uint32_t tag, std::string_view vr, const std::string& text) {
   const DcmTag key(KeyOf(tag), DcmVR(std::string(vr).c_str()));
   DcmElement* made = nullptr;
-  if (DcmItem::newDicomElement(made, key).bad() || made == nullptr) return;
+  if (DcmItem::newDicomElementWithVR(made, key).bad() || made == nullptr) return;
   std::unique_ptr<DcmElement> element(made);
   SetText(*element, text);
   if (item.insert(element.get(), OFTrue).good()) element.release();
