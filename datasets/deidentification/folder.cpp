@@ -4,6 +4,8 @@
 #include <atomic>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "common/base/status.h"
 #include "datasets/deidentification/head_series.h"
@@ -166,13 +168,17 @@ class FolderRun {
       head_series_[names->series_instance_uid].push_back({file, target});
       return false;
     }
-    if (Exists(target)) {
-      const std::lock_guard lock(mutex_);
-      ++report_.already_there;
-      return true;
-    }
+    if (!Claim(target)) return true;
     Save(file, target, deidentifier_.Apply(file));
     return true;
+  }
+
+  // False when it is there, or another thread is writing it: two files may hold one instance.
+  bool Claim(const fs::path& target) {
+    const std::lock_guard lock(mutex_);
+    const bool ours = claimed_.insert(target).second && !Exists(target);
+    if (!ours) ++report_.already_there;
+    return ours;
   }
 
   void Deface(std::vector<Head> heads) {
@@ -243,6 +249,7 @@ class FolderRun {
   FolderReport report_;
   absl::Status failure_;
   std::map<std::string, std::vector<Head>> head_series_;
+  std::set<fs::path> claimed_;
 };
 
 }  // namespace
