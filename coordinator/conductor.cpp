@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/allocator.h"
 #include "common/base/log.h"
 #include "common/base/overloaded.h"
 #include "common/base/status.h"
@@ -241,7 +242,11 @@ void Conductor::NoteProgress(const SiteId& site, const AttemptKey& key) {
 // ---- steps
 
 void Conductor::KeepStepping() {
-  while (WaitForStep()) StepOnce();
+  while (WaitForStep()) {
+    StepOnce();
+    // A server of months: what the run's uploads left in pieces goes back.
+    if (std::exchange(run_is_over_, false)) ReturnFreedMemory();
+  }
 }
 
 bool Conductor::WaitForStep() {

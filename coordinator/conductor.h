@@ -227,6 +227,7 @@ class Conductor {
   bool stopping_ = false;
 
   // Of the thread that steps.
+  bool run_is_over_ = false;  // since the last step
   std::optional<ActiveRun> run_;
   RosterView view_;                             // that the engine was told
   std::optional<UncommittedStep> uncommitted_;  // then no other step is made

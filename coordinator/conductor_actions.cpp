@@ -115,6 +115,7 @@ void Conductor::Do(const EndRun&) {
   }
   RemoveSuperseded();
   EmptySpool();
+  run_is_over_ = true;
   Post(LookForRun{});
 }
 

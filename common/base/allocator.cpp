@@ -15,4 +15,6 @@ void KeepFreedMemory() {
   mallopt(M_ARENA_MAX, 1);
 }
 
+void ReturnFreedMemory() { malloc_trim(0); }
+
 }  // namespace consilium

@@ -8,4 +8,8 @@ namespace consilium {
 // has no such settings.
 void KeepFreedMemory();
 
+// Hands to the system what was freed, also between what is still in use. Takes milliseconds: for
+// moments when much work has ended. Thread-safe.
+void ReturnFreedMemory();
+
 }  // namespace consilium

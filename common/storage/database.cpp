@@ -345,6 +345,8 @@ absl::Status Database::Impl::Configure() {
                             "PRAGMA trusted_schema = OFF;"
                             "PRAGMA cell_size_check = ON;"
                             "PRAGMA foreign_keys = ON;"
+                            // Of 512 KiB; the system keeps the file in memory as well.
+                            "PRAGMA cache_size = -512;"
                             "PRAGMA synchronous = EXTRA;",
                             "opening"));
   ASSIGN_OR_RETURN(const std::string mode, Word("PRAGMA journal_mode = DELETE"));
