@@ -43,7 +43,7 @@ std::uint64_t PixelsAt(std::uint64_t slots) {
 
 // What decides the cached pixels: not whether they are standardised afterwards.
 std::uint64_t SettingsHash(const plan::Preprocessing& preprocessing) {
-  return StableHash(StrCat("pixels 1 ", preprocessing.image_size, " ",
+  return StableHash(StrCat("pixels 2 ", preprocessing.image_size, " ",
                            plan::Name(preprocessing.intensity), " ",
                            std::bit_cast<std::uint64_t>(preprocessing.spacing_mm)));
 }

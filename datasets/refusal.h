@@ -18,8 +18,8 @@ enum class Refusal {
   kUnsupportedTransferSyntax = 4,
   kNoPixelData = 5,
   kSeveralFrames = 6,
-  kColourImage = 7,
-  kUnsupportedBits = 8,  // bits allocated other than 8 or 16, bits stored other than 8 to 16
+  kColourImage = 7,      // of a kind that is not read, or where grey is wanted
+  kUnsupportedBits = 8,  // bits allocated other than 1, 8, 16 or 32, or bits stored beyond them
   kMissingSopInstanceUid = 9,
   kMissingPatientId = 10,
   kBurnedInAnnotation = 11,

@@ -15,7 +15,17 @@ struct Range {
   float low, high;
 };
 
-Range FullRange(std::span<const float> pixels) {
+// The pixels that are part of the image; all, should padding be all there is.
+std::vector<float> WithoutPadding(const Image& image) {
+  if (image.padding.empty()) return image.pixels;
+  std::vector<float> kept;
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+    if (!image.padding[i]) kept.push_back(image.pixels[i]);
+  }
+  return kept.empty() ? image.pixels : kept;
+}
+
+Range FullRange(const std::vector<float>& pixels) {
   const auto [low, high] = std::minmax_element(pixels.begin(), pixels.end());
   return {*low, *high};
 }
@@ -30,8 +40,7 @@ float Percentile(std::vector<float>& values, double percent) {
   return *below + static_cast<float>(rank - std::floor(rank)) * (above - *below);
 }
 
-Range PercentileRange(std::span<const float> pixels) {
-  std::vector<float> values(pixels.begin(), pixels.end());
+Range PercentileRange(std::vector<float> values) {
   const float low = Percentile(values, kLowPercentile);
   return {low, Percentile(values, kHighPercentile)};
 }
@@ -60,15 +69,26 @@ float Windowed(double x, const VoiWindow& window) {
   CONSILIUM_CHECK(false);
 }
 
+// PS3.3 C.11.2.1.1.
+float LookedUp(float x, const VoiLut& lut) {
+  const auto last = static_cast<double>(lut.brightness.size()) - 1;
+  const double index = std::clamp(std::floor(double{x}) - lut.first, 0.0, last);
+  return lut.brightness[static_cast<std::size_t>(index)];
+}
+
 // Modality values to brightness.
 std::vector<float> Brightness(const Image& image, plan::Intensity intensity) {
   std::vector<float> out(image.pixels.size());
   if (intensity == plan::Intensity::kWindow && image.window) {
     std::transform(image.pixels.begin(), image.pixels.end(), out.begin(),
                    [&](float x) { return Windowed(x, *image.window); });
+  } else if (intensity == plan::Intensity::kWindow && image.voi_lut) {
+    std::transform(image.pixels.begin(), image.pixels.end(), out.begin(),
+                   [&](float x) { return LookedUp(x, *image.voi_lut); });
   } else {
-    const Range range = intensity == plan::Intensity::kRange ? FullRange(image.pixels)
-                                                             : PercentileRange(image.pixels);
+    const Range range = intensity == plan::Intensity::kRange
+                            ? FullRange(WithoutPadding(image))
+                            : PercentileRange(WithoutPadding(image));
     std::transform(image.pixels.begin(), image.pixels.end(), out.begin(),
                    [&](float x) { return Ramp(x, range); });
   }

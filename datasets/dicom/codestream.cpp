@@ -122,6 +122,8 @@ class HeaderScan {
     stream->precision = (s[36] & 0x7f) + 1;
     stream->is_signed = (s[36] & 0x80) != 0;
     tiles_ = CeilDivide(right - tile_left, tile_width) * CeilDivide(bottom - tile_top, tile_height);
+    right_ = right;
+    bottom_ = bottom;
     tile_width_ = std::min<std::uint64_t>(tile_width, stream->columns);
     tile_height_ = std::min<std::uint64_t>(tile_height, stream->rows);
     return std::nullopt;
@@ -132,7 +134,7 @@ class HeaderScan {
     const std::size_t start = marker == kCod ? 5 : 2;
     if (s.size() < start + 5) return Damaged("a JPEG 2000 coding style is incomplete");
     const bool precincts = (s[marker == kCod ? 0 : 1] & 1) != 0;
-    if (marker == kCod) style_.layers = std::max<std::uint64_t>(style_.layers, Big(s, 1, 2));
+    if (marker == kCod) style_.layers = std::max<std::uint64_t>(style_.layers, Big(s, 2, 2));
     const int levels = s[start];
     const int block = (s[start + 1] & 0x0f) + (s[start + 2] & 0x0f) + 4;
     if (levels > 32 || block > 12) return Damaged("a JPEG 2000 coding style");
@@ -160,9 +162,13 @@ class HeaderScan {
       return Damaged(StrCat("JPEG 2000 claims ", tiles_, " tiles"));
     }
     const std::uint64_t side = std::uint64_t{1} << style_.smallest_precinct;
+    // Precincts start at multiples of their side (B.6): a tile may cut one at either end.
+    const auto along = [&](std::uint64_t tile, std::uint64_t end) {
+      return end <= side ? 1 : CeilDivide(tile, side) + 1;
+    };
     const std::uint64_t resolutions = static_cast<std::uint64_t>(style_.levels) + 1;
-    const std::uint64_t precincts = (CeilDivide(tile_width_, side) + 1) *
-                                    (CeilDivide(tile_height_, side) + 1) * resolutions * tiles_ *
+    const std::uint64_t precincts = along(tile_width_, right_) * along(tile_height_, bottom_) *
+                                    resolutions * tiles_ *
                                     static_cast<std::uint64_t>(stream.components);
     // A packet takes a byte (B.10), and the factor leaves room for what is cut off at the edges.
     if (precincts * style_.layers > 8 * bytes + 4096) {
@@ -181,7 +187,7 @@ class HeaderScan {
   const ByteView bytes_;
   CodingStyle style_;
   bool coded_ = false;
-  std::uint64_t tiles_ = 0, tile_width_ = 0, tile_height_ = 0;
+  std::uint64_t right_ = 0, bottom_ = 0, tiles_ = 0, tile_width_ = 0, tile_height_ = 0;
 };
 
 }  // namespace

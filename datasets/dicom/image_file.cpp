@@ -1,6 +1,7 @@
 #include "datasets/dicom/image_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 
 #include "common/base/status.h"
@@ -98,6 +99,16 @@ std::vector<float> ToModality(const StoredFrame& frame, const ModalityLut& lut) 
   });
 }
 
+// What is no number, or beyond a float, is padding of the value 0.
+void ExcludeNonFinite(Image* image) {
+  for (std::size_t i = 0; i < image->pixels.size(); ++i) {
+    if (std::isfinite(image->pixels[i])) continue;
+    image->padding.resize(image->pixels.size());
+    image->padding[i] = true;
+    image->pixels[i] = 0;
+  }
+}
+
 std::optional<std::pair<double, double>> ReadPadding(const DataSet& data_set,
                                                      const Header& header) {
   const bool whole = header.kind == SampleKind::kInteger;
@@ -182,7 +193,11 @@ std::optional<Refused> ImageFile::CheckPixels() {
   if (data_set_.encapsulated()) return std::nullopt;
   const std::uint64_t expected = (NativeBits(header_) * header_.frames + 7) / 8;
   const std::uint64_t actual = data_set_.pixels().front().length;
-  if (actual == expected || actual == expected + expected % 2) return std::nullopt;
+  // Some writers pad; what would be a further frame contradicts the number of frames.
+  const bool even = actual == expected + expected % 2;
+  if (actual >= expected && (even || (actual - expected) * header_.frames < expected)) {
+    return std::nullopt;
+  }
   return Refused{Refusal::kDamaged,
                  StrCat("the pixel data has ", actual, " bytes where ", header_.frames, " of ",
                         header_.columns, "x", header_.rows, " pixels need ", expected)};
@@ -308,6 +323,7 @@ OrRefused<Image> ImageFile::ReadModality(std::uint32_t frame) {
     }
     image.padding = PaddingOf(*stored);
     image.pixels = ToModality(*stored, description->modality);
+    if (header_.kind != SampleKind::kInteger) ExcludeNonFinite(&image);
     return image;
   });
 }

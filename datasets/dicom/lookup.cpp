@@ -1,6 +1,7 @@
 #include "datasets/dicom/lookup.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/base/text.h"
 #include "datasets/dicom/tags.h"
@@ -9,6 +10,7 @@ namespace consilium::datasets::dicom {
 namespace {
 
 constexpr std::size_t kMostEntries = 65536;
+constexpr double kLargestScale = 1e28;  // times 32 bits it is still a float
 constexpr std::uint32_t kRedDescriptor = Tag(0x0028, 0x1101);
 constexpr std::uint32_t kRedData = Tag(0x0028, 0x1201);
 constexpr std::uint32_t kRedSegmentedData = Tag(0x0028, 0x1221);
@@ -146,6 +148,9 @@ OrRefused<ModalityLut> ReadModalityLut(const DataSet& rescale, bool is_signed) {
   lut.slope = rescale.Number(tags::kRescaleSlope).value_or(1);
   lut.intercept = rescale.Number(tags::kRescaleIntercept).value_or(0);
   if (lut.slope == 0) return Refused{Refusal::kDamaged, "the rescale slope is 0"};
+  if (std::abs(lut.slope) > kLargestScale || std::abs(lut.intercept) > kLargestScale) {
+    return Refused{Refusal::kDamaged, "rescale slope or intercept is beyond any measurement"};
+  }
   auto items = rescale.Sequence(tags::kModalityLutSequence);
   if (!items.ok()) return items.refused();
   if (items->empty()) return lut;

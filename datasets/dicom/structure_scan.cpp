@@ -1,6 +1,7 @@
 #include "datasets/dicom/structure_scan.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 
 #include "common/base/text.h"
@@ -151,7 +152,24 @@ bool StructureScan::InflateFrom(std::uint64_t start) {
   return true;
 }
 
+// Some programs write the data set in another VR than the file meta information says: the first
+// element shows it, as two bytes of a length are never a VR there.
+void StructureScan::CorrectEncoding(DataSet& data_set, std::uint64_t at) {
+  const std::uint8_t* first = source_.Peek(at, 8);
+  if (first == nullptr || data_set.big_endian()) return;
+  const std::string_view vr(reinterpret_cast<const char*>(first + 4), 2);
+  const bool known = Contains(kShortVrs, vr) || Contains(kLongVrs, vr);
+  const bool letters = std::isupper(first[4]) && std::isupper(first[5]);
+  if (data_set.encoding_.explicit_vr && !known && !letters &&
+      Load32(first + 4, false) <= source_.size() - at - 8) {
+    data_set.encoding_.explicit_vr = false;
+  } else if (!data_set.encoding_.explicit_vr && known) {
+    data_set.encoding_.explicit_vr = true;
+  }
+}
+
 bool StructureScan::ScanTopLevel(DataSet& data_set, std::uint64_t at) {
+  CorrectEncoding(data_set, at);
   while (at < source_.size()) {
     const auto head = ReadHead(at, data_set.encoding_);
     if (!head) return false;

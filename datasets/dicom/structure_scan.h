@@ -45,6 +45,7 @@ class StructureScan {
   bool ScanFileMeta(DataSet& data_set, std::uint64_t* at);
   bool ChooseSyntax(DataSet& data_set, std::string_view uid);
   bool InflateFrom(std::uint64_t start);
+  void CorrectEncoding(DataSet& data_set, std::uint64_t at);
   bool ScanTopLevel(DataSet& data_set, std::uint64_t at);
   bool ScanFragments(DataSet& data_set, std::uint64_t at);
   bool ScanItem(DataSet& item, std::uint64_t at, std::uint64_t end, std::uint64_t* after);

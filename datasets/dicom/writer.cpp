@@ -8,9 +8,11 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "datasets/dicom/jpeg2000.h"
 #include "datasets/dicom/library.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
+#include "dcmtk/dcmdata/dcpxitem.h"
 #include "dcmtk/dcmdata/dcrlerp.h"
 #include "dcmtk/dcmdata/dctk.h"
 #include "dcmtk/dcmjpeg/djrplol.h"
@@ -72,6 +74,11 @@ absl::Status Check(const NewInstance& instance) {
   }
   const bool jpeg_ls = instance.transfer_syntax == TransferSyntax::kJpegLsLossless ||
                        instance.transfer_syntax == TransferSyntax::kJpegLsNearLossless;
+  if (instance.transfer_syntax > TransferSyntax::kJpegLsNearLossless &&
+      instance.transfer_syntax != TransferSyntax::kJpeg2000Lossless) {
+    return absl::InvalidArgumentError(
+        StrCat(Name(instance.transfer_syntax), " is not written; choose another"));
+  }
   if (jpeg_ls && instance.is_signed) {
     // DCMTK 3.6.7 sign-extends the samples that it encodes; CharLS then fails or ends the process.
     return absl::InvalidArgumentError("signed pixels are not written as JPEG-LS; choose another");
@@ -248,6 +255,35 @@ void InsertPixels(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& o
   out.Note(data_set.putAndInsertUint16Array(DCM_PixelData, samples.data(), samples.size()));
 }
 
+// Stands in for the encoder that DCMTK lacks.
+void InsertJpeg2000(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& out) {
+  Header header;
+  header.rows = in.rows;
+  header.columns = in.columns;
+  header.bits_allocated = in.bits_stored <= 8 ? 8 : 16;
+  header.bits_stored = in.bits_stored;
+  header.is_signed = in.is_signed;
+  Bytes samples;
+  for (const std::int32_t value : in.values) {
+    samples.push_back(static_cast<std::uint8_t>(value & 0xff));
+    if (in.bits_stored > 8) samples.push_back(static_cast<std::uint8_t>(value >> 8 & 0xff));
+  }
+  Bytes frame = EncodeJpeg2000(header, samples);
+  if (frame.empty()) {
+    out.Note(EC_CannotChangeRepresentation);
+    return;
+  }
+  if (frame.size() % 2 != 0) frame.push_back(0);
+  auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
+  out.Note(sequence->insert(new DcmPixelItem(DcmTag(DCM_Item, EVR_OB))));
+  auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
+  out.Note(item->putUint8Array(frame.data(), frame.size()));
+  out.Note(sequence->insert(item.release()));
+  auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
+  pixels->putOriginalRepresentation(EXS_JPEG2000LosslessOnly, nullptr, sequence.release());
+  out.Note(data_set.insert(pixels.release()));
+}
+
 std::unique_ptr<DcmRepresentationParameter> EncoderParameter(TransferSyntax syntax) {
   switch (syntax) {
     case TransferSyntax::kRle:
@@ -293,7 +329,11 @@ absl::Status WriteWithDcmtk(const fs::path& path, const NewInstance& instance) {
   DescribeOrigin(instance, sop_class, builder);
   DescribeAcquisition(instance, builder);
   DescribePixels(instance, sop_class, builder);
-  InsertPixels(instance, data_set, builder);
+  if (instance.transfer_syntax == TransferSyntax::kJpeg2000Lossless) {
+    InsertJpeg2000(instance, data_set, builder);
+  } else {
+    InsertPixels(instance, data_set, builder);
+  }
   RETURN_IF_ERROR(builder.status());
   if (const auto parameter = EncoderParameter(instance.transfer_syntax)) {
     const OFCondition encoded =

@@ -45,7 +45,8 @@ struct NewInstance {
 
 // Writes beside `path` and renames; does not sync. The same instance gives the same bytes.
 // kInvalidArgument when the instance contradicts itself or its transfer syntax cannot hold it (the
-// lossy ones are not written, except kJpegBaseline of 8 bits and kJpegExtended of 12 bits).
+// lossy ones are not written, except kJpegBaseline of 8 bits and kJpegExtended of 12 bits; of JPEG
+// 2000, only kJpeg2000Lossless).
 absl::Status WriteFile(const fs::path& path, const NewInstance& instance);
 
 }  // namespace consilium::datasets::dicom

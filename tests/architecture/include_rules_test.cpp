@@ -63,6 +63,7 @@ struct LibraryRule {
 const std::vector<LibraryRule> kLibraryRules = {
     {"LibTorch", {"torch/", "ATen/", "c10/", "caffe2/"}, {"site_agent/learning/"}},
     {"DCMTK", {"dcmtk/"}, {"datasets/dicom/"}},
+    {"OpenJPEG", {"openjpeg"}, {"datasets/dicom/"}},
     {"SQLite", {"sqlite3"}, {"common/storage/"}},
     {"OpenSSL", {"openssl/"}, {"common/crypto/"}},
     {"gRPC and protobuf",

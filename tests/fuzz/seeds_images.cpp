@@ -46,7 +46,8 @@ void SeedDicoms() {
        {TransferSyntax::kImplicitLittleEndian, TransferSyntax::kExplicitLittleEndian,
         TransferSyntax::kExplicitBigEndian, TransferSyntax::kDeflated, TransferSyntax::kRle,
         TransferSyntax::kJpegExtended, TransferSyntax::kJpegLossless,
-        TransferSyntax::kJpegLosslessSv1, TransferSyntax::kJpegLsLossless}) {
+        TransferSyntax::kJpegLosslessSv1, TransferSyntax::kJpegLsLossless,
+        TransferSyntax::kJpeg2000Lossless}) {
     instance.transfer_syntax = syntax;
     SeedDicom(StrCat("syntax-", static_cast<int>(syntax)), instance);
   }
