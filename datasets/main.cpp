@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "datasets/deidentification/command.h"
 #include "datasets/import.h"
 #include "datasets/index_report.h"
 #include "datasets/parallel.h"
@@ -225,9 +226,11 @@ int Main(int argc, char** argv) {
   IndexArguments index;
   ImportArguments import;
   SynthesizeArguments synthesize;
+  deidentification::Command deidentify;
   AddIndex(app, index);
   AddImport(app, import);
   AddSynthesize(app, synthesize);
+  deidentify.AddTo(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -235,6 +238,7 @@ int Main(int argc, char** argv) {
   }
   CatchInterrupts();
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
+  if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
   if (app.got_subcommand("import"))
     return ReportAndExitCode(RunImport(import.options, import.json));
   return ReportAndExitCode(RunSynthesize(synthesize));
