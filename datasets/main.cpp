@@ -11,6 +11,7 @@
 #include "datasets/index_report.h"
 #include "datasets/parallel.h"
 #include "datasets/synthetic/hospital.h"
+#include "datasets/volumes/command.h"
 
 namespace consilium::datasets {
 namespace {
@@ -230,6 +231,7 @@ int Main(int argc, char** argv) {
   AddIndex(app, index);
   AddImport(app, import);
   AddSynthesize(app, synthesize);
+  const auto run_volumes = volumes::AddVolumesCommand(app);
   deidentify.AddTo(app);
   try {
     app.parse(argc, argv);
@@ -237,6 +239,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   CatchInterrupts();
+  if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
   if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
   if (app.got_subcommand("import"))

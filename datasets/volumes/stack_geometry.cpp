@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
+#include <iterator>
 
 #include "common/base/text.h"
 
@@ -27,7 +27,7 @@ std::optional<Refused> CheckSlice(const Slice& slice) {
   };
   if (slice.rows == 0 || slice.columns == 0) return impossible("a slice without rows or columns");
   if (!IsFinite(slice.position) || Norm(slice.position) > kFarthestMm) {
-    return impossible("an impossible position");
+    return impossible("no position of a slice, or an impossible one");
   }
   for (const double spacing : {slice.row_spacing_mm, slice.column_spacing_mm}) {
     if (!(spacing > 1e-6 && spacing < 1e4)) {
@@ -37,7 +37,7 @@ std::optional<Refused> CheckSlice(const Slice& slice) {
   const Vec3 &row = slice.row_direction, &column = slice.column_direction;
   if (!IsFinite(row) || !IsFinite(column) || std::abs(Norm(row) - 1) > 1e-2 ||
       std::abs(Norm(column) - 1) > 1e-2 || std::abs(Dot(row, column)) > 1e-2) {
-    return impossible("row and column directions that are not perpendicular and of length 1");
+    return impossible("no row and column directions, or not perpendicular ones of length 1");
   }
   return std::nullopt;
 }
@@ -108,9 +108,8 @@ std::size_t MissingSlices(const std::vector<double>& gaps, double spacing, doubl
 
 // `along` are the ascending positions on the normal.
 std::optional<Refused> CheckSpacing(const std::vector<double>& along, const StackOptions& options) {
-  std::vector<double> gaps(along.size());
-  std::adjacent_difference(along.begin(), along.end(), gaps.begin());
-  gaps.erase(gaps.begin());
+  std::vector<double> gaps;
+  for (std::size_t k = 1; k < along.size(); ++k) gaps.push_back(along[k] - along[k - 1]);
   if (gaps.empty()) return std::nullopt;
   std::vector<double> apart;
   std::copy_if(gaps.begin(), gaps.end(), std::back_inserter(apart),

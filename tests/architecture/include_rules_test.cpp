@@ -45,8 +45,6 @@ const std::vector<FolderRule> kFolderRules = {
       "common/secagg/"}},
     // Who a program is: keys, enrolment, and the mutually authenticated channel made from them.
     {"common/identity/", {"common/base/", "common/crypto/", "common/wire/"}},
-    // Pseudonyms are keyed hashes.
-    {"datasets/deidentification/", {"common/base/", "common/crypto/", "datasets/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
     {"site_agent/", {"common/", "datasets/"}},
     {"coordinator/", {"common/"}},
@@ -64,7 +62,7 @@ struct LibraryRule {
 };
 const std::vector<LibraryRule> kLibraryRules = {
     {"LibTorch", {"torch/", "ATen/", "c10/", "caffe2/"}, {"site_agent/learning/"}},
-    {"DCMTK", {"dcmtk/"}, {"datasets/dicom/", "datasets/deidentification/"}},
+    {"DCMTK", {"dcmtk/"}, {"datasets/dicom/"}},
     {"OpenJPEG", {"openjpeg"}, {"datasets/dicom/"}},
     {"SQLite", {"sqlite3"}, {"common/storage/"}},
     {"OpenSSL", {"openssl/"}, {"common/crypto/"}},

@@ -1,0 +1,137 @@
+#include "datasets/volumes/series.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "common/base/status.h"
+#include "datasets/parallel.h"
+
+namespace consilium::datasets::volumes {
+namespace {
+
+constexpr std::string_view kStep = "reading headers";
+
+absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
+  std::error_code error;
+  auto entry = fs::recursive_directory_iterator(
+      folder, fs::directory_options::skip_permission_denied, error);
+  std::vector<fs::path> files;
+  while (!error && entry != fs::recursive_directory_iterator()) {
+    std::error_code ignored;
+    if (entry->path().filename().native().starts_with('.')) {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file(ignored)) {
+      files.push_back(entry->path());
+    }
+    entry.increment(error);
+  }
+  if (error) {
+    return absl::Status(error == std::errc::no_such_file_or_directory
+                            ? absl::StatusCode::kNotFound
+                            : absl::StatusCode::kInvalidArgument,
+                        StrCat("the folder \"", folder.filename().string(),
+                               "\" cannot be read: ", error.message()));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string AcquiredAt(const PetHeader& pet) { return pet.acquisition_date + pet.acquisition_time; }
+
+void Merge(Series& into, Series&& instance) {
+  std::move(instance.slices.begin(), instance.slices.end(), std::back_inserter(into.slices));
+  for (std::string& uid : instance.sop_class_uids) {
+    if (std::find(into.sop_class_uids.begin(), into.sop_class_uids.end(), uid) ==
+        into.sop_class_uids.end()) {
+      into.sop_class_uids.push_back(std::move(uid));
+    }
+  }
+  if (instance.pet && (!into.pet || AcquiredAt(*instance.pet) < AcquiredAt(*into.pet))) {
+    into.pet = std::move(instance.pet);
+  }
+  if (!into.refused) into.refused = std::move(instance.refused);
+}
+
+class Gathering {
+ public:
+  void Add(const std::string& name, OrRefused<Series> instance) {
+    ++folder_.files;
+    if (!instance.ok()) {
+      ++folder_.refused[instance.refused().reason];
+      return;
+    }
+    instance->first_file = name;
+    if (IsCopy(*instance)) {
+      ++folder_.refused[Refusal::kDuplicateInstance];
+      return;
+    }
+    const auto [known, is_new] = series_.emplace(KeyOf(*instance), folder_.series.size());
+    if (is_new) {
+      folder_.series.push_back(std::move(*instance));
+    } else {
+      Merge(folder_.series[known->second], std::move(*instance));
+    }
+  }
+  FolderOfSeries Done() && { return std::move(folder_); }
+
+ private:
+  bool IsCopy(const Series& instance) {
+    if (instance.slices.empty() || instance.slices[0].instance.empty()) return false;
+    return !instances_.insert(instance.slices[0].instance).second;
+  }
+
+  // Files whose UIDs somebody has emptied are of one series when they lie in one folder and frame
+  // of reference; what does not fit together is refused later.
+  static std::string KeyOf(const Series& instance) {
+    if (!instance.uid.empty()) return instance.uid;
+    const std::string frame = instance.slices.empty() ? "" : instance.slices[0].frame_of_reference;
+    return StrCat(fs::path(instance.first_file).parent_path().generic_string(), "\n",
+                  instance.modality, "\n", frame);
+  }
+
+  FolderOfSeries folder_;
+  std::map<std::string, std::size_t> series_;
+  std::set<std::string> instances_;
+};
+
+}  // namespace
+
+absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threads,
+                                          Progress& progress) {
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesBelow(folder));
+  std::vector<std::optional<OrRefused<Series>>> instances(files.size());
+  std::mutex mutex;
+  std::uint64_t done = 0;
+  const bool all = ParallelFor(files.size(), threads, [&](std::size_t i) {
+    instances[i] = ReadInstance(files[i]);
+    const std::lock_guard lock(mutex);
+    progress.Report(kStep, ++done, files.size());
+    return !progress.Cancelled();
+  });
+  if (!all) return absl::CancelledError("interrupted");
+  Gathering gathering;  // in the order of the paths, however the threads went
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    gathering.Add(files[i].lexically_relative(folder).generic_string(), std::move(*instances[i]));
+  }
+  return std::move(gathering).Done();
+}
+
+OrRefused<std::vector<Stack>> FindStacks(const Series& series, const StackOptions& options) {
+  if (series.refused) return *series.refused;
+  if (series.slices.size() > kMaxFrames) {
+    return Refused{Refusal::kTooLarge, StrCat(series.slices.size(), " slices")};
+  }
+  return FindStacks(series.slices, options);
+}
+
+std::optional<Refused> ToSuv(const Series& series, Volume* volume) {
+  if (!series.pet) return Refused{Refusal::kNoSuvFactor, "the series is no PET"};
+  const OrRefused<double> factor = SuvBodyWeightFactor(*series.pet);
+  if (!factor.ok()) return factor.refused();
+  for (float& voxel : volume->voxels) voxel = static_cast<float>(voxel * *factor);
+  return std::nullopt;
+}
+
+}  // namespace consilium::datasets::volumes
