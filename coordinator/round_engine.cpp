@@ -357,7 +357,7 @@ bool RoundEngine::SettleInviting() {
 // ---- what the phases share
 
 void RoundEngine::BeginWork(AttemptKey key, std::size_t needed) {
-  work_.emplace();
+  work_ = Work();
   work_->key = std::move(key);
   work_->opened = now_;
   work_->deadline = now_ + FromSeconds(plan_.cohort.round_deadline_s);

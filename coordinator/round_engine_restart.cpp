@@ -153,7 +153,7 @@ absl::Status RoundEngine::Restore(const std::vector<WorkRecord>& records) {
 }
 
 absl::Status RoundEngine::Restore(const WorkOpened& opened) {
-  work_.emplace();
+  work_ = Work();
   work_->key = opened.key;
   work_->opened = opened.opened;
   work_->deadline = opened.deadline;
