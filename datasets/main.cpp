@@ -9,6 +9,7 @@
 #include "datasets/deidentification/command.h"
 #include "datasets/import.h"
 #include "datasets/index_report.h"
+#include "datasets/pacs/commands.h"
 #include "datasets/parallel.h"
 #include "datasets/synthetic/hospital.h"
 #include "datasets/volumes/command.h"
@@ -233,12 +234,15 @@ int Main(int argc, char** argv) {
   AddSynthesize(app, synthesize);
   const auto run_volumes = volumes::AddVolumesCommand(app);
   deidentify.AddTo(app);
+  pacs::Commands pacs_commands;
+  pacs_commands.AddTo(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   CatchInterrupts();
+  if (const auto done = pacs_commands.Run(app)) return ReportAndExitCode(*done);
   if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
   if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
