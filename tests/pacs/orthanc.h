@@ -17,7 +17,7 @@ int FreePort();
 struct OrthancOptions {
   // AE title and port of each system that it knows.
   std::vector<std::pair<std::string, int>> known;
-  // PEM: DICOM over TLS and https. The certificate file holds the key too (for https).
+  // PEM: DICOM over TLS. Not https, at which Debian 12's Orthanc ends with a segmentation fault.
   fs::path certificate, private_key, authority;
 };
 
@@ -40,7 +40,6 @@ class Orthanc {
   std::string Get(const std::string& path) const;
   const TemporaryFolder folder_;
   const bool tls_;
-  const fs::path authority_;
   int http_port_ = 0, dicom_port_ = 0;
   int process_ = -1;
 };

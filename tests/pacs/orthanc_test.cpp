@@ -1,10 +1,12 @@
 // Against a real archive. Skipped, with a warning, where Orthanc is not installed.
 
+#include <httplib.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "common/base/status.h"
@@ -56,13 +58,13 @@ void WriteStudies(const fs::path& folder) {
 }
 
 struct Site {
-  // `secure`: with certificates of our own authority, for DICOM and https.
+  // `secure`: DICOM over TLS, with certificates of our own authority.
   explicit Site(bool secure = false) : listen_port(FreePort()) {
     OrthancOptions options;
     options.known = {{kUs, listen_port}, {"NOBODY", FreePort()}};
     if (secure) {
       MakeCertificates();
-      options.certificate = folder / "both.pem";
+      options.certificate = folder / "certificate.pem";
       options.private_key = folder / "key.pem";
       options.authority = folder / "authority.pem";
     }
@@ -70,17 +72,19 @@ struct Site {
     WriteStudies(folder / "source");
   }
 
+  // For both sides of TLS, as archives have them: our own authority's are for one side each.
   void MakeCertificates() const {
-    const Time now = SystemClock().Now();
-    const auto authority = crypto::MakeAuthority("test", now, 30);
-    REQUIRE(authority.ok());
-    const auto server = crypto::MakeServerIdentity(*authority, {"localhost", "127.0.0.1"}, now, 30);
-    REQUIRE(server.ok());
-    const std::string key(AsText(server->private_key.Reveal()));
-    REQUIRE(WriteFileDurably(folder / "authority.pem", authority->certificate).ok());
-    REQUIRE(WriteFileDurably(folder / "both.pem", server->certificate + key).ok());
-    REQUIRE(WriteFileDurably(folder / "certificate.pem", server->certificate).ok());
-    REQUIRE(WriteFileDurably(folder / "key.pem", key).ok());
+    REQUIRE(WriteFileDurably(folder / "names",
+                             std::string_view("subjectAltName=DNS:localhost,IP:127.0.0.1"))
+                .ok());
+    const std::string key = " -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes ";
+    const std::string commands =
+        "cd " + folder.path().string() + " && { openssl req -x509 -days 3 -subj /CN=authority" +
+        key + "-keyout authority-key.pem -out authority.pem && openssl req -subj /CN=localhost" +
+        key + "-keyout key.pem -out request.pem && openssl x509 -req -days 3 -in request.pem " +
+        "-CA authority.pem -CAkey authority-key.pem -CAcreateserial -extfile names " +
+        "-out certificate.pem; } 2>/dev/null";
+    REQUIRE(std::system(commands.c_str()) == 0);
   }
   TlsFiles Tls() const {
     return {folder / "certificate.pem", folder / "key.pem", folder / "authority.pem"};
@@ -109,7 +113,6 @@ struct Site {
     DicomwebPeer peer;
     peer.url = orthanc->dicomweb();
     peer.basic_auth = orthanc->Login();
-    peer.tls.authority = fs::exists(folder / "authority.pem") ? folder / "authority.pem" : "";
     auto client = HttpClient::Open(peer, {});
     INFO(client.status().message());
     REQUIRE(client.ok());
@@ -365,7 +368,9 @@ TEST_CASE("the listener takes what Orthanc sends, and says no to an archive it d
   CHECK(PixelHashes(site.folder / "in") == PixelHashes(site.folder / "source"));
 }
 
-TEST_CASE("DIMSE and DICOMweb work over TLS, and a side that does not fit is told so") {
+TEST_CASE(
+    "DIMSE works over TLS, https checks whom it talks to, and a side that does not fit is told "
+    "so") {
   if (!Orthanc::Installed()) return;
   const Site site(true);
   DimsePeer peer = site.Peer();
@@ -402,13 +407,25 @@ TEST_CASE("DIMSE and DICOMweb work over TLS, and a side that does not fit is tol
   DimsePeer distrusting = peer;
   distrusting.tls->authority = site.folder / "other.pem";
   CHECK_THAT(refusal(distrusting), ContainsText("--tls-authority"));
-  DicomwebPeer web;
-  web.url = site.orthanc->dicomweb();
-  web.basic_auth = site.orthanc->Login();
-  web.tls.authority = site.folder / "other.pem";
-  DicomwebArchive distrusted(*HttpClient::Open(web, {}));
-  CHECK_THAT(std::string(PullInto(site.folder / "in", distrusted, query).status().message()),
-             ContainsText("--tls-authority"));
+  // https: an archive with nothing in it.
+  httplib::SSLServer server((site.folder / "certificate.pem").c_str(),
+                            (site.folder / "key.pem").c_str());
+  server.Get("/dicom-web/studies", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content("[]", "application/dicom+json");
+  });
+  const int port = server.bind_to_any_port("127.0.0.1");
+  std::thread serving([&] { server.listen_after_bind(); });
+  const auto answer = [&](const fs::path& authority) {
+    DicomwebPeer web;
+    web.url = StrCat("https://localhost:", port, "/dicom-web");
+    web.tls.authority = authority;
+    DicomwebArchive archive(*HttpClient::Open(web, {}));
+    return std::string(PullInto(site.folder / "in", archive, query).status().message());
+  };
+  CHECK_THAT(answer(site.folder / "authority.pem"), ContainsText("no study"));
+  CHECK_THAT(answer(site.folder / "other.pem"), ContainsText("--tls-authority"));
+  server.stop();
+  serving.join();
 }
 
 }  // namespace
