@@ -36,11 +36,12 @@ class OutboxFile {
   std::uint32_t SegmentCount() const;
   Segment SegmentAt(std::uint32_t index) const;
 
- protected:
-  OutboxFile() = default;
   // A file of `size` bytes, to be written over as a whole.
   static absl::StatusOr<OutboxFile> Create(wire::UploadHeader header, const fs::path& outbox,
                                            std::string_view extension, std::uint64_t size);
+
+ protected:
+  OutboxFile() = default;
   // Makes what was written durable and names it OUTBOX/<run>-<round>-<attempt><extension>.
   absl::Status Finish();
   // Or leaves nothing of it.

@@ -265,7 +265,7 @@ OrRefused<FrameDescription> ImageFile::Describe(std::uint32_t frame) {
 std::vector<bool> ImageFile::PaddingOf(const StoredFrame& frame) const {
   std::vector<bool> padding;
   if (!padding_ || frame.samples != 1) return padding;
-  const auto [low, high] = *padding_;
+  const double low = padding_->first, high = padding_->second;
   bool any = false;
   padding.reserve(frame.size());
   frame.WithType([&](auto sample) {

@@ -77,9 +77,10 @@ absl::StatusOr<std::unique_ptr<Association>> Association::Request(
   std::unique_ptr<Association> association(new Association(std::move(connection), limits));
   Connection& stream = *association->connection_;
   const Deadline deadline = After(limits.message);
-  RETURN_IF_ERROR(stream.Write(Encode(request), deadline));
+  const absl::Status written = stream.Write(Encode(request), deadline);
   Bytes body;
-  const absl::StatusOr<PduType> type = ReadPdu(stream, deadline, true, &body);
+  const absl::StatusOr<PduType> type =
+      written.ok() ? ReadPdu(stream, deadline, true, &body) : written;
   if (absl::IsUnavailable(type.status())) {
     return absl::UnavailableError(
         "the archive closed the connection instead of answering the association request: it may "
