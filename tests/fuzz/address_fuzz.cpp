@@ -35,8 +35,9 @@ void CheckProxy(std::string_view text) {
     FUZZ_EXPECT(proxy->has_value() == !text.empty());
     return;
   }
-  // It may hold a password.
-  const bool telling = text.size() >= 16 && fuzz::Contains(ToStd(proxy.status().message()), text);
+  // It may hold a password. Without an at sign the text may be a piece of the message itself.
+  const bool telling = text.size() >= 16 && text.find('@') != std::string_view::npos &&
+                       fuzz::Contains(ToStd(proxy.status().message()), text);
   FUZZ_EXPECT(!telling);
 }
 
