@@ -37,6 +37,13 @@ absl::StatusOr<KeyColumn> FindKeyColumn(const CsvTable& table) {
       "sop_instance_uid");
 }
 
+// With a column shifted it may be a patient's name or number.
+std::string Shown(const std::string& cell) {
+  constexpr std::size_t kLongestShown = 5;
+  return cell.size() <= kLongestShown ? StrCat("\"", cell, "\"")
+                                      : StrCat("a text of ", cell.size(), " characters");
+}
+
 class LabelReader {
  public:
   LabelReader(const CsvTable& table, KeyColumn key) : table_(table), key_(key) {
@@ -66,8 +73,8 @@ class LabelReader {
       const std::string& cell = row.cells[i];
       if (i == key_.index || cell.empty()) continue;
       if (cell != "0" && cell != "1") {
-        Fault(StrCat("line ", row.line, ": \"", table_.header[i], "\" is \"", cell.substr(0, 40),
-                     "\"; 0, 1 or nothing is allowed"));
+        Fault(StrCat("line ", row.line, ": \"", table_.header[i], "\" is ", Shown(cell),
+                     "; 0, 1 or nothing is allowed"));
         continue;
       }
       const int value = cell == "1";
