@@ -11,8 +11,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_EXPECT(token->ToString() == text);
     return 0;
   }
-  const bool repeated =
-      text.size() >= 12 && fuzz::Contains(ToStd(token.status().message()), text.substr(0, 12));
+  // Words with a space between them may be a piece of the message itself.
+  const std::string_view beginning = text.substr(0, 12);
+  const bool repeated = beginning.size() == 12 && beginning.find(' ') == std::string_view::npos &&
+                        fuzz::Contains(ToStd(token.status().message()), beginning);
   FUZZ_EXPECT(absl::IsInvalidArgument(token.status()) && !repeated);
   return 0;
 }
