@@ -72,6 +72,7 @@ TEST_CASE(
   sites.push_back(
       std::make_unique<ScriptedSite>(coordinator.Enrol("west", Role::kSite), diverging));
   // All four are known before the plan is there, so that the cohort is of four.
+  for (const auto& site : sites) REQUIRE(site->AwaitWelcome());
   const auto run = Submit(ada, TinyPlan(3, 1));
   REQUIRE(run.ok());
   const auto events = WatchToTheEnd(ada, *run);
@@ -113,6 +114,7 @@ TEST_CASE("a sealed update with NaN is not counted, and its round goes on withou
     sites.push_back(
         std::make_unique<ScriptedSite>(coordinator.Enrol(name, Role::kSite), std::move(script)));
   }
+  for (const auto& site : sites) REQUIRE(site->AwaitWelcome());
   const auto run = Submit(ada, TinyPlan(2, 1));
   REQUIRE(run.ok());
   const auto events = WatchToTheEnd(ada, *run);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -57,6 +58,12 @@ class ScriptedSite {
     }
     thread_.join();
   }
+  // The coordinator counts it among those that are connected. A run that has enough sites does not
+  // wait for one that is not.
+  bool AwaitWelcome() {
+    std::unique_lock lock(mutex_);
+    return welcome_.wait_for(lock, std::chrono::seconds(60), [this] { return welcomed_; });
+  }
   int rounds_counted() const { return rounds_counted_; }
   // How often it trained, by attempt. It keeps what it trained, as a site agent does.
   std::map<AttemptKey, int> trainings() {
@@ -105,7 +112,12 @@ class ScriptedSite {
     stream.Write(proto);
   }
 
-  void On(Stream&, const wire::Welcome& m) { sealing_key_ = m.sealing_key; }
+  void On(Stream&, const wire::Welcome& m) {
+    sealing_key_ = m.sealing_key;
+    const std::lock_guard lock(mutex_);
+    welcomed_ = true;
+    welcome_.notify_all();
+  }
   void On(Stream& stream, const wire::Invite& m) {
     Say(stream, wire::InviteAnswer{m.run, true, "", script_.examples, script_.examples, 0});
   }
@@ -346,7 +358,9 @@ class ScriptedSite {
   std::string federation_;
   std::map<secagg::SessionKey, Session> sessions_;
   std::map<AttemptKey, SealedContribution> trained_;
-  std::mutex mutex_;  // the next three
+  std::condition_variable welcome_;
+  bool welcomed_ = false;  // under mutex_
+  std::mutex mutex_;       // and the next three
   std::map<AttemptKey, int> trainings_;
   std::map<std::uint64_t, Digest> signed_heads_;
   std::unique_ptr<grpc::ClientContext> context_;
