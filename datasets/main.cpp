@@ -221,7 +221,7 @@ void AddSynthesize(CLI::App& app, SynthesizeArguments& arguments) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Datasets of DICOM images: index, import, synthesize");
+  CLI::App app("Datasets of DICOM images: fetched, indexed, de-identified, imported or drawn");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(kVersion));
   app.footer(kExamples);
