@@ -118,8 +118,8 @@ void AddIndex(CLI::App& app, IndexArguments& arguments) {
       "index",
       "Read a folder tree of DICOM into a site's catalog; only what changed is read again");
   command->add_option("folder", arguments.folder, "Folder with DICOM files")->required();
-  auto* state = command->add_option("--state", arguments.state,
-                                    "The site's state folder: its catalog.db");
+  auto* state =
+      command->add_option("--state", arguments.state, "The site's state folder: its catalog.db");
   auto* catalog = command->add_option("--catalog", arguments.catalog, "The catalog file itself");
   state->excludes(catalog);
   command->add_option("--labels", arguments.options.labels, "Labels (default: FOLDER/labels.csv)");
