@@ -85,6 +85,16 @@ Words WordsFor(Refusal reason) {
       return {"document", "document or video whose content cannot be cleaned"};
     case Refusal::kNotAnInstance:
       return {"not-an-instance", "no image or other instance"};
+    case Refusal::kCrashedReader:
+      return {"crashed-reader", "the reader crashed on it"};
+    case Refusal::kReaderTookTooLong:
+      return {"reader-took-too-long", "reading it took too long"};
+    case Refusal::kReaderNeededTooMuchMemory:
+      return {"reader-needed-too-much-memory", "reading it needed too much memory"};
+    case Refusal::kUnwantedView:
+      return {"unwanted-view", "view not wanted"};
+    case Refusal::kUnwantedAge:
+      return {"unwanted-age", "age not wanted, or not known"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -95,7 +105,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNotAnInstance)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kUnwantedAge)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

@@ -50,6 +50,13 @@ enum class Refusal {
   kRecognizableFace = 34,   // a head in CT or MR, which the policy neither cleans nor accepts
   kDocument = 35,           // an encapsulated document or a video, whose content cannot be cleaned
   kNotAnInstance = 36,      // a media directory, or no SOP class
+  // Of files that the worker which read them did not survive (datasets/worker).
+  kCrashedReader = 37,
+  kReaderTookTooLong = 38,
+  kReaderNeededTooMuchMemory = 39,
+  // Of what a plan asks of its images.
+  kUnwantedView = 40,
+  kUnwantedAge = 41,  // or an age that is not known
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").

@@ -30,6 +30,8 @@ class File {
   static absl::StatusOr<File> OpenForReading(const fs::path& path);
   // Creates it (mode 0600) or opens it as it is, for reading and writing.
   static absl::StatusOr<File> OpenForWriting(const fs::path& path, bool truncate);
+  // Takes over a descriptor that somebody else opened; `name` is for errors.
+  static File Adopt(int descriptor, std::string name) { return File(descriptor, std::move(name)); }
 
   File() = default;
   File(File&& other) noexcept;

@@ -311,6 +311,40 @@ void CheckModalities(Section& s, const std::vector<std::string>& modalities) {
   }
 }
 
+// PS3.5 table 6.2-1: a code string of at most 16 characters.
+bool IsCodeString(std::string_view text) {
+  return !text.empty() && text.size() <= 16 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ' ';
+  });
+}
+
+void ReadViews(Section& s, Data& data) {
+  Set(data.views, s.Texts("views"));
+  std::set<std::string> seen;
+  for (const std::string& view : data.views) {
+    if (!IsCodeString(view)) {
+      s.Refuse("views", StrCat("holds \"", Shown(view),
+                               "\", which is no view position of DICOM, such as \"PA\" or \"CC\""));
+    } else if (!seen.insert(view).second) {
+      s.Refuse("views", StrCat("holds \"", view, "\" twice"));
+    }
+  }
+  if (s.Has("views") && data.views.empty()) {
+    s.Refuse("views", "is empty: remove it to take every view");
+  }
+}
+
+void ReadAges(Section& s, Data& data) {
+  const auto age = [&s](std::string_view key, std::optional<std::uint32_t>& to) {
+    if (const auto years = s.Whole(key, 0, 150)) to = static_cast<std::uint32_t>(*years);
+  };
+  age("minimum_age", data.minimum_age);
+  age("maximum_age", data.maximum_age);
+  if (data.minimum_age && data.maximum_age && *data.minimum_age > *data.maximum_age) {
+    s.Refuse("minimum_age", StrCat("is above maximum_age, which is ", *data.maximum_age));
+  }
+}
+
 void ReadData(Section s, Data& data) {
   Set(data.modalities, s.Texts("modalities"));
   if (!s.Has("modalities")) {
@@ -318,6 +352,8 @@ void ReadData(Section s, Data& data) {
   } else {
     CheckModalities(s, data.modalities);
   }
+  ReadViews(s, data);
+  ReadAges(s, data);
   Set(data.minimum_patients, s.Whole("minimum_patients", 1, 1'000'000'000));
   Set(data.validation_fraction, s.Real("validation_fraction", 0.01, 0.8));
   Set(data.test_fraction, s.Real("test_fraction", 0.01, 0.8));
@@ -331,13 +367,67 @@ void ReadData(Section s, Data& data) {
   s.Finish();
 }
 
+void ReadDeidentification(Section s, const Data& data, Deidentification& d) {
+  constexpr Retain kAll[] = {Retain::kPatientCharacteristics, Retain::kDeviceIdentity,
+                             Retain::kInstitutionIdentity};
+  for (const std::string& word : s.Texts("retain").value_or(std::vector<std::string>())) {
+    const auto* const found = std::find_if(std::begin(kAll), std::end(kAll),
+                                           [&](Retain option) { return word == Name(option); });
+    if (found == std::end(kAll)) {
+      s.Refuse("retain", StrCat("holds \"", Shown(word), "\", which is none of \"", Name(kAll[0]),
+                                "\", \"", Name(kAll[1]), "\", \"", Name(kAll[2]), "\""));
+    } else if (std::find(d.retain.begin(), d.retain.end(), *found) != d.retain.end()) {
+      s.Refuse("retain", StrCat("holds \"", word, "\" twice"));
+    } else {
+      d.retain.push_back(*found);
+    }
+  }
+  const bool ages = data.minimum_age || data.maximum_age;
+  if (ages && std::find(d.retain.begin(), d.retain.end(), Retain::kPatientCharacteristics) ==
+                  d.retain.end()) {
+    s.Missing("retain",
+              "data.minimum_age and data.maximum_age need \"patient_characteristics\" in it");
+  }
+  s.Finish();
+}
+
+void ReadFixedRange(Section& s, const std::optional<Intensity>& chosen, Preprocessing& p) {
+  constexpr double kFarthest = 1e6;
+  Set(p.low, s.Real("low", -kFarthest, kFarthest));
+  Set(p.high, s.Real("high", -kFarthest, kFarthest));
+  if (p.intensity != Intensity::kFixed) {
+    for (const char* key : {"low", "high"}) {
+      if (s.Has(key)) s.Refuse(key, "has no effect: it needs intensity = \"fixed\"");
+    }
+    p.low = p.high = 0;
+  } else if (!(p.low < p.high)) {
+    const std::string fault = StrCat("needs low below high, which are ", p.low, " and ", p.high);
+    if (chosen) {
+      s.Refuse("intensity", fault);
+    } else {
+      s.Refuse(s.Has("low") ? "low" : "high", fault);
+    }
+  }
+}
+
 void ReadPreprocessing(Section s, const Model& model, Preprocessing& p) {
+  const auto preset =
+      s.Choice("preset", {Preset::kGeneric, Preset::kRadiograph, Preset::kMammography, Preset::kCt,
+                          Preset::kMr, Preset::kUltrasound, Preset::kRetina, Preset::kPet});
   Set(p.image_size, s.Whole("image_size", 16, 1024));
   if (model.architecture == Architecture::kResNet18 && p.image_size < 32) {
     s.Refuse("image_size", "is too small for resnet18: 32 or more");
   }
-  Set(p.intensity,
-      s.Choice("intensity", {Intensity::kWindow, Intensity::kPercentile, Intensity::kRange}));
+  p = DefaultsOf(preset.value_or(Preset::kGeneric), p.image_size);
+  Set(p.frame, s.Choice("frame", {FrameChoice::kOnly, FrameChoice::kMiddle}));
+  Set(p.channel, s.Choice("channel", {Channel::kLuminance, Channel::kGreen}));
+  Set(p.units, s.Choice("units", {Units::kModality, Units::kSuv}));
+  Set(p.crop, s.Choice("crop", {Crop::kNone, Crop::kForeground, Crop::kScanRegion, Crop::kDisc}));
+  Set(p.face_left, s.Flag("face_left"));
+  const auto intensity = s.Choice("intensity", {Intensity::kWindow, Intensity::kPercentile,
+                                                Intensity::kRange, Intensity::kFixed});
+  Set(p.intensity, intensity);
+  ReadFixedRange(s, intensity, p);
   Set(p.spacing_mm, s.Real("spacing_mm", 0, 50));
   if (p.spacing_mm > 0 && p.spacing_mm < 0.01) {
     s.Refuse("spacing_mm", "is out of range: 0 (fit the image) or 0.01 to 50");
@@ -486,10 +576,19 @@ void ReadStop(Section s, Stop& stop) {
 }
 
 void RefuseUnknownTables(const toml::table& root, Faults& faults) {
-  static const std::vector<std::string> kTables = {
-      "plan",          "model",      "target",      "data",
-      "preprocessing", "training",   "aggregation", "secure_aggregation",
-      "cohort",        "evaluation", "gate",        "stop"};
+  static const std::vector<std::string> kTables = {"plan",
+                                                   "model",
+                                                   "target",
+                                                   "data",
+                                                   "deidentification",
+                                                   "preprocessing",
+                                                   "training",
+                                                   "aggregation",
+                                                   "secure_aggregation",
+                                                   "cohort",
+                                                   "evaluation",
+                                                   "gate",
+                                                   "stop"};
   for (const auto& [key, node] : root) {
     const std::string_view name = key.str();
     if (std::find(kTables.begin(), kTables.end(), name) != kTables.end()) continue;
@@ -525,6 +624,7 @@ absl::StatusOr<Plan> ParsePlan(std::string_view toml) {
   ReadModel(section("model"), plan.model);
   ReadTarget(section("target"), plan.target);
   ReadData(section("data"), plan.data);
+  ReadDeidentification(section("deidentification"), plan.data, plan.deidentification);
   ReadPreprocessing(section("preprocessing"), plan.model, plan.preprocessing);
   ReadTraining(section("training"), plan.training);
   ReadAggregation(section("aggregation"), plan.aggregation);

@@ -19,18 +19,35 @@ std::string Network(const Plan& plan) {
   return text;
 }
 
+std::string Ages(const Data& data) {
+  if (!data.maximum_age) return StrCat("of ", *data.minimum_age, " years and older");
+  if (!data.minimum_age) return StrCat("up to ", *data.maximum_age, " years old");
+  return StrCat("of ", *data.minimum_age, " to ", *data.maximum_age, " years");
+}
+
 std::string Patients(const Data& data) {
   const double training = 1 - data.validation_fraction - data.test_fraction;
+  std::string images = StrCat(absl::StrJoin(data.modalities, " and "), " images");
+  if (!data.views.empty()) StrAppend(&images, " (", absl::StrJoin(data.views, ", "), ")");
+  if (data.minimum_age || data.maximum_age) StrAppend(&images, " of patients ", Ages(data));
   return absl::StrFormat(
-      "%s images; %d or more patients a site, %.0f %% of them to train on, %.0f %% to validate, "
+      "%s; %d or more patients a site, %.0f %% of them to train on, %.0f %% to validate, "
       "%.0f %% to test",
-      absl::StrJoin(data.modalities, " and "), data.minimum_patients, 100 * training,
-      100 * data.validation_fraction, 100 * data.test_fraction);
+      images, data.minimum_patients, 100 * training, 100 * data.validation_fraction,
+      100 * data.test_fraction);
 }
 
 std::string Input(const Preprocessing& p) {
-  std::string text = StrCat(p.image_size, " x ", p.image_size, " pixels, intensity by ",
-                            Name(p.intensity), p.standardize ? ", standardized" : "");
+  std::string text = StrCat(p.image_size, " x ", p.image_size, " pixels");
+  if (p.preset != Preset::kGeneric) StrAppend(&text, " by the preset ", Name(p.preset));
+  if (p.frame == FrameChoice::kMiddle) text += ", the middle one of several frames";
+  if (p.channel == Channel::kGreen) text += ", the green channel of colour";
+  if (p.units == Units::kSuv) text += ", standardised uptake values";
+  if (p.crop != Crop::kNone) StrAppend(&text, ", cropped to ", Name(p.crop));
+  if (p.face_left) text += ", mirrored to face left";
+  StrAppend(&text, ", intensity by ", Name(p.intensity));
+  if (p.intensity == Intensity::kFixed) StrAppend(&text, " range ", p.low, " to ", p.high);
+  if (p.standardize) text += ", standardized";
   if (p.spacing_mm > 0) StrAppend(&text, ", resampled to ", p.spacing_mm, " mm");
   return text;
 }
@@ -117,6 +134,46 @@ std::string Describe(const Plan& plan) {
   return text;
 }
 
+Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size) {
+  Preprocessing p;
+  p.preset = preset;
+  p.image_size = image_size;
+  const auto fixed = [&p](double low, double high) {
+    p.intensity = Intensity::kFixed;
+    p.low = low;
+    p.high = high;
+    p.standardize = false;  // the units mean the same in every image
+  };
+  switch (preset) {
+    case Preset::kGeneric:
+    case Preset::kRadiograph:
+    case Preset::kMr:
+      break;
+    case Preset::kMammography:
+      p.crop = Crop::kForeground;
+      p.face_left = true;
+      p.intensity = Intensity::kWindow;
+      break;
+    case Preset::kCt:
+      fixed(-160, 240);  // Hounsfield units: soft tissue
+      break;
+    case Preset::kUltrasound:
+      p.frame = FrameChoice::kMiddle;
+      p.crop = Crop::kScanRegion;
+      p.intensity = Intensity::kRange;
+      break;
+    case Preset::kRetina:
+      p.channel = Channel::kGreen;
+      p.crop = Crop::kDisc;
+      break;
+    case Preset::kPet:
+      p.units = Units::kSuv;
+      fixed(0, 10);
+      break;
+  }
+  return p;
+}
+
 std::string_view Name(Architecture v) {
   return v == Architecture::kSmallCnn ? "small_cnn" : "resnet18";
 }
@@ -131,9 +188,65 @@ std::string_view Name(Intensity v) {
       return "percentile";
     case Intensity::kRange:
       return "range";
+    case Intensity::kFixed:
+      return "fixed";
   }
   return "?";
 }
+
+std::string_view Name(Retain v) {
+  switch (v) {
+    case Retain::kPatientCharacteristics:
+      return "patient_characteristics";
+    case Retain::kDeviceIdentity:
+      return "device_identity";
+    case Retain::kInstitutionIdentity:
+      return "institution_identity";
+  }
+  return "?";
+}
+
+std::string_view Name(Preset v) {
+  switch (v) {
+    case Preset::kGeneric:
+      return "generic";
+    case Preset::kRadiograph:
+      return "radiograph";
+    case Preset::kMammography:
+      return "mammography";
+    case Preset::kCt:
+      return "ct";
+    case Preset::kMr:
+      return "mr";
+    case Preset::kUltrasound:
+      return "ultrasound";
+    case Preset::kRetina:
+      return "retina";
+    case Preset::kPet:
+      return "pet";
+  }
+  return "?";
+}
+
+std::string_view Name(Crop v) {
+  switch (v) {
+    case Crop::kNone:
+      return "none";
+    case Crop::kForeground:
+      return "foreground";
+    case Crop::kScanRegion:
+      return "scan_region";
+    case Crop::kDisc:
+      return "disc";
+  }
+  return "?";
+}
+
+std::string_view Name(Channel v) { return v == Channel::kLuminance ? "luminance" : "green"; }
+
+std::string_view Name(FrameChoice v) { return v == FrameChoice::kOnly ? "only" : "middle"; }
+
+std::string_view Name(Units v) { return v == Units::kModality ? "modality" : "suv"; }
 
 std::string_view Name(Optimizer v) { return v == Optimizer::kSgd ? "sgd" : "adamw"; }
 

@@ -31,25 +31,79 @@ struct Target {      // [target]
 struct Data {  // [data]
   std::vector<std::string>
       modalities;  // DICOM (0008,0060) values taken, any of: "DX", "CR", "MR" ...
+  // What else an image must be to be trained on, evaluated or predicted from; empty and absent:
+  // any.
+  std::vector<std::string> views;  // View Position (0018,5101): "PA", "CC" ...
+  std::optional<std::uint32_t> minimum_age,
+      maximum_age;                     // of the patient, in whole years, inclusive
   std::uint32_t minimum_patients = 1;  // a site with fewer declines
   double validation_fraction = 0.15;   // of the patients, by a stable hash of the patient
   double test_fraction = 0.25;
 };
 
-enum class Intensity { kWindow, kPercentile, kRange };  // "window", "percentile", "range"
+// What stays of a header when an image becomes an example, beside what training itself needs: the
+// retain options of DICOM PS3.15 E.3. A site's policy must allow each. "patient_characteristics",
+// "device_identity", "institution_identity".
+enum class Retain { kPatientCharacteristics, kDeviceIdentity, kInstitutionIdentity };
+
+struct Deidentification {      // [deidentification]
+  std::vector<Retain> retain;  // plans that ask for ages must retain patient characteristics
+};
+
+// A kind of image, which chooses the defaults of all keys of Preprocessing; docs/preprocessing.md
+// gives the reasons. "generic", "radiograph", "mammography", "ct", "mr", "ultrasound", "retina",
+// "pet".
+enum class Preset {
+  kGeneric,
+  kRadiograph,
+  kMammography,
+  kCt,
+  kMr,
+  kUltrasound,
+  kRetina,
+  kPet,
+};
+// "window", "percentile", "range", "fixed"
+enum class Intensity { kWindow, kPercentile, kRange, kFixed };
+enum class Crop {
+  kNone,
+  kForeground,
+  kScanRegion,
+  kDisc
+};                                          // "none", "foreground", "scan_region", "disc"
+enum class Channel { kLuminance, kGreen };  // "luminance", "green"
+enum class FrameChoice { kOnly, kMiddle };  // "only", "middle"
+enum class Units { kModality, kSuv };       // "modality", "suv"
 
 // What turns a DICOM image into the network's input. The same at every site.
-struct Preprocessing {            // [preprocessing]
+struct Preprocessing {  // [preprocessing]
+  Preset preset = Preset::kGeneric;
   std::uint32_t image_size = 64;  // pixels, square, 16 to 1024
+  // kOnly: an image of several frames is refused; kMiddle: its middle frame (of a cine loop).
+  FrameChoice frame = FrameChoice::kOnly;
+  Channel channel = Channel::kLuminance;  // of colour images
+  // kSuv: standardised uptake values by body weight, else refused (datasets/volumes/suv.h).
+  Units units = Units::kModality;
+  // kForeground: the bounding box of the largest bright object (the breast); kScanRegion: the first
+  // region of tissue that an ultrasound image declares (PS3.3 C.8.5.5), the whole image where it
+  // declares none; kDisc: the square about the bright disc of a retinal image.
+  Crop crop = Crop::kNone;
+  // Mirrors what faces right (the breast of which most tissue lies in the right half), so that
+  // every image faces the same way.
+  bool face_left = false;
   // kWindow: the image's own VOI window (DICOM PS3.3 C.11.2), else percentiles 0.5 and 99.5;
-  // kPercentile: percentiles 0.5 and 99.5 always; kRange: smallest to largest value.
+  // kPercentile: percentiles 0.5 and 99.5 always; kRange: smallest to largest value; kFixed: from
+  // `low` to `high`, in the image's units (Hounsfield units of CT).
   Intensity intensity = Intensity::kPercentile;
+  double low = 0, high = 0;  // of kFixed only
   double spacing_mm = 0;    // resample to this pixel spacing before the square is cut or padded; 0:
                             // fit the longer side to image_size
   bool standardize = true;  // subtract each image's mean, divide by its deviation
 
   bool operator==(const Preprocessing&) const = default;
 };
+// What a preset stands for; image_size as given.
+Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size);
 
 enum class Optimizer { kSgd, kAdamW };           // "sgd", "adamw"
 enum class Augmentation { kNone, kRadiograph };  // "none", "radiograph"
@@ -128,6 +182,7 @@ struct Plan {
   Model model;
   Target target;
   Data data;
+  Deidentification deidentification;
   Preprocessing preprocessing;
   Training training;
   Aggregation aggregation;
@@ -151,6 +206,12 @@ std::string Describe(const Plan& plan);
 std::string_view Name(Architecture v);
 std::string_view Name(Norm v);
 std::string_view Name(Intensity v);
+std::string_view Name(Retain v);
+std::string_view Name(Preset v);
+std::string_view Name(Crop v);
+std::string_view Name(Channel v);
+std::string_view Name(FrameChoice v);
+std::string_view Name(Units v);
 std::string_view Name(Optimizer v);
 std::string_view Name(Augmentation v);
 std::string_view Name(AggregationMethod v);

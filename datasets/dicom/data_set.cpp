@@ -82,6 +82,10 @@ std::optional<double> TextNumber(std::string_view padded) {
 
 absl::StatusOr<ByteSource> ByteSource::FromFile(const fs::path& path) {
   ASSIGN_OR_RETURN(File file, File::OpenForReading(path));
+  return FromFile(std::move(file));
+}
+
+absl::StatusOr<ByteSource> ByteSource::FromFile(File file) {
   ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
   return ByteSource(std::move(file), size);
 }
@@ -141,10 +145,22 @@ OrRefused<Bytes> Inflate(ByteView deflated, std::uint64_t limit) {
   return Refused{Refusal::kDamaged, "the deflated data set ends early or is not valid"};
 }
 
+namespace {
+
+OrRefused<DataSet> ReadFrom(absl::StatusOr<ByteSource> source) {
+  if (!source.ok())
+    return Refused{Refusal::kUnreadable, std::string(ToStd(source.status().message()))};
+  return DataSet::Read(*std::move(source));
+}
+
+}  // namespace
+
 OrRefused<DataSet> DataSet::Open(const fs::path& path) {
-  auto source = ByteSource::FromFile(path);
-  if (!source.ok()) return Refused{Refusal::kUnreadable, ToStd(source.status().message()).data()};
-  return Read(*std::move(source));
+  return ReadFrom(ByteSource::FromFile(path));
+}
+
+OrRefused<DataSet> DataSet::Open(File file) {
+  return ReadFrom(ByteSource::FromFile(std::move(file)));
 }
 
 OrRefused<DataSet> DataSet::Read(ByteSource source) {

@@ -30,6 +30,7 @@ constexpr std::uint32_t Tag(std::uint16_t group, std::uint16_t element) {
 class ByteSource {
  public:
   static absl::StatusOr<ByteSource> FromFile(const fs::path& path);
+  static absl::StatusOr<ByteSource> FromFile(File file);
   explicit ByteSource(Bytes bytes) : buffer_(std::move(bytes)), size_(buffer_.size()) {}
 
   std::uint64_t size() const { return size_; }
@@ -72,6 +73,7 @@ struct Encoding {
 class DataSet {
  public:
   static OrRefused<DataSet> Open(const fs::path& path);
+  static OrRefused<DataSet> Open(File file);
   static OrRefused<DataSet> Read(ByteSource source);
 
   TransferSyntax transfer_syntax() const { return syntax_; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -70,6 +71,12 @@ struct Header {
   std::string view_position;  // "PA", "AP", "CC" ...; empty when not said
   std::string laterality;     // "L", "R"; image laterality before series laterality
   std::string manufacturer, model;
+  std::string patient_sex;  // "M", "F", "O"; empty when not said
+  // At the study: Patient's Age (0010,1010), else by the dates of birth and study; nothing when
+  // neither says it, or it is not between 0 and 150.
+  std::optional<double> patient_age_years;
+  std::string body_part;          // (0018,0015); empty when not said
+  double slice_thickness_mm = 0;  // 0: not said
   std::uint32_t rows = 0, columns = 0;
   std::uint32_t frames = 1;
   int samples = 1;  // a pixel: 1, or 3 in colour

@@ -1,6 +1,8 @@
 // The part of ImageFile that reads and checks what a header says of the pixels.
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 
 #include "common/base/text.h"
 #include "datasets/dicom/image_file.h"
@@ -13,6 +15,39 @@ namespace {
 constexpr std::uint32_t kFloatPixelData = Tag(0x7fe0, 0x0008);
 constexpr std::uint32_t kDoublePixelData = Tag(0x7fe0, 0x0009);
 constexpr double kMostFrames = 1 << 24;
+
+// PS3.5 table 6.2-1: three digits and D, W, M or Y.
+std::optional<double> YearsOfAge(std::string_view age) {
+  static constexpr std::string_view kUnits = "DWMY";
+  static constexpr double kYears[] = {1 / 365.25, 7 / 365.25, 1 / 12.0, 1};
+  if (age.size() != 4 || kUnits.find(age[3]) == std::string_view::npos) return std::nullopt;
+  double number = 0;
+  for (const char digit : age.substr(0, 3)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    number = 10 * number + (digit - '0');
+  }
+  return number * kYears[kUnits.find(age[3])];
+}
+
+std::optional<std::chrono::sys_days> DayOf(std::string_view date) {
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(date.data(), date.data() + date.size(), number);
+  if (date.size() != 8 || error != std::errc() || end != date.data() + date.size()) return {};
+  const std::chrono::year_month_day day(std::chrono::year(static_cast<int>(number / 10000)),
+                                        std::chrono::month(number / 100 % 100),
+                                        std::chrono::day(number % 100));
+  if (!day.ok()) return std::nullopt;
+  return std::chrono::sys_days(day);
+}
+
+std::optional<double> AgeOf(const DataSet& data_set) {
+  auto years = YearsOfAge(data_set.Text(tags::kPatientAge));
+  const auto born = DayOf(data_set.Text(tags::kPatientBirthDate));
+  const auto study = DayOf(data_set.Text(tags::kStudyDate));
+  if (!years && born && study) years = static_cast<double>((*study - *born).count()) / 365.25;
+  constexpr double kOldest = 150;
+  return years && *years >= 0 && *years <= kOldest ? years : std::nullopt;
+}
 
 void ReadIdentity(const DataSet& data_set, Header* header) {
   header->transfer_syntax = data_set.transfer_syntax();
@@ -27,6 +62,10 @@ void ReadIdentity(const DataSet& data_set, Header* header) {
   if (header->laterality.empty()) header->laterality = data_set.Text(tags::kLaterality);
   header->manufacturer = data_set.Text(tags::kManufacturer);
   header->model = data_set.Text(tags::kManufacturerModelName);
+  header->patient_sex = data_set.Text(tags::kPatientSex);
+  header->patient_age_years = AgeOf(data_set);
+  header->body_part = data_set.Text(tags::kBodyPartExamined);
+  header->slice_thickness_mm = data_set.Number(tags::kSliceThickness).value_or(0);
   ReadSpacing(data_set, &header->row_spacing_mm, &header->column_spacing_mm);
 }
 

@@ -9,11 +9,16 @@ namespace consilium::datasets::dicom::tags {
 
 inline constexpr std::uint32_t kSopClassUid = Tag(0x0008, 0x0016);
 inline constexpr std::uint32_t kSopInstanceUid = Tag(0x0008, 0x0018);
+inline constexpr std::uint32_t kStudyDate = Tag(0x0008, 0x0020);
 inline constexpr std::uint32_t kModality = Tag(0x0008, 0x0060);
 inline constexpr std::uint32_t kManufacturer = Tag(0x0008, 0x0070);
 inline constexpr std::uint32_t kCodeValue = Tag(0x0008, 0x0100);
 inline constexpr std::uint32_t kManufacturerModelName = Tag(0x0008, 0x1090);
 inline constexpr std::uint32_t kPatientId = Tag(0x0010, 0x0020);
+inline constexpr std::uint32_t kPatientBirthDate = Tag(0x0010, 0x0030);
+inline constexpr std::uint32_t kPatientSex = Tag(0x0010, 0x0040);
+inline constexpr std::uint32_t kPatientAge = Tag(0x0010, 0x1010);
+inline constexpr std::uint32_t kBodyPartExamined = Tag(0x0018, 0x0015);
 inline constexpr std::uint32_t kSliceThickness = Tag(0x0018, 0x0050);
 inline constexpr std::uint32_t kImagerPixelSpacing = Tag(0x0018, 0x1164);
 inline constexpr std::uint32_t kNominalScannedPixelSpacing = Tag(0x0018, 0x2010);

@@ -1,0 +1,40 @@
+#pragma once
+
+// What becomes of one DICOM image on its way into the network: a frame is chosen, its values are
+// brought to units, cropped, turned, mapped to brightness, resampled. A plan's [preprocessing] says
+// how (common/plan/plan.h; docs/preprocessing.md has the reasons). Pure; thread-safe.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/plan/plan.h"
+#include "datasets/dicom/image_file.h"
+#include "datasets/refusal.h"
+
+namespace consilium::datasets::pipeline {
+
+// The image after one step, for people to look at.
+struct Stage {
+  std::string name;  // "stored values", "modality units", "cropped", "brightness", "input"
+  std::string what;  // what the step did, with its numbers: "rescale slope 1, intercept -1024"
+  std::uint32_t rows = 0, columns = 0;
+  std::vector<float> pixels;  // rows * columns
+  float low = 0, high = 1;    // the values to show as black and as white; low > high shows negative
+};
+
+class StageObserver {
+ public:
+  virtual ~StageObserver() = default;
+  virtual void See(Stage stage) = 0;  // in the order of the steps; the last one is the input
+};
+
+// image_size * image_size brightness values in [0, 1], row by row, higher is brighter (MONOCHROME1
+// inverted). `standardize` is not applied (Standardize in transform.h). Refused: several frames
+// where the plan wants one, a spacing or an uptake value that the file does not give, pixels that
+// do not decode.
+OrRefused<std::vector<float>> MakeInput(dicom::ImageFile& file,
+                                        const plan::Preprocessing& preprocessing,
+                                        StageObserver* observer = nullptr);
+
+}  // namespace consilium::datasets::pipeline
