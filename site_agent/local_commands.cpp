@@ -1,5 +1,6 @@
 // consilium-site train and evaluate.
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -46,13 +47,18 @@ std::string EpochLine(const Epoch& epoch, std::uint32_t epochs) {
   } else {
     StrAppend(&line, "  the validation split has only one class");
   }
+  absl::StrAppendFormat(&line, "  %.1f s, %.1f %% of it waiting for images", epoch.seconds,
+                        100 * epoch.waited_for_batches_s / std::max(epoch.seconds, 1e-9));
   return StrCat(line, epoch.best ? "  best so far" : "");
 }
 
 nlohmann::ordered_json ToJson(const LocalModel& trained, const Digest& model) {
   nlohmann::ordered_json json = {{"model", model.Hex()}, {"best_epoch", trained.best_epoch}};
   for (const Epoch& epoch : trained.epochs) {
-    nlohmann::ordered_json line = {{"epoch", epoch.number}, {"loss", epoch.loss}};
+    nlohmann::ordered_json line = {{"epoch", epoch.number},
+                                   {"loss", epoch.loss},
+                                   {"seconds", epoch.seconds},
+                                   {"waited_for_batches_s", epoch.waited_for_batches_s}};
     if (epoch.validation) line["validation_auroc"] = epoch.validation->auroc;
     json["epochs"].push_back(std::move(line));
   }

@@ -73,7 +73,10 @@ absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan
     ASSIGN_OR_RETURN(auto trained, learner.Train(model, train, task, progress));
     model = std::move(trained.trained);
     ASSIGN_OR_RETURN(const auto sums, learner.Evaluate(model, plan, validation, progress));
-    Epoch epoch{number, trained.last_epoch_loss};
+    Epoch epoch{.number = number,
+                .loss = trained.last_epoch_loss,
+                .seconds = trained.seconds,
+                .waited_for_batches_s = trained.waited_for_batches_s};
     if (auto metrics = metrics::Compute(sums, plan.evaluation.at_specificity); metrics.ok()) {
       epoch.validation = *std::move(metrics);
     }

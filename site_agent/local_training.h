@@ -27,6 +27,8 @@ struct Epoch {
   double loss = 0;                                   // mean, training
   std::optional<metrics::BinaryMetrics> validation;  // absent when the split lacks a class
   bool best = false;                                 // so far
+  // Of training, and how much of it was spent waiting for the next batch of images.
+  double seconds = 0, waited_for_batches_s = 0;
 };
 
 struct LocalModel {

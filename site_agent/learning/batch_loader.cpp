@@ -1,5 +1,7 @@
 #include "site_agent/learning/batch_loader.h"
 
+#include <chrono>
+
 #include "common/base/status.h"
 #include "site_agent/learning/augmentation.h"
 
@@ -18,7 +20,9 @@ BatchLoader::BatchLoader(const datasets::Dataset& data, std::vector<std::size_t>
 }
 
 Batch BatchLoader::Next() {
+  const auto asked = std::chrono::steady_clock::now();
   Batch batch = next_.get();
+  waited_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - asked).count();
   Prefetch();
   return batch;
 }

@@ -41,6 +41,8 @@ class BatchLoader {
   std::size_t batches() const { return starts_.size() - 1; }
   // Call batches() times.
   Batch Next();
+  // Seconds that Next() has waited for a batch that was not ready.
+  double waited_s() const { return waited_s_; }
 
  private:
   Batch Fill(std::size_t batch) const;
@@ -51,6 +53,7 @@ class BatchLoader {
   const Options options_;
   std::vector<std::size_t> starts_;  // of each batch in order_, and the end
   std::size_t prefetched_ = 0;
+  double waited_s_ = 0;
   std::future<Batch> next_;
 };
 

@@ -1,5 +1,6 @@
 #include "site_agent/learning/trainer.h"
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -118,6 +119,7 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
   TrainResult result{
       .trained = base, .examples = population.examples, .patients = population.patients};
   std::uint64_t steps = 0;
+  const auto begun = std::chrono::steady_clock::now();
   for (std::uint32_t epoch = 0; epoch < task.epochs; ++epoch) {
     options.augmentation_seed = SeededRandom(task.seed, StrCat("augmentation/", epoch))();
     BatchLoader batches(data, ShuffledOrder(data.size(), task.seed, epoch), options);
@@ -125,7 +127,9 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
     ASSIGN_OR_RETURN(result.last_epoch_loss,
                      TrainEpoch(step, batches, data.image_size(), steps, report, progress));
     if (epoch == 0) result.first_epoch_loss = result.last_epoch_loss;
+    result.waited_for_batches_s += batches.waited_s();
   }
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   absl::StatusOr<ModelState> trained = network->Save();
   if (!trained.ok()) return WithContext(Diverged(steps), ToStd(trained.status().message()));
   result.trained = *std::move(trained);

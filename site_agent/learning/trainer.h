@@ -47,6 +47,8 @@ struct TrainResult {
   ModelState trained;
   double first_epoch_loss = 0, last_epoch_loss = 0;  // mean over the epoch's examples, as they are trained on
   std::uint64_t examples = 0, patients = 0;          // that training saw
+  // Of all epochs, and how much of it training stood still because the next batch was not there.
+  double seconds = 0, waited_for_batches_s = 0;
 };
 
 // Trains from `base` on `data`: cross-entropy, weighted by class where the plan says so, with FedProx's pull towards
