@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,22 @@ struct CatalogImage {
   int target = 0;  // 0 or 1
 };
 
+// What is known of an accepted image, for describing a site's data. Nothing of it identifies the
+// patient; what the site's policy does not retain is empty.
+struct ImageDescription {
+  std::string patient;              // pseudonym
+  std::string sex;                  // "M", "F", "O"; empty: not known
+  std::optional<int> age;           // whole years; above 89: 90
+  std::string modality, view;       // "DX"; "PA", empty: not known
+  std::string laterality;           // "L", "R"; empty: not known
+  std::string body_part;            // empty: not known
+  std::string manufacturer, model;  // empty: not known
+  std::uint32_t rows = 0, columns = 0, frames = 1;
+  double row_spacing_mm = 0, column_spacing_mm = 0;  // 0: not known
+  double slice_thickness_mm = 0;                     // 0: not known
+  std::map<std::string, int> labels;                 // target -> 0 or 1; without those it has not
+};
+
 // Not thread-safe.
 class Catalog {
  public:
@@ -85,6 +102,10 @@ class Catalog {
   // modality.
   absl::StatusOr<std::map<Refusal, std::uint64_t>> Refusals(
       std::string_view target, const std::vector<std::string>& modalities);
+
+  // Every accepted image, in an order that is stable but says nothing. Why others are not among
+  // them is in Report().
+  absl::StatusOr<std::vector<ImageDescription>> Descriptions();
 
   // Records that an image which looked sound cannot be used after all, until its file changes.
   absl::Status SetRefused(std::int64_t image_id, const Refused& refused);

@@ -95,6 +95,8 @@ Words WordsFor(Refusal reason) {
       return {"unwanted-view", "view not wanted"};
     case Refusal::kUnwantedAge:
       return {"unwanted-age", "age not wanted, or not known"};
+    case Refusal::kNotForTraining:
+      return {"not-for-training", "no image that training can use"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -105,7 +107,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kUnwantedAge)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNotForTraining)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

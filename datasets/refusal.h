@@ -56,7 +56,8 @@ enum class Refusal {
   kReaderNeededTooMuchMemory = 39,
   // Of what a plan asks of its images.
   kUnwantedView = 40,
-  kUnwantedAge = 41,  // or an age that is not known
+  kUnwantedAge = 41,     // or an age that is not known
+  kNotForTraining = 42,  // an object with pixels, or without, that is no image of a patient
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
