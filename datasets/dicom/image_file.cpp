@@ -147,6 +147,14 @@ OrRefused<ImageFile> ImageFile::Open(const fs::path& path) {
   });
 }
 
+OrRefused<ImageFile> ImageFile::Open(File file) {
+  return Guarded<ImageFile>([&]() -> OrRefused<ImageFile> {
+    auto data_set = DataSet::Open(std::move(file));
+    if (!data_set.ok()) return data_set.refused();
+    return Open(std::move(*data_set));
+  });
+}
+
 OrRefused<ImageFile> ImageFile::Open(DataSet data_set) {
   return Guarded<ImageFile>([&]() -> OrRefused<ImageFile> {
     auto header = ReadImageHeader(data_set);

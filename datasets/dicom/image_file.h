@@ -26,6 +26,7 @@ class ImageFile {
   // of floating point), a transfer syntax that can be read, and pixel data that is all there. What
   // the header says of patient and instance is not judged.
   static OrRefused<ImageFile> Open(const fs::path& path);
+  static OrRefused<ImageFile> Open(File file);
   static OrRefused<ImageFile> Open(DataSet data_set);
 
   const Header& header() const { return header_; }

@@ -16,8 +16,7 @@ std::optional<Refused> CheckIdentity(const Header& header) {
   return std::nullopt;
 }
 
-OrRefused<ImageFile> OpenForTraining(const fs::path& path) {
-  auto file = ImageFile::Open(path);
+OrRefused<ImageFile> ForTraining(OrRefused<ImageFile> file) {
   if (!file.ok()) return file.refused();
   const Header& header = file->header();
   if (auto refused = CheckIdentity(header)) return *std::move(refused);
@@ -33,19 +32,25 @@ OrRefused<ImageFile> OpenForTraining(const fs::path& path) {
 }  // namespace
 
 OrRefused<Header> ReadHeader(const fs::path& path) {
-  auto file = OpenForTraining(path);
+  const auto file = ForTraining(ImageFile::Open(path));
   if (!file.ok()) return file.refused();
   return file->header();
 }
 
+OrRefused<Header> ReadHeader(File file) {
+  const auto image = ForTraining(ImageFile::Open(std::move(file)));
+  if (!image.ok()) return image.refused();
+  return image->header();
+}
+
 OrRefused<Image> ReadImage(const fs::path& path) {
-  auto file = OpenForTraining(path);
+  auto file = ForTraining(ImageFile::Open(path));
   if (!file.ok()) return file.refused();
   return file->ReadModality(0);
 }
 
 OrRefused<StoredPixels> ReadStoredPixels(const fs::path& path) {
-  auto file = OpenForTraining(path);
+  auto file = ForTraining(ImageFile::Open(path));
   if (!file.ok()) return file.refused();
   auto stored = file->ReadStored(0);
   if (!stored.ok()) return stored.refused();

@@ -18,6 +18,7 @@ namespace consilium::datasets::dicom {
 // The header, after every check that can be made without decoding: those of ImageFile::Open,
 // identity, one frame, nothing burned in.
 OrRefused<Header> ReadHeader(const fs::path& path);
+OrRefused<Header> ReadHeader(File file);
 
 // The decoded image in modality units: ImageFile::ReadModality of its only frame.
 OrRefused<Image> ReadImage(const fs::path& path);
