@@ -258,6 +258,17 @@ void Invariants::OnStep(CoordinatorMachine& coordinator) {
   }
 }
 
+void Invariants::OnModelNotThere(CoordinatorMachine& coordinator, const SiteId& site,
+                                 const ModelId& model) {
+  if (harmed_.contains(kCoordinatorMachine)) return;
+  OnStep(coordinator);  // there may be a newer candidate
+  for (const auto& [run, known] : runs_) {
+    if (known.ended || known.candidate != model) continue;
+    Violate("told", StrCat("site ", site.value, " is told that the candidate ", model.Short(),
+                           " of run ", run.value, " is not there"));
+  }
+}
+
 void Invariants::ReadEvents(coordinator::Ledger& ledger, const RunId& run, Run& known) {
   const std::uint64_t last = known.events.empty() ? 0 : known.events.back().sequence;
   const auto events = ledger.Events(run, last);
@@ -282,6 +293,7 @@ void Invariants::TakeEvent(Run& run, const wire::RunEvent& event) {
       break;
     case Kind::kAggregated:
       ++run.rounds;
+      run.candidate = ModelId::FromHex(event.text).value();
       break;
     case Kind::kRoundOpened:
       ++run.attempts;

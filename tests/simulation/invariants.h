@@ -13,7 +13,8 @@
 //  shares       a site gives shares of a session once, of one kind for each site, after enough
 //               signatures, and opens a quantity with one set of survivors; no sum is opened by
 //               fewer than the threshold
-//  told         the coordinator does not contradict itself: requests, survivors, counted, outcome
+//  told         the coordinator does not contradict itself: requests, survivors, counted, outcome;
+//               a candidate is there for whoever downloads it until the next one is
 //  durable      what was committed or acknowledged is there after every restart: events, uploads,
 //               the audit log and every head that a site signed
 //  honest       what a site delivered, undamaged on its way, is not refused
@@ -60,6 +61,8 @@ class Invariants {
   void OnReceipt(const SiteId& site, const AttemptKey& key);
   void OnSubmitted(const RunId& run, const std::string& toml);
   void OnStep(CoordinatorMachine& coordinator);
+  // A site wanted to download it.
+  void OnModelNotThere(CoordinatorMachine& coordinator, const SiteId& site, const ModelId& model);
   void OnCoordinatorBegins(CoordinatorMachine& coordinator);
   void OnCoordinatorGone() {}
   void OnCannotBegin(const std::string& machine, const absl::Status& why);
@@ -70,6 +73,7 @@ class Invariants {
     plan::Plan plan;
     std::vector<wire::RunEvent> events;
     bool ended = false, failed = false;
+    std::optional<ModelId> candidate;  // the last one
     std::optional<ModelId> published;
     std::uint32_t rounds = 0, attempts = 0;
     // What it waits for, by its last word on that.

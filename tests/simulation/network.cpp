@@ -438,6 +438,9 @@ absl::Status Network::Download(SiteMachine& site, const ModelId& model, std::uin
   if (!coordinator.Alive() || coordinator.life() != life) return Broke();
   world_.trace.Arrow(world_.Now(), site.machine(), kCoordinatorMachine, "downloads", " ",
                      model.Short(), " from ", offset);
+  if (absl::IsNotFound(size.status())) {
+    world_.invariants->OnModelNotThere(coordinator, site.name(), model);
+  }
   if (!size.ok() || offset > *size) {
     RETURN_IF_ERROR(Travel(site, stop));
     return size.ok() ? absl::OutOfRangeError("beyond the model") : size.status();
