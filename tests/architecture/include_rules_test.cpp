@@ -49,6 +49,12 @@ const std::vector<FolderRule> kFolderRules = {
     {"datasets/pacs/", {"common/base/", "common/storage/", "common/crypto/", "datasets/dicom/"}},
     // Pseudonyms are keyed hashes.
     {"datasets/deidentification/", {"common/base/", "common/crypto/", "datasets/"}},
+    // Catalogs hold pseudonyms, and paths under a key of the site's.
+    {"datasets/catalog",
+     {"common/base/", "common/crypto/", "common/storage/", "common/plan/", "datasets/"}},
+    // What a site's images are, as counts that add up across sites.
+    {"datasets/description/",
+     {"common/base/", "common/metrics/", "common/plan/", "common/storage/", "datasets/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
     {"site_agent/", {"common/", "datasets/"}},
     {"coordinator/", {"common/"}},
@@ -74,7 +80,7 @@ const std::vector<LibraryRule> kLibraryRules = {
     {"gRPC and protobuf",
      {"grpc", "google/protobuf/", "common/wire/consilium."},
      {"common/wire/", "common/identity/", "coordinator/", "site_agent/"}},
-    {"toml++", {"toml++/"}, {"common/plan/", "site_agent/"}},
+    {"toml++", {"toml++/"}, {"common/plan/", "site_agent/", "datasets/index_policy"}},
     // Ours, but kept as a library is: the simulated disk stands in for it.
     {"the disk's system calls", {"common/base/file_calls.h"}, {"common/base/file"}},
 };
