@@ -9,14 +9,14 @@
 
 namespace consilium::datasets {
 
-// The network's input made of one image: image_size * image_size brightness values in [0, 1], row
-// by row, higher is brighter (MONOCHROME1 inverted after windowing).
+// pipeline::MakeInput of an image that is at hand in modality units, with no header to tell of scan
+// regions and sides.
 //   intensity: kWindow is PS3.3 C.11.2.1.2 and C.11.2.1.3; percentiles interpolate between ranks; a
-//   constant image is 0. geometry:  the image stays centred and keeps its shape in millimetres
-//   where its spacing is known. With spacing_mm
-//              the square covers image_size * spacing_mm; else the longer side of the image just
-//              fits. What lies outside the image is 0. Shrinking averages over the covered area,
-//              enlarging interpolates linearly.
+//              constant image is 0.
+//   geometry:  what is kept of the image stays centred and keeps its shape in millimetres where its
+//              spacing is known. With spacing_mm the square covers image_size * spacing_mm; else
+//              the longer side just fits. What lies outside is 0. Shrinking averages over the
+//              covered area, enlarging interpolates linearly.
 // `standardize` is not applied here (Standardize). Refused when spacing_mm asks for a spacing that
 // the image lacks.
 OrRefused<std::vector<float>> Preprocess(const Image& image,

@@ -391,8 +391,31 @@ void ReadDeidentification(Section s, const Data& data, Deidentification& d) {
   s.Finish();
 }
 
+void ReadNamedWindow(Section& s, Preprocessing& p) {
+  const auto name = s.Text("window");
+  if (!name) return;
+  const auto windows = HounsfieldWindows();
+  const auto found = std::find_if(windows.begin(), windows.end(),
+                                  [&](const HounsfieldWindow& w) { return w.name == *name; });
+  if (found == windows.end()) {
+    std::string allowed;
+    for (const HounsfieldWindow& window : windows) {
+      StrAppend(&allowed, allowed.empty() ? "\"" : ", \"", window.name, "\"");
+    }
+    s.Refuse("window", StrCat("is not allowed: one of ", allowed));
+  } else if (p.intensity != Intensity::kFixed) {
+    s.Refuse("window", "has no effect: it needs intensity = \"fixed\", as the preset \"ct\" has");
+  } else if (s.Has("low") || s.Has("high")) {
+    s.Refuse("window", "says what low and high say, too: keep one of them");
+  } else {
+    p.low = found->low;
+    p.high = found->high;
+  }
+}
+
 void ReadFixedRange(Section& s, const std::optional<Intensity>& chosen, Preprocessing& p) {
   constexpr double kFarthest = 1e6;
+  ReadNamedWindow(s, p);
   Set(p.low, s.Real("low", -kFarthest, kFarthest));
   Set(p.high, s.Real("high", -kFarthest, kFarthest));
   if (p.intensity != Intensity::kFixed) {
@@ -432,6 +455,7 @@ void ReadPreprocessing(Section s, const Model& model, Preprocessing& p) {
   if (p.spacing_mm > 0 && p.spacing_mm < 0.01) {
     s.Refuse("spacing_mm", "is out of range: 0 (fit the image) or 0.01 to 50");
   }
+  Set(p.blank_padding, s.Flag("blank_padding"));
   Set(p.standardize, s.Flag("standardize"));
   s.Finish();
 }

@@ -1,5 +1,7 @@
 #include "common/plan/plan.h"
 
+#include <bit>
+
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/clock.h"
@@ -7,6 +9,11 @@
 
 namespace consilium::plan {
 namespace {
+
+constexpr HounsfieldWindow kHounsfieldWindows[] = {
+    {"soft_tissue", -160, 240}, {"lung", -1000, 400}, {"bone", -450, 1050},
+    {"brain", 0, 80},           {"liver", -45, 105},
+};
 
 std::string Network(const Plan& plan) {
   std::string text = StrCat(Name(plan.model.architecture), " with ", Name(plan.model.norm),
@@ -47,6 +54,7 @@ std::string Input(const Preprocessing& p) {
   if (p.face_left) text += ", mirrored to face left";
   StrAppend(&text, ", intensity by ", Name(p.intensity));
   if (p.intensity == Intensity::kFixed) StrAppend(&text, " range ", p.low, " to ", p.high);
+  if (p.blank_padding) text += ", padding black";
   if (p.standardize) text += ", standardized";
   if (p.spacing_mm > 0) StrAppend(&text, ", resampled to ", p.spacing_mm, " mm");
   return text;
@@ -134,10 +142,20 @@ std::string Describe(const Plan& plan) {
   return text;
 }
 
+std::span<const HounsfieldWindow> HounsfieldWindows() { return kHounsfieldWindows; }
+
+std::string PixelSettings(const Preprocessing& p) {
+  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };
+  return StrCat(p.image_size, " ", Name(p.frame), " ", Name(p.channel), " ", Name(p.units), " ",
+                Name(p.crop), " ", p.face_left ? "left " : "", Name(p.intensity), " ", bits(p.low),
+                " ", bits(p.high), " ", p.blank_padding ? "blank " : "", bits(p.spacing_mm));
+}
+
 Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size) {
   Preprocessing p;
   p.preset = preset;
   p.image_size = image_size;
+  p.blank_padding = preset != Preset::kGeneric;
   const auto fixed = [&p](double low, double high) {
     p.intensity = Intensity::kFixed;
     p.low = low;
@@ -155,7 +173,7 @@ Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size) {
       p.intensity = Intensity::kWindow;
       break;
     case Preset::kCt:
-      fixed(-160, 240);  // Hounsfield units: soft tissue
+      fixed(kHounsfieldWindows[0].low, kHounsfieldWindows[0].high);
       break;
     case Preset::kUltrasound:
       p.frame = FrameChoice::kMiddle;

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -93,9 +95,12 @@ struct Preprocessing {  // [preprocessing]
   bool face_left = false;
   // kWindow: the image's own VOI window (DICOM PS3.3 C.11.2), else percentiles 0.5 and 99.5;
   // kPercentile: percentiles 0.5 and 99.5 always; kRange: smallest to largest value; kFixed: from
-  // `low` to `high`, in the image's units (Hounsfield units of CT).
+  // `low` to `high`, in the image's units (Hounsfield units of CT). All of what the crop left.
   Intensity intensity = Intensity::kPercentile;
-  double low = 0, high = 0;  // of kFixed only
+  double low = 0, high = 0;  // of kFixed only; the key `window` names both (HounsfieldWindows)
+  // Padding (PS3.3 C.7.5.1.1.2) becomes black whatever its value; else it is mapped as all values
+  // are. Either way it counts in no percentile, range or object.
+  bool blank_padding = false;
   double spacing_mm = 0;    // resample to this pixel spacing before the square is cut or padded; 0:
                             // fit the longer side to image_size
   bool standardize = true;  // subtract each image's mean, divide by its deviation
@@ -104,6 +109,16 @@ struct Preprocessing {  // [preprocessing]
 };
 // What a preset stands for; image_size as given.
 Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size);
+// All that decides the input's pixels, in one line for hashes and caches: every key but preset and
+// standardize.
+std::string PixelSettings(const Preprocessing& preprocessing);
+
+// Windows of CT by name, for the key `window`: "soft_tissue", "lung", "bone", "brain", "liver".
+struct HounsfieldWindow {
+  std::string_view name;
+  double low, high;
+};
+std::span<const HounsfieldWindow> HounsfieldWindows();
 
 enum class Optimizer { kSgd, kAdamW };           // "sgd", "adamw"
 enum class Augmentation { kNone, kRadiograph };  // "none", "radiograph"

@@ -10,13 +10,17 @@
 
 #include "common/plan/plan.h"
 #include "datasets/dicom/image_file.h"
+#include "datasets/pipeline/hints.h"
+#include "datasets/pipeline/placement.h"
 #include "datasets/refusal.h"
 
 namespace consilium::datasets::pipeline {
 
 // The image after one step, for people to look at.
 struct Stage {
-  std::string name;  // "stored values", "modality units", "cropped", "brightness", "input"
+  // In this order: "stored values", "modality units", "uptake" (of suv), "cropped" (of a crop),
+  // "mirrored" (of face_left), "brightness", "input".
+  std::string name;
   std::string what;  // what the step did, with its numbers: "rescale slope 1, intercept -1024"
   std::uint32_t rows = 0, columns = 0;
   std::vector<float> pixels;  // rows * columns
@@ -30,11 +34,18 @@ class StageObserver {
 };
 
 // image_size * image_size brightness values in [0, 1], row by row, higher is brighter (MONOCHROME1
-// inverted). `standardize` is not applied (Standardize in transform.h). Refused: several frames
-// where the plan wants one, a spacing or an uptake value that the file does not give, pixels that
-// do not decode.
+// inverted). `standardize` is not applied (Standardize in transform.h). `placement`, unless null,
+// is told where the input lies on the image. Refused: several frames where the plan wants one, a
+// spacing or an uptake value that the file does not give, pixels that do not decode.
 OrRefused<std::vector<float>> MakeInput(dicom::ImageFile& file,
                                         const plan::Preprocessing& preprocessing,
-                                        StageObserver* observer = nullptr);
+                                        StageObserver* observer = nullptr,
+                                        Placement* placement = nullptr);
+
+// The steps from the crop on, of an image already in its channel and units.
+OrRefused<std::vector<float>> MakeInput(const Image& image,
+                                        const plan::Preprocessing& preprocessing,
+                                        const Hints& hints, StageObserver* observer = nullptr,
+                                        Placement* placement = nullptr);
 
 }  // namespace consilium::datasets::pipeline

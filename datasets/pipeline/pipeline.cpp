@@ -1,0 +1,258 @@
+#include "datasets/pipeline/pipeline.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "datasets/pipeline/brightness.h"
+#include "datasets/pipeline/framing.h"
+#include "datasets/pipeline/square.h"
+#include "datasets/volumes/pet_header.h"
+
+namespace consilium::datasets::pipeline {
+namespace {
+
+using dicom::ImageFile;
+
+OrRefused<std::uint32_t> ChooseFrame(const dicom::Header& header, plan::FrameChoice choice) {
+  if (header.frames <= 1) return std::uint32_t{0};
+  if (choice == plan::FrameChoice::kOnly) {
+    return Refused{Refusal::kSeveralFrames, StrCat(header.frames, " frames")};
+  }
+  return header.frames / 2;
+}
+
+bool TakesGreen(const dicom::Header& header, const plan::Preprocessing& preprocessing) {
+  return header.colour() && preprocessing.channel == plan::Channel::kGreen;
+}
+
+// The green samples alone, with the frame's spacing.
+OrRefused<Image> ReadGreen(ImageFile& file, std::uint32_t frame) {
+  const auto description = file.Describe(frame);
+  if (!description.ok()) return description.refused();
+  const auto rgb = file.ReadRgb(frame);
+  if (!rgb.ok()) return rgb.refused();
+  Image image;
+  image.rows = rgb->rows;
+  image.columns = rgb->columns;
+  image.row_spacing_mm = description->row_spacing_mm;
+  image.column_spacing_mm = description->column_spacing_mm;
+  image.pixels.resize(rgb->values.size() / 3);
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+    image.pixels[i] = static_cast<float>(rgb->values[3 * i + 1]);
+  }
+  return image;
+}
+
+std::optional<Refused> ToUptake(const ImageFile& file, Image* image, double* factor) {
+  if (file.header().modality != "PT") {
+    return Refused{Refusal::kNoSuvFactor, "only a PET (modality PT) has uptake values"};
+  }
+  const auto found = volumes::SuvBodyWeightFactor(volumes::ReadPetHeader(file.data_set()));
+  if (!found.ok()) return found.refused();
+  *factor = *found;
+  const auto scale = static_cast<float>(*found);
+  for (float& value : image->pixels) value *= scale;
+  if (image->window) {
+    image->window->center *= *found;
+    image->window->width *= *found;
+    // The half pixel of LINEAR means nothing in other units.
+    if (image->window->function == VoiWindow::Function::kLinear) {
+      image->window->function = VoiWindow::Function::kLinearExact;
+    }
+  }
+  image->voi_lut.reset();
+  return std::nullopt;
+}
+
+// Tells the observer, if there is one, what an image looks like now.
+class Watch {
+ public:
+  explicit Watch(StageObserver* observer) : observer_(observer) {}
+  bool on() const { return observer_ != nullptr; }
+
+  void See(std::string name, std::string what, const Image& image) const {
+    if (!on()) return;
+    const Range range = PercentileRange(image, 0.1, 99.9);
+    Stage stage{std::move(name), std::move(what), image.rows, image.columns,
+                image.pixels,    range.low,       range.high};
+    if (image.larger_is_darker) std::swap(stage.low, stage.high);
+    observer_->See(std::move(stage));
+  }
+  void See(std::string name, std::string what, std::uint32_t rows, std::uint32_t columns,
+           const std::vector<float>& brightness) const {
+    if (on()) observer_->See({std::move(name), std::move(what), rows, columns, brightness, 0, 1});
+  }
+
+ private:
+  StageObserver* observer_;
+};
+
+void SeeStored(ImageFile& file, std::uint32_t frame, const plan::Preprocessing& preprocessing,
+               const Watch& watch) {
+  if (!watch.on()) return;
+  const dicom::Header& header = file.header();
+  auto stored = file.ReadStored(frame);
+  if (!stored.ok()) return;  // which the next step tells
+  std::string what = absl::StrFormat("%d x %d, %d bits%s, %s, %s", header.columns, header.rows,
+                                     header.bits_stored, header.is_signed ? " signed" : "",
+                                     std::string(dicom::Name(header.photometric)),
+                                     std::string(dicom::Name(header.transfer_syntax)));
+  if (header.frames > 1) StrAppend(&what, "; frame ", frame + 1, " of ", header.frames);
+  Image image;
+  image.rows = stored->rows;
+  image.columns = stored->columns;
+  image.larger_is_darker = header.monochrome1;
+  const std::vector<float> samples = stored->As<float>();
+  const auto step = static_cast<std::size_t>(stored->samples);
+  const std::size_t first = step == 3 && preprocessing.channel == plan::Channel::kGreen ? 1 : 0;
+  for (std::size_t i = first; i < samples.size(); i += step) image.pixels.push_back(samples[i]);
+  if (step == 3) StrAppend(&what, "; shown is its ", first == 1 ? "second" : "first", " sample");
+  watch.See("stored values", std::move(what), image);
+}
+
+std::string UnitsWords(ImageFile& file, std::uint32_t frame, const Image& image,
+                       const plan::Preprocessing& preprocessing) {
+  std::string what;
+  const auto description = file.Describe(frame);
+  if (TakesGreen(file.header(), preprocessing)) {
+    what = "the green of red, green and blue";
+  } else if (file.header().colour()) {
+    what = "luminance: 0.299 red + 0.587 green + 0.114 blue";
+  } else if (description.ok() && description->modality.table) {
+    what = StrCat("modality LUT of ", description->modality.table->entries.size(), " entries");
+  } else if (description.ok()) {
+    what = absl::StrFormat("rescale slope %.6g, intercept %.6g", description->modality.slope,
+                           description->modality.intercept);
+    if (!description->rescale_type.empty()) StrAppend(&what, ", ", description->rescale_type);
+  }
+  const auto [least, most] = std::minmax_element(image.pixels.begin(), image.pixels.end());
+  StrAppend(&what, absl::StrFormat("; %.5g to %.5g", *least, *most));
+  if (image.row_spacing_mm > 0) {
+    StrAppend(&what, absl::StrFormat("; pixels of %.3g x %.3g mm", image.row_spacing_mm,
+                                     image.column_spacing_mm));
+  }
+  const auto padding = std::count(image.padding.begin(), image.padding.end(), true);
+  if (padding > 0) {
+    StrAppend(&what, absl::StrFormat("; %.1f %% is padding, which does not count",
+                                     100.0 * static_cast<double>(padding) /
+                                         static_cast<double>(image.pixels.size())));
+  }
+  return what;
+}
+
+// The regions of an ultrasound image say how large its pixels are.
+void TakeSpacing(const Hints& hints, const plan::Preprocessing& preprocessing, Image* image) {
+  const bool spaced = image->row_spacing_mm > 0 && image->column_spacing_mm > 0;
+  if (spaced || preprocessing.crop != plan::Crop::kScanRegion || !hints.scan_region) return;
+  image->row_spacing_mm = hints.region_row_mm;
+  image->column_spacing_mm = hints.region_column_mm;
+}
+
+Placement PlacementOf(const Image& image, const Framing& framing, double output_mm, double row_mm,
+                      double column_mm, std::uint32_t size) {
+  Placement placement;
+  placement.rows = image.rows;
+  placement.columns = image.columns;
+  placement.size = size;
+  placement.left = framing.box.left;
+  placement.top = framing.box.top;
+  placement.right = framing.box.right;
+  placement.bottom = framing.box.bottom;
+  placement.columns_a_pixel = output_mm / column_mm;
+  placement.rows_a_pixel = output_mm / row_mm;
+  placement.centre_column = framing.centre_column;
+  placement.centre_row = framing.centre_row;
+  placement.mirrored = framing.mirrored;
+  return placement;
+}
+
+}  // namespace
+
+OrRefused<std::vector<float>> MakeInput(const Image& image,
+                                        const plan::Preprocessing& preprocessing,
+                                        const Hints& hints, StageObserver* observer,
+                                        Placement* placement) {
+  CONSILIUM_CHECK(image.rows > 0 && image.columns > 0 &&
+                  image.pixels.size() == std::size_t{image.rows} * image.columns);
+  const Watch watch(observer);
+  const bool spaced = image.row_spacing_mm > 0 && image.column_spacing_mm > 0;
+  if (preprocessing.spacing_mm > 0 && !spaced) return Refused{Refusal::kNoPixelSpacing, ""};
+  const double row_mm = spaced ? image.row_spacing_mm : 1;
+  const double column_mm = spaced ? image.column_spacing_mm : 1;
+
+  const Framing framing = Frame(image, preprocessing, hints);
+  const Box whole{0, 0, image.columns, image.rows};
+  Image part;
+  if (framing.box != whole || framing.mirrored) {
+    if (watch.on() && framing.mirrored && preprocessing.crop != plan::Crop::kNone) {
+      watch.See("cropped", framing.crop_words, Cut(image, framing.box, false));
+    }
+    part = Cut(image, framing.box, framing.mirrored);
+  }
+  const Image& seen = part.pixels.empty() ? image : part;
+  if (preprocessing.crop != plan::Crop::kNone && !framing.mirrored) {
+    watch.See("cropped", framing.crop_words, seen);
+  }
+  if (preprocessing.face_left) watch.See("mirrored", framing.mirror_words, seen);
+
+  std::string how;
+  const std::vector<float> brightness =
+      ToBrightness(seen, preprocessing, watch.on() ? &how : nullptr);
+  watch.See("brightness", how, seen.rows, seen.columns, brightness);
+
+  const double longer_mm = std::max(framing.rows * row_mm, framing.columns * column_mm);
+  const double output_mm = preprocessing.spacing_mm > 0 ? preprocessing.spacing_mm
+                                                        : longer_mm / preprocessing.image_size;
+  double centre_column = framing.centre_column - framing.box.left;
+  if (framing.mirrored) centre_column = seen.columns - centre_column;
+  const double centre_row = framing.centre_row - framing.box.top;
+  std::vector<float> input =
+      OntoSquare(brightness, {seen.rows, centre_row, output_mm / row_mm},
+                 {seen.columns, centre_column, output_mm / column_mm}, preprocessing.image_size);
+  if (watch.on()) {
+    const std::string what = absl::StrFormat(
+        "%s, %.3g x %.3g pixels to one: %d x %d",
+        preprocessing.spacing_mm > 0
+            ? absl::StrFormat("resampled to %.3g mm a pixel", preprocessing.spacing_mm)
+            : "the longer side fits",
+        output_mm / column_mm, output_mm / row_mm, preprocessing.image_size,
+        preprocessing.image_size);
+    watch.See("input", what, preprocessing.image_size, preprocessing.image_size, input);
+  }
+  if (placement != nullptr) {
+    *placement =
+        PlacementOf(image, framing, output_mm, row_mm, column_mm, preprocessing.image_size);
+  }
+  return input;
+}
+
+OrRefused<std::vector<float>> MakeInput(ImageFile& file, const plan::Preprocessing& preprocessing,
+                                        StageObserver* observer, Placement* placement) {
+  const Watch watch(observer);
+  const auto frame = ChooseFrame(file.header(), preprocessing.frame);
+  if (!frame.ok()) return frame.refused();
+  SeeStored(file, *frame, preprocessing, watch);
+  auto image = TakesGreen(file.header(), preprocessing) ? ReadGreen(file, *frame)
+                                                        : file.ReadModality(*frame);
+  if (!image.ok()) return image.refused();
+  const bool hinted = preprocessing.face_left || preprocessing.crop == plan::Crop::kScanRegion;
+  const Hints hints = hinted ? ReadHints(file.data_set(), file.header()) : Hints{};
+  TakeSpacing(hints, preprocessing, &*image);
+  if (watch.on()) {
+    watch.See("modality units", UnitsWords(file, *frame, *image, preprocessing), *image);
+  }
+  if (preprocessing.units == plan::Units::kSuv) {
+    double factor = 1;
+    if (auto refused = ToUptake(file, &*image, &factor)) return *std::move(refused);
+    watch.See("uptake",
+              absl::StrFormat("times %.5g: standardised uptake values by body weight", factor),
+              *image);
+  }
+  auto input = MakeInput(*image, preprocessing, hints, observer, placement);
+  if (input.ok() && placement != nullptr) placement->frame = *frame;
+  return input;
+}
+
+}  // namespace consilium::datasets::pipeline
