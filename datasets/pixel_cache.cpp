@@ -9,9 +9,7 @@
 
 #include "common/base/random.h"
 #include "common/base/status.h"
-#include "datasets/dicom/reader.h"
 #include "datasets/parallel.h"
-#include "datasets/transform.h"
 
 namespace consilium::datasets {
 namespace {
@@ -41,11 +39,11 @@ std::uint64_t PixelsAt(std::uint64_t slots) {
   return (end + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// What decides the cached pixels: not whether they are standardised afterwards.
+// Goes up when the pipeline makes other pixels of the same settings.
+constexpr std::string_view kPipeline = "pixels 3 ";
+
 std::uint64_t SettingsHash(const plan::Preprocessing& preprocessing) {
-  return StableHash(StrCat("pixels 2 ", preprocessing.image_size, " ",
-                           plan::Name(preprocessing.intensity), " ",
-                           std::bit_cast<std::uint64_t>(preprocessing.spacing_mm)));
+  return StableHash(StrCat(kPipeline, plan::PixelSettings(preprocessing)));
 }
 
 Bytes Quantized(std::span<const float> pixels) {
@@ -124,8 +122,13 @@ class PixelCacheWriter {
   using Key = PixelCache::Key;
 
   PixelCacheWriter(const PixelCache& old, const fs::path& image_folder,
-                   std::span<const CatalogImage> images, const plan::Preprocessing& preprocessing)
-      : old_(old), image_folder_(image_folder), images_(images), preprocessing_(preprocessing) {
+                   std::span<const CatalogImage> images, const plan::Preprocessing& preprocessing,
+                   ImageReader& reader)
+      : old_(old),
+        image_folder_(image_folder),
+        images_(images),
+        preprocessing_(preprocessing),
+        reader_(reader) {
     for (std::size_t i = 0; i < images.size(); ++i) {
       const auto slot = old.Find(images[i]);
       work_.push_back({PixelCache::KeyOf(images[i]), i, slot});
@@ -183,7 +186,7 @@ class PixelCacheWriter {
       const ByteView bytes = old_.Slot(*work.old_slot);
       return Store(slot, bytes);
     }
-    auto pixels = Decode(images_[*work.image]);
+    auto pixels = reader_.ReadInput(image_folder_ / images_[*work.image].path, preprocessing_);
     if (pixels.ok()) return Store(slot, Quantized(*pixels));
     const std::lock_guard lock(mutex_);
     if (pixels.refused().reason != Refusal::kUnreadable) {  // which may pass
@@ -191,12 +194,6 @@ class PixelCacheWriter {
     }
     unusable->push_back({*work.image, pixels.refused()});
     return absl::OkStatus();
-  }
-
-  OrRefused<std::vector<float>> Decode(const CatalogImage& image) const {
-    const auto decoded = dicom::ReadImage(image_folder_ / image.path);
-    if (!decoded.ok()) return decoded.refused();
-    return Preprocess(*decoded, preprocessing_);
   }
 
   absl::Status Store(std::size_t slot, ByteView pixels) {
@@ -229,6 +226,7 @@ class PixelCacheWriter {
   const fs::path& image_folder_;
   const std::span<const CatalogImage> images_;
   const plan::Preprocessing& preprocessing_;
+  ImageReader& reader_;
   std::vector<Work> work_;
   std::mutex mutex_;  // guards table_, file_, failure_ and the caller's list of unusable images
   Bytes table_;
@@ -240,7 +238,8 @@ absl::StatusOr<PixelCache> PixelCache::Prepare(const fs::path& cache_folder,
                                                const fs::path& image_folder,
                                                std::span<const CatalogImage> images,
                                                const plan::Preprocessing& preprocessing,
-                                               unsigned threads, Progress& progress,
+                                               ImageReader& reader, unsigned threads,
+                                               Progress& progress,
                                                std::vector<UnusableImage>* unusable) {
   RETURN_IF_ERROR(EnsureFolder(cache_folder));
   const std::uint64_t settings = SettingsHash(preprocessing);
@@ -257,7 +256,7 @@ absl::StatusOr<PixelCache> PixelCache::Prepare(const fs::path& cache_folder,
   }
   if (complete) return cache;
   unusable->clear();
-  PixelCacheWriter writer(cache, image_folder, images, preprocessing);
+  PixelCacheWriter writer(cache, image_folder, images, preprocessing, reader);
   RETURN_IF_ERROR(writer.Write(path, settings, threads, progress, unusable));
   std::sort(unusable->begin(), unusable->end(),
             [](const UnusableImage& a, const UnusableImage& b) { return a.index < b.index; });

@@ -25,6 +25,7 @@
 #include "common/base/progress.h"
 #include "common/plan/plan.h"
 #include "datasets/catalog.h"
+#include "datasets/image_reader.h"
 
 namespace consilium::datasets {
 
@@ -37,15 +38,16 @@ struct UnusableImage {
 class PixelCache {
  public:
   // The cache file of `cache_folder` for `preprocessing` with all of `images` in it. Images that it
-  // lacks are decoded on several threads and a new file takes the place of the old one (written
-  // aside, synced, renamed); the entries of a damaged file that fail their checksum are decoded
-  // again. Images that cannot be used are told in `unusable`. kCancelled when interrupted (the old
-  // file stays), kResourceExhausted when the disk is full.
+  // lacks are decoded by `reader` on several threads and a new file takes the place of the old one
+  // (written aside, synced, renamed); the entries of a damaged file that fail their checksum are
+  // decoded again. Images that cannot be used are told in `unusable`. kCancelled when interrupted
+  // (the old file stays), kResourceExhausted when the disk is full.
   static absl::StatusOr<PixelCache> Prepare(const fs::path& cache_folder,
                                             const fs::path& image_folder,
                                             std::span<const CatalogImage> images,
                                             const plan::Preprocessing& preprocessing,
-                                            unsigned threads, Progress& progress,
+                                            ImageReader& reader, unsigned threads,
+                                            Progress& progress,
                                             std::vector<UnusableImage>* unusable);
 
   std::uint32_t image_size() const { return image_size_; }

@@ -45,8 +45,9 @@ PixelCacheScene::PixelCacheScene() {
 absl::StatusOr<datasets::PixelCache> PixelCacheScene::Prepare() const {
   NoProgress progress;
   std::vector<datasets::UnusableImage> unusable;
-  auto cache = datasets::PixelCache::Prepare(ScratchFolder() / "cache", ScratchFolder(),
-                                             {&image_, 1}, preprocessing_, 1, progress, &unusable);
+  auto cache = datasets::PixelCache::Prepare(
+      ScratchFolder() / "cache", ScratchFolder(), {&image_, 1}, preprocessing_,
+      *datasets::ReadInThisProcess(), 1, progress, &unusable);
   for (const datasets::UnusableImage& image : unusable) {
     FUZZ_EXPECT(image.index == 0 && !datasets::Name(image.refused.reason).empty());
   }

@@ -1,0 +1,11 @@
+// consilium-image-worker: reads image files for the other programs, in a sandbox (README.md).
+
+#include "datasets/worker/image_operations.h"
+#include "datasets/worker/serve.h"
+
+int main(int argc, char** argv) {
+  using namespace consilium::datasets;
+  worker::Operations operations;
+  worker::AddImageOperations(operations);
+  return worker::ServeMain(argc, argv, operations);
+}

@@ -1,0 +1,58 @@
+#include "datasets/worker/sandboxed_reader.h"
+
+#include <algorithm>
+
+#include "common/base/status.h"
+#include "datasets/worker/header_message.h"
+#include "datasets/worker/image_operations.h"
+#include "datasets/worker/message.h"
+
+namespace consilium::datasets {
+namespace {
+
+constexpr std::uint64_t kLargestHeader = 64 << 10;
+
+// What no honest reader says: a file has taken the worker over.
+Refused Nonsense() { return {Refusal::kCrashedReader, "it said what cannot be of any image"}; }
+
+OrRefused<dicom::Header> HeaderOf(const OrRefused<Bytes>& result) {
+  if (!result.ok()) return result.refused();
+  auto header = worker::DecodeHeader(*result);
+  if (!header) return Nonsense();
+  return *std::move(header);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SandboxedReader>> SandboxedReader::Create(
+    const worker::PoolOptions& options) {
+  ASSIGN_OR_RETURN(auto pool, worker::WorkerPool::Create(options));
+  return std::unique_ptr<SandboxedReader>(new SandboxedReader(std::move(pool)));
+}
+
+std::vector<OrRefused<dicom::Header>> SandboxedReader::ReadHeaders(
+    std::span<const fs::path> paths) {
+  const auto results = pool_.CallForEach(worker::kReadHeader, {}, paths, kLargestHeader);
+  std::vector<OrRefused<dicom::Header>> headers;
+  headers.reserve(results.size());
+  for (const OrRefused<Bytes>& result : results) headers.push_back(HeaderOf(result));
+  return headers;
+}
+
+OrRefused<std::vector<float>> SandboxedReader::ReadInput(const fs::path& path,
+                                                         const plan::Preprocessing& preprocessing) {
+  const std::size_t values = std::size_t{preprocessing.image_size} * preprocessing.image_size;
+  const auto result = pool_.Call(worker::kReadInput, worker::Encode(preprocessing), {&path, 1},
+                                 values * sizeof(float) + sizeof(std::uint64_t));
+  if (!result.ok()) return result.refused();
+  worker::MessageReader reader(*result);
+  std::vector<float> input;
+  reader.Floats(input, values);
+  const bool sound =
+      reader.Done() && input.size() == values &&
+      std::all_of(input.begin(), input.end(), [](float v) { return v >= 0 && v <= 1; });
+  if (!sound) return Nonsense();
+  return input;
+}
+
+}  // namespace consilium::datasets
