@@ -3,17 +3,35 @@
 #include <algorithm>
 
 #include "common/base/status.h"
+#include "datasets/dicom/header.h"
+#include "datasets/requirements.h"
 
 namespace consilium::datasets {
 namespace {
 
+// Version 1 held identifiers. Its tables are made for whoever has none, so that all catalogs come
+// to version 2 by one way: what was there is counted and dropped.
+constexpr std::string_view kVersion1 = R"sql(
+CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files(id INTEGER PRIMARY KEY);
+CREATE TABLE labels(file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE);
+)sql";
+
 // own_reason: what the file itself is refused for; standing: what it is refused for beside the
 // others and the labels, computed anew by each Index(). `reason` is the one that counts.
-const storage::Migrations kMigrations = {R"sql(
-CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+constexpr std::string_view kVersion2 = R"sql(
+PRAGMA secure_delete = ON;
+CREATE TABLE erased(files INTEGER NOT NULL);
+INSERT INTO erased SELECT COUNT(*) FROM files;
+DROP TABLE labels;
+DROP TABLE files;
+DROP TABLE settings;
+CREATE TABLE settings(name TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE key(name TEXT NOT NULL);
 CREATE TABLE files(
   id INTEGER PRIMARY KEY,
-  path TEXT NOT NULL UNIQUE,
+  path_hash BLOB NOT NULL UNIQUE,
+  sealed_path BLOB NOT NULL,
   size INTEGER NOT NULL,
   modified_ns INTEGER NOT NULL,
   own_reason INTEGER NOT NULL,
@@ -24,33 +42,29 @@ CREATE TABLE files(
   series_instance_uid TEXT NOT NULL,
   study_instance_uid TEXT NOT NULL,
   patient_id TEXT NOT NULL,
+  sex TEXT NOT NULL,
+  age INTEGER,
   modality TEXT NOT NULL,
   view_position TEXT NOT NULL,
   laterality TEXT NOT NULL,
+  body_part TEXT NOT NULL,
   manufacturer TEXT NOT NULL,
   model TEXT NOT NULL,
   transfer_syntax TEXT NOT NULL,
   rows INTEGER NOT NULL,
   columns INTEGER NOT NULL,
+  frames INTEGER NOT NULL,
   row_spacing_mm REAL NOT NULL,
-  column_spacing_mm REAL NOT NULL);
+  column_spacing_mm REAL NOT NULL,
+  slice_thickness_mm REAL NOT NULL);
 CREATE TABLE labels(
   file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE,
   target TEXT NOT NULL,
   value INTEGER NOT NULL,
   PRIMARY KEY(file_id, target)) WITHOUT ROWID;
-)sql"};
+)sql";
 
-bool IsWanted(const std::vector<std::string>& modalities, const std::string& modality) {
-  return modalities.empty() ||
-         std::find(modalities.begin(), modalities.end(), modality) != modalities.end();
-}
-
-absl::StatusOr<std::string> Setting(storage::Database& database, std::string_view name) {
-  ASSIGN_OR_RETURN(auto query, database.Prepare("SELECT value FROM settings WHERE name = ?"));
-  ASSIGN_OR_RETURN(const bool found, query.Bind(name).Step());
-  return found ? query.Text(0) : std::string();
-}
+const storage::Migrations kMigrations = {kVersion1, kVersion2};
 
 std::vector<std::string> SplitLines(std::string_view text) {
   std::vector<std::string> lines;
@@ -62,15 +76,6 @@ std::vector<std::string> SplitLines(std::string_view text) {
   return lines;
 }
 
-}  // namespace
-
-absl::StatusOr<Catalog> Catalog::Open(const fs::path& file) {
-  ASSIGN_OR_RETURN(storage::Database database, storage::Database::Open(file, kMigrations));
-  return Catalog(std::move(database));
-}
-
-namespace {
-
 absl::StatusOr<Refusal> RefusalAt(const storage::Statement& row, int column) {
   const auto reason = RefusalNumbered(row.Int(column));
   if (!reason) {
@@ -81,83 +86,201 @@ absl::StatusOr<Refusal> RefusalAt(const storage::Statement& row, int column) {
   return *reason;
 }
 
+// What Unwanted() looks at, from the columns that begin at `first`.
+constexpr std::string_view kWantedColumns =
+    "modality, view_position, age, frames, row_spacing_mm, column_spacing_mm";
+dicom::Header HeaderAt(const storage::Statement& row, int first) {
+  dicom::Header header;
+  header.modality = row.Text(first);
+  header.view_position = row.Text(first + 1);
+  if (!row.IsNull(first + 2)) header.patient_age_years = row.Real(first + 2);
+  header.frames = static_cast<std::uint32_t>(row.Int(first + 3));
+  header.row_spacing_mm = row.Real(first + 4);
+  header.column_spacing_mm = row.Real(first + 5);
+  return header;
+}
+
 }  // namespace
+
+fs::path Catalog::KeyFile(const fs::path& catalog_file) {
+  return catalog_file.parent_path() / "pseudonym.key";
+}
+
+absl::StatusOr<Catalog> Catalog::Open(const fs::path& file) {
+  bool made = false;
+  ASSIGN_OR_RETURN(const crypto::Secret key,
+                   deidentification::LoadOrMakeSiteKey(KeyFile(file), &made));
+  ASSIGN_OR_RETURN(auto pseudonyms, deidentification::Pseudonymiser::Create(key));
+  ASSIGN_OR_RETURN(auto cipher, CatalogCipher::Create(key));
+  ASSIGN_OR_RETURN(storage::Database database, storage::Database::Open(file, kMigrations));
+  Catalog catalog(std::move(database), std::move(pseudonyms), std::move(cipher));
+  RETURN_IF_ERROR(catalog.Prepare());
+  return catalog;
+}
+
+absl::Status Catalog::Prepare() {
+  RETURN_IF_ERROR(database_.Execute("PRAGMA secure_delete = ON"));
+  std::string name;
+  std::int64_t erased = 0;
+  {
+    ASSIGN_OR_RETURN(auto key, database_.Prepare("SELECT name FROM key"));
+    ASSIGN_OR_RETURN(const bool known, key.Step());
+    if (known) name = key.Text(0);
+    ASSIGN_OR_RETURN(auto query, database_.Prepare("SELECT SUM(files) FROM erased"));
+    ASSIGN_OR_RETURN(const bool counted, query.Step());
+    if (counted) erased = query.Int(0);
+  }
+  if (name == pseudonyms_.KeyName()) return absl::OkStatus();
+  if (!name.empty()) return EraseOfAnotherKey();
+  // A new catalog, or one of version 1, whose freed pages go back to the system.
+  if (erased > 0) RETURN_IF_ERROR(database_.Execute("VACUUM"));
+  return database_.Execute("INSERT INTO key(name) VALUES(?)", pseudonyms_.KeyName());
+}
+
+absl::Status Catalog::EraseOfAnotherKey() {
+  return database_.Transact([&]() -> absl::Status {
+    RETURN_IF_ERROR(database_.Execute("INSERT INTO erased SELECT COUNT(*) FROM files"));
+    RETURN_IF_ERROR(database_.Execute("DELETE FROM files"));
+    RETURN_IF_ERROR(database_.Execute("DELETE FROM settings"));
+    return database_.Execute("UPDATE key SET name = ?", pseudonyms_.KeyName());
+  });
+}
+
+absl::StatusOr<std::string> Catalog::Setting(std::string_view name) {
+  ASSIGN_OR_RETURN(auto query, database_.Prepare("SELECT sealed FROM settings WHERE name = ?"));
+  ASSIGN_OR_RETURN(const bool found, query.Bind(name).Step());
+  if (!found) return std::string();
+  return cipher_.Open(StrCat("setting ", name), query.Blob(0));
+}
+
+absl::Status Catalog::Set(std::string_view name, std::string_view value) {
+  ASSIGN_OR_RETURN(const Bytes sealed, cipher_.Seal(StrCat("setting ", name), value));
+  return database_.Execute("INSERT OR REPLACE INTO settings(name, sealed) VALUES(?,?)", name,
+                           sealed);
+}
 
 absl::StatusOr<IndexReport> Catalog::Report() {
   IndexReport report;
   ASSIGN_OR_RETURN(auto query,
-                   database_.Prepare("SELECT path, reason, own_detail FROM files ORDER BY path"));
+                   database_.Prepare("SELECT reason, own_detail, sealed_path FROM files"));
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) break;
     ++report.files;
-    ASSIGN_OR_RETURN(const Refusal reason, RefusalAt(query, 1));
+    ASSIGN_OR_RETURN(const Refusal reason, RefusalAt(query, 0));
     if (reason == Refusal::kNone) {
       ++report.accepted;
       continue;
     }
     ++report.by_reason[reason];
-    report.refused.push_back({query.Text(0), {reason, query.Text(2)}});
+    ASSIGN_OR_RETURN(std::string path, cipher_.Open("path", query.Blob(2)));
+    report.refused.push_back({std::move(path), {reason, query.Text(1)}});
   }
+  std::sort(report.refused.begin(), report.refused.end(),
+            [](const FileRefusal& a, const FileRefusal& b) { return a.path < b.path; });
   ASSIGN_OR_RETURN(
       auto patients,
       database_.Prepare("SELECT COUNT(DISTINCT patient_id) FROM files WHERE reason = 0"));
   ASSIGN_OR_RETURN(const bool counted, patients.Step());
   report.patients = counted ? static_cast<std::uint64_t>(patients.Int(0)) : 0;
-  ASSIGN_OR_RETURN(report.label_key, Setting(database_, "label_key"));
+  ASSIGN_OR_RETURN(report.label_key, Setting("label_key"));
   report.has_labels = !report.label_key.empty();
   ASSIGN_OR_RETURN(report.targets, Targets());
-  ASSIGN_OR_RETURN(const std::string unknown, Setting(database_, "labels_without_image"));
+  ASSIGN_OR_RETURN(const std::string unknown, Setting("labels_without_image"));
   if (!unknown.empty()) report.labels_without_image = std::stoull(unknown);
   return report;
 }
 
 absl::StatusOr<fs::path> Catalog::Folder() {
-  ASSIGN_OR_RETURN(const std::string folder, Setting(database_, "folder"));
+  ASSIGN_OR_RETURN(const std::string folder, Setting("folder"));
   return fs::path(folder);
 }
 
 absl::StatusOr<std::vector<std::string>> Catalog::Targets() {
-  ASSIGN_OR_RETURN(const std::string targets, Setting(database_, "targets"));
+  ASSIGN_OR_RETURN(const std::string targets, Setting("targets"));
   return SplitLines(targets);
 }
 
 absl::StatusOr<std::vector<CatalogImage>> Catalog::Images(
-    std::string_view target, const std::vector<std::string>& modalities) {
-  ASSIGN_OR_RETURN(auto query, database_.Prepare(R"sql(
-      SELECT id, path, sop_instance_uid, patient_id, modality, size, modified_ns, value
-      FROM files JOIN labels ON file_id = id
-      WHERE reason = 0 AND target = ? ORDER BY path)sql"));
+    std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
+  ASSIGN_OR_RETURN(auto query, database_.Prepare(StrCat(R"sql(
+      SELECT id, sealed_path, sop_instance_uid, patient_id, size, modified_ns, value, )sql",
+                                                        kWantedColumns, R"sql(
+      FROM files JOIN labels ON file_id = id WHERE reason = 0 AND target = ?)sql")));
   query.Bind(target);
   std::vector<CatalogImage> images;
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
-    if (!found) return images;
-    if (!IsWanted(modalities, query.Text(4))) continue;
-    images.push_back({query.Int(0), query.Text(1), query.Text(2), query.Text(3), query.Text(4),
-                      static_cast<std::uint64_t>(query.Int(5)), query.Int(6),
-                      static_cast<int>(query.Int(7))});
+    if (!found) break;
+    const dicom::Header header = HeaderAt(query, 7);
+    if (Unwanted(header, data, preprocessing)) continue;
+    ASSIGN_OR_RETURN(std::string path, cipher_.Open("path", query.Blob(1)));
+    images.push_back({query.Int(0), std::move(path), query.Text(2), query.Text(3), header.modality,
+                      static_cast<std::uint64_t>(query.Int(4)), query.Int(5),
+                      static_cast<int>(query.Int(6))});
   }
+  std::sort(images.begin(), images.end(),
+            [](const CatalogImage& a, const CatalogImage& b) { return a.path < b.path; });
+  return images;
 }
 
 absl::StatusOr<std::map<Refusal, std::uint64_t>> Catalog::Refusals(
-    std::string_view target, const std::vector<std::string>& modalities) {
-  ASSIGN_OR_RETURN(auto query, database_.Prepare(R"sql(
-      SELECT reason, modality, value IS NULL, COUNT(*)
+    std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
+  ASSIGN_OR_RETURN(auto query, database_.Prepare(StrCat(R"sql(
+      SELECT reason, value IS NULL, COUNT(*), )sql",
+                                                        kWantedColumns, R"sql(
       FROM files LEFT JOIN labels ON file_id = id AND target = ?
-      GROUP BY 1, 2, 3)sql"));
+      GROUP BY 1, 2, 4, 5, 6, 7, 8, 9)sql")));
   query.Bind(target);
   std::map<Refusal, std::uint64_t> counts;
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) return counts;
     ASSIGN_OR_RETURN(Refusal reason, RefusalAt(query, 0));
-    if (reason == Refusal::kNone && !IsWanted(modalities, query.Text(1))) {
-      reason = Refusal::kUnwantedModality;
-    } else if (reason == Refusal::kNone && query.Int(2) != 0) {
-      reason = Refusal::kMissingLabel;
+    if (reason == Refusal::kNone) {
+      if (const auto unwanted = Unwanted(HeaderAt(query, 3), data, preprocessing)) {
+        reason = unwanted->reason;
+      } else if (query.Int(1) != 0) {
+        reason = Refusal::kMissingLabel;
+      }
     }
-    if (reason != Refusal::kNone) counts[reason] += static_cast<std::uint64_t>(query.Int(3));
+    if (reason != Refusal::kNone) counts[reason] += static_cast<std::uint64_t>(query.Int(2));
+  }
+}
+
+absl::StatusOr<std::vector<ImageDescription>> Catalog::Descriptions() {
+  std::map<std::int64_t, std::map<std::string, int>> labels;
+  ASSIGN_OR_RETURN(auto all, database_.Prepare("SELECT file_id, target, value FROM labels"));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, all.Step());
+    if (!found) break;
+    labels[all.Int(0)][all.Text(1)] = static_cast<int>(all.Int(2));
+  }
+  ASSIGN_OR_RETURN(auto query, database_.Prepare(R"sql(
+      SELECT id, patient_id, sex, age, modality, view_position, laterality, body_part, manufacturer,
+        model, rows, columns, frames, row_spacing_mm, column_spacing_mm, slice_thickness_mm
+      FROM files WHERE reason = 0 ORDER BY sop_instance_uid)sql"));
+  std::vector<ImageDescription> images;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, query.Step());
+    if (!found) return images;
+    ImageDescription& image = images.emplace_back();
+    image.patient = query.Text(1);
+    image.sex = query.Text(2);
+    if (!query.IsNull(3)) image.age = static_cast<int>(query.Int(3));
+    image.modality = query.Text(4);
+    image.view = query.Text(5);
+    image.laterality = query.Text(6);
+    image.body_part = query.Text(7);
+    image.manufacturer = query.Text(8);
+    image.model = query.Text(9);
+    image.rows = static_cast<std::uint32_t>(query.Int(10));
+    image.columns = static_cast<std::uint32_t>(query.Int(11));
+    image.frames = static_cast<std::uint32_t>(query.Int(12));
+    image.row_spacing_mm = query.Real(13);
+    image.column_spacing_mm = query.Real(14);
+    image.slice_thickness_mm = query.Real(15);
+    image.labels = std::move(labels[query.Int(0)]);
   }
 }
 

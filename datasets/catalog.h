@@ -2,6 +2,13 @@
 
 // A site's index of its own images: one SQLite file. Which file holds which instance of which
 // patient, what was refused and why, and the labels. Never leaves the site.
+//
+// Claim: the file holds no identifier. Patients and UIDs are there under pseudonyms
+// (deidentification/pseudonymiser.h), paths as keyed hashes and sealed (catalog_cipher.h), settings
+// sealed; labels by file. Of what else a header says, texts that hold another identifier of the
+// file are left out, and what the site's policy does not retain (index_policy.h). The key is the
+// site's, in "pseudonym.key" beside the catalog (mode 0600). Who loses it gets other pseudonyms,
+// and with them another split of the patients, from a catalog that is made anew.
 
 #include <cstdint>
 #include <map>
@@ -13,7 +20,12 @@
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
 #include "common/base/progress.h"
+#include "common/plan/plan.h"
 #include "common/storage/database.h"
+#include "datasets/catalog_cipher.h"
+#include "datasets/deidentification/pseudonymiser.h"
+#include "datasets/image_reader.h"
+#include "datasets/index_policy.h"
 #include "datasets/refusal.h"
 
 namespace consilium::datasets {
@@ -22,10 +34,11 @@ struct IndexOptions {
   // Empty: FOLDER/labels.csv where there is one, else the images stay without labels.
   fs::path labels;
   unsigned threads = 0;  // 0: one for each processor
+  IndexPolicy policy;    // another than the last time: every file is read again
 };
 
 struct FileRefusal {
-  std::string path;  // below the folder: shown to the operator, never logged
+  std::string path;  // below the folder: shown to the operator at his terminal, never logged
   Refused refused;
 };
 
@@ -34,6 +47,9 @@ struct IndexReport {
   std::uint64_t read = 0;       // new or changed since the last time
   std::uint64_t unchanged = 0;  // same size and time of change: not read again
   std::uint64_t removed = 0;    // gone since the last time
+  // Of files that the catalog knew before it was erased, because an earlier version of this program
+  // had made it, with identifiers, or because the key that it was made with is gone.
+  std::uint64_t erased = 0;
   std::uint64_t accepted = 0;
   std::uint64_t patients = 0;        // of the accepted files
   std::vector<FileRefusal> refused;  // by path
@@ -49,8 +65,10 @@ struct IndexReport {
 // What a dataset needs to know of an accepted image.
 struct CatalogImage {
   std::int64_t id = 0;
-  std::string path;  // below the catalog's folder
-  std::string sop_instance_uid, patient_id, modality;
+  std::string path;              // below the catalog's folder; opened for reading the file
+  std::string sop_instance_uid;  // mapped
+  std::string patient;           // pseudonym
+  std::string modality;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
   int target = 0;  // 0 or 1
@@ -70,13 +88,20 @@ struct ImageDescription {
   double row_spacing_mm = 0, column_spacing_mm = 0;  // 0: not known
   double slice_thickness_mm = 0;                     // 0: not known
   std::map<std::string, int> labels;                 // target -> 0 or 1; without those it has not
+  // Below the catalog's folder. For reading its pixels here ("describe" needs it); not for telling.
+  std::string path;
 };
 
 // Not thread-safe.
 class Catalog {
  public:
-  // Opens the catalog or makes an empty one.
+  // Opens the catalog or makes an empty one, and the site's key beside it. One of an earlier
+  // version is erased, for it held identifiers, as is one that another key has made: the next
+  // Index() reads all files anew. One of a newer version is kFailedPrecondition.
   static absl::StatusOr<Catalog> Open(const fs::path& file);
+
+  // Where the key of a catalog lies.
+  static fs::path KeyFile(const fs::path& catalog_file);
 
   // Brings the catalog in line with the folder tree: reads new and changed files on several
   // threads, drops what is gone, reads the labels anew. Headers and the amount of pixel data are
@@ -85,23 +110,23 @@ class Catalog {
   // followed. Interrupted (kCancelled), it keeps what it has read. Faults of labels.csv are
   // kInvalidArgument and leave the labels as they were; a folder that is not there is kNotFound.
   absl::StatusOr<IndexReport> Index(const fs::path& folder, const IndexOptions& options,
-                                    Progress& progress);
+                                    ImageReader& reader, Progress& progress);
 
-  // The report of the last Index() (its counts of files read and unchanged are 0).
+  // The report of the last Index() (its counts of files read, unchanged and erased are 0).
   absl::StatusOr<IndexReport> Report();
 
   // The folder that was last indexed; empty when none was.
   absl::StatusOr<fs::path> Folder();
   absl::StatusOr<std::vector<std::string>> Targets();
 
-  // Accepted images with a label for `target`, ordered by path. All modalities when `modalities` is
-  // empty.
-  absl::StatusOr<std::vector<CatalogImage>> Images(std::string_view target,
-                                                   const std::vector<std::string>& modalities);
-  // How many files are refused, by reason; with those that have no label for `target` or another
-  // modality.
+  // Accepted images with a label for `target` that the plan wants (requirements.h), ordered by
+  // path.
+  absl::StatusOr<std::vector<CatalogImage>> Images(std::string_view target, const plan::Data& data,
+                                                   const plan::Preprocessing& preprocessing);
+  // How many files are refused, by reason; with those that the plan does not want, or that have no
+  // label for `target`.
   absl::StatusOr<std::map<Refusal, std::uint64_t>> Refusals(
-      std::string_view target, const std::vector<std::string>& modalities);
+      std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing);
 
   // Every accepted image, in an order that is stable but says nothing. Why others are not among
   // them is in Report().
@@ -111,9 +136,20 @@ class Catalog {
   absl::Status SetRefused(std::int64_t image_id, const Refused& refused);
 
  private:
-  explicit Catalog(storage::Database database) : database_(std::move(database)) {}
+  Catalog(storage::Database database, deidentification::Pseudonymiser pseudonyms,
+          CatalogCipher cipher)
+      : database_(std::move(database)),
+        pseudonyms_(std::move(pseudonyms)),
+        cipher_(std::move(cipher)) {}
+  absl::Status Prepare();
+  absl::Status EraseOfAnotherKey();
+  absl::StatusOr<std::string> Setting(std::string_view name);
+  absl::Status Set(std::string_view name, std::string_view value);
   friend class Indexing;
+
   storage::Database database_;
+  deidentification::Pseudonymiser pseudonyms_;
+  CatalogCipher cipher_;
 };
 
 }  // namespace consilium::datasets

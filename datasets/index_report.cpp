@@ -17,7 +17,8 @@ std::string Advice(Refusal reason) {
     case Refusal::kConflictingLabels:
       return "keep one value for each key in labels.csv";
     case Refusal::kBurnedInAnnotation:
-      return "blank the text and set (0028,0301) to NO";
+      return "blank the text (consilium-dataset deidentify), or burned_in = \"accept\" in "
+             "policy.toml";
     case Refusal::kDuplicateInstance:
       return "the first by path is used";
     case Refusal::kUnreadable:
@@ -42,6 +43,12 @@ std::string ToText(const IndexReport& report, bool all) {
       StrCat(report.files, " files: ", report.read, " read, ", report.unchanged, " unchanged; ",
              report.removed, " gone\n", report.accepted, " images of ", report.patients,
              " patients accepted, ", report.refused.size(), " files refused\n");
+  if (report.erased > 0) {
+    StrAppend(&text,
+              "The catalog that was there was erased, and all files were read anew: an "
+              "earlier version of this program had made it, with identifiers, or the key beside it "
+              "is another one.\n");
+  }
   if (!report.by_reason.empty()) {
     TextTable table({"refused because", "files", "for example", "what to do"});
     for (const auto& [reason, count] : report.by_reason) {
@@ -70,15 +77,12 @@ std::string ToText(const IndexReport& report, bool all) {
 }
 
 std::string ToJson(const IndexReport& report) {
-  nlohmann::json json = {{"files", report.files},
-                         {"read", report.read},
-                         {"unchanged", report.unchanged},
-                         {"removed", report.removed},
-                         {"accepted", report.accepted},
-                         {"patients", report.patients},
-                         {"label_key", report.label_key},
-                         {"targets", report.targets},
-                         {"labels_without_image", report.labels_without_image}};
+  nlohmann::json json = {
+      {"files", report.files},         {"read", report.read},
+      {"unchanged", report.unchanged}, {"removed", report.removed},
+      {"erased", report.erased},       {"accepted", report.accepted},
+      {"patients", report.patients},   {"label_key", report.label_key},
+      {"targets", report.targets},     {"labels_without_image", report.labels_without_image}};
   json["refused_by_reason"] = nlohmann::json::object();
   for (const auto& [reason, count] : report.by_reason) {
     json["refused_by_reason"][std::string(Name(reason))] = count;

@@ -4,15 +4,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <set>
+#include <span>
 #include <unordered_map>
-#include <variant>
 
 #include "common/base/status.h"
 #include "datasets/catalog.h"
-#include "datasets/dicom/reader.h"
+#include "datasets/dicom/header.h"
 #include "datasets/labels.h"
 #include "datasets/parallel.h"
+#include "datasets/requirements.h"
 
 namespace consilium::datasets {
 namespace {
@@ -20,6 +22,7 @@ namespace {
 // Files read between two transactions: large enough that commits cost little, small enough that an
 // interruption loses little.
 constexpr std::size_t kFilesPerTransaction = 4096;
+constexpr std::size_t kMostFilesPerBatch = 128;  // of the reader
 constexpr std::string_view kStep = "indexing";
 
 struct FoundFile {
@@ -31,6 +34,13 @@ struct FoundFile {
 struct KnownFile {
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
+};
+
+// What of a changed file goes into the catalog.
+struct Row {
+  Bytes path_hash, sealed_path;
+  Refused refused;
+  dicom::Header header;  // its patient ID and UIDs already replaced
 };
 
 // Regular files (and links to such) of the tree, ordered by path.
@@ -68,25 +78,34 @@ absl::StatusOr<std::vector<FoundFile>> FindFiles(const fs::path& folder, const f
 
 class Indexing {
  public:
-  Indexing(storage::Database& database, fs::path folder, const IndexOptions& options,
+  Indexing(Catalog& catalog, fs::path folder, const IndexOptions& options, ImageReader& reader,
            Progress& progress)
-      : database_(database), folder_(std::move(folder)), options_(options), progress_(progress) {}
+      : catalog_(catalog),
+        database_(catalog.database_),
+        folder_(std::move(folder)),
+        options_(options),
+        reader_(reader),
+        progress_(progress) {}
 
   // Fills the counts that only this run knows.
   absl::Status Run(IndexReport* report) {
     RETURN_IF_ERROR(ReadLabelsFile());
     ASSIGN_OR_RETURN(const auto files, FindFiles(folder_, labels_path_));
+    ASSIGN_OR_RETURN(const bool same_policy, HasSamePolicy());
     ASSIGN_OR_RETURN(auto known, KnownFiles());
     std::vector<const FoundFile*> changed;
-    for (const FoundFile& file : files) {
-      const auto found = known.find(file.path);
-      const bool same = found != known.end() && found->second.size == file.size &&
-                        found->second.modified_ns == file.modified_ns;
-      if (!same) changed.push_back(&file);
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      const std::string hash = PathHash(files[i].path);
+      order_[hash] = i;
+      const auto found = known.find(hash);
+      const bool same = same_policy && found != known.end() &&
+                        found->second.size == files[i].size &&
+                        found->second.modified_ns == files[i].modified_ns;
+      if (!same) changed.push_back(&files[i]);
       if (found != known.end()) known.erase(found);
     }
     RETURN_IF_ERROR(ReadChanged(changed));
-    RETURN_IF_ERROR(Settle(known));
+    RETURN_IF_ERROR(Settle(known, report));
     report->read = changed.size();
     report->unchanged = files.size() - changed.size();
     report->removed = known.size();
@@ -94,24 +113,47 @@ class Indexing {
   }
 
  private:
-  using Read = OrRefused<dicom::Header>;
-  using KnownFileMap = std::unordered_map<std::string, KnownFile>;
+  using KnownFileMap = std::unordered_map<std::string, KnownFile>;  // by the hash of the path
+
+  std::string PathHash(const std::string& path) const {
+    return std::string(AsText(catalog_.pseudonyms_.KeyedHash("path", path)));
+  }
+
+  // What the last run, also an interrupted one, has read by.
+  absl::StatusOr<bool> HasSamePolicy() {
+    std::string text = StrCat("burned in ", static_cast<int>(options_.policy.burned_in), ", faces ",
+                              static_cast<int>(options_.policy.faces));
+    for (const plan::Retain retain : options_.policy.retain) {
+      StrAppend(&text, ", ", plan::Name(retain));
+    }
+    ASSIGN_OR_RETURN(const std::string before, catalog_.Setting("policy"));
+    if (before == text) return true;
+    // What was read by another is forgotten first: an interrupted run must not mix the two.
+    RETURN_IF_ERROR(database_.Transact([&]() -> absl::Status {
+      RETURN_IF_ERROR(database_.Execute("DELETE FROM files"));
+      return catalog_.Set("policy", text);
+    }));
+    return false;
+  }
 
   absl::Status ReadLabelsFile() {
     labels_path_ = options_.labels.empty() ? folder_ / "labels.csv"
                                            : fs::absolute(options_.labels).lexically_normal();
     if (options_.labels.empty() && !fs::exists(labels_path_)) return absl::OkStatus();
-    ASSIGN_OR_RETURN(labels_, ReadLabels(labels_path_));
+    ASSIGN_OR_RETURN(Labels labels, ReadLabels(labels_path_));
+    labels_ = WithPseudonyms(std::move(labels), catalog_.pseudonyms_);
     return absl::OkStatus();
   }
 
   absl::StatusOr<KnownFileMap> KnownFiles() {
-    ASSIGN_OR_RETURN(auto query, database_.Prepare("SELECT path, size, modified_ns FROM files"));
+    ASSIGN_OR_RETURN(auto query,
+                     database_.Prepare("SELECT path_hash, size, modified_ns FROM files"));
     KnownFileMap known;
     while (true) {
       ASSIGN_OR_RETURN(const bool found, query.Step());
       if (!found) return known;
-      known[query.Text(0)] = {static_cast<std::uint64_t>(query.Int(1)), query.Int(2)};
+      known[std::string(AsText(query.Blob(0)))] = {static_cast<std::uint64_t>(query.Int(1)),
+                                                   query.Int(2)};
     }
   }
 
@@ -119,16 +161,23 @@ class Indexing {
     std::atomic<std::size_t> done = 0;
     for (std::size_t start = 0; start < changed.size(); start += kFilesPerTransaction) {
       const std::size_t count = std::min(kFilesPerTransaction, changed.size() - start);
-      std::vector<std::optional<Read>> headers(count);
-      const bool all = ParallelFor(count, options_.threads, [&](std::size_t i) {
-        headers[i] = dicom::ReadHeader(folder_ / changed[start + i]->path);
-        progress_.Report(kStep, ++done, changed.size());
+      const auto files = std::span(changed).subspan(start, count);
+      std::vector<absl::StatusOr<Row>> rows(count, absl::CancelledError(""));
+      const std::size_t per_batch = std::clamp<std::size_t>(count / 16, 1, kMostFilesPerBatch);
+      const std::size_t batches = (count + per_batch - 1) / per_batch;
+      const bool all = ParallelFor(batches, options_.threads, [&](std::size_t batch) {
+        const std::size_t first = batch * per_batch;
+        const std::size_t size = std::min(per_batch, count - first);
+        ReadBatch(files.subspan(first, size), std::span(rows).subspan(first, size));
+        progress_.Report(kStep, done += size, changed.size());
         return !progress_.Cancelled();
       });
       RETURN_IF_ERROR(database_.Transact([&]() -> absl::Status {
         ASSIGN_OR_RETURN(auto insert, PrepareInsert());
         for (std::size_t i = 0; i < count; ++i) {
-          if (headers[i]) RETURN_IF_ERROR(Insert(insert, *changed[start + i], *headers[i]));
+          if (absl::IsCancelled(rows[i].status())) continue;
+          RETURN_IF_ERROR(rows[i].status());
+          RETURN_IF_ERROR(Insert(insert, *files[i], *rows[i]));
         }
         return absl::OkStatus();
       }));
@@ -140,74 +189,141 @@ class Indexing {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<storage::Statement> PrepareInsert() {
-    return database_.Prepare(R"sql(
-        INSERT OR REPLACE INTO files(path, size, modified_ns, own_reason, own_detail, sop_instance_uid,
-          series_instance_uid, study_instance_uid, patient_id, modality, view_position, laterality,
-          manufacturer, model, transfer_syntax, rows, columns, row_spacing_mm, column_spacing_mm)
-        VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?))sql");
+  void ReadBatch(std::span<const FoundFile* const> files, std::span<absl::StatusOr<Row>> rows) {
+    std::vector<fs::path> paths;
+    for (const FoundFile* file : files) paths.push_back(folder_ / file->path);
+    const auto headers = reader_.ReadHeaders(paths);
+    CONSILIUM_CHECK(headers.size() == files.size());
+    for (std::size_t i = 0; i < files.size(); ++i) rows[i] = RowOf(files[i]->path, headers[i]);
   }
 
-  absl::Status Insert(storage::Statement& insert, const FoundFile& file, const Read& read) {
-    const dicom::Header h = read.ok() ? *read : dicom::Header{};
-    const Refused refused = read.ok() ? Refused{} : read.refused();
-    const std::string_view syntax = read.ok() ? dicom::Uid(h.transfer_syntax) : "";
+  absl::StatusOr<Row> RowOf(const std::string& path, const OrRefused<dicom::Header>& read) const {
+    Row row;
+    row.path_hash = catalog_.pseudonyms_.KeyedHash("path", path);
+    ASSIGN_OR_RETURN(row.sealed_path, catalog_.cipher_.Seal("path", path));
+    if (read.ok()) row.header = *read;
+    row.refused = read.ok() ? RefusedByPolicy(*read) : read.refused();
+    Deidentify(&row.header);
+    return row;
+  }
+
+  Refused RefusedByPolicy(const dicom::Header& header) const {
+    if (header.burned_in && options_.policy.burned_in == PixelRule::kRefuse) {
+      return {Refusal::kBurnedInAnnotation, ""};
+    }
+    if (header.head && options_.policy.faces == PixelRule::kRefuse) {
+      return {Refusal::kRecognizableFace, ""};
+    }
+    return {};
+  }
+
+  void Deidentify(dicom::Header* header) const {
+    const auto& pseudonyms = catalog_.pseudonyms_;
+    for (std::string* uid :
+         {&header->sop_instance_uid, &header->series_instance_uid, &header->study_instance_uid}) {
+      *uid = pseudonyms.MappedUid(*uid);
+    }
+    if (!header->patient_id.empty()) {
+      header->patient_id = pseudonyms.PatientPseudonym(header->patient_id);
+    }
+    const auto& retain = options_.policy.retain;
+    if (!retain.contains(plan::Retain::kPatientCharacteristics)) {
+      header->patient_sex.clear();
+      header->patient_age_years.reset();
+    }
+    if (!retain.contains(plan::Retain::kDeviceIdentity)) {
+      header->manufacturer.clear();
+      header->model.clear();
+    }
+  }
+
+  absl::StatusOr<storage::Statement> PrepareInsert() {
+    return database_.Prepare(R"sql(
+        INSERT OR REPLACE INTO files(path_hash, sealed_path, size, modified_ns, own_reason,
+          own_detail, sop_instance_uid, series_instance_uid, study_instance_uid, patient_id, sex,
+          age, modality, view_position, laterality, body_part, manufacturer, model, transfer_syntax,
+          rows, columns, frames, row_spacing_mm, column_spacing_mm, slice_thickness_mm)
+        VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?))sql");
+  }
+
+  absl::Status Insert(storage::Statement& insert, const FoundFile& file, const Row& row) {
+    const dicom::Header& h = row.header;
+    std::optional<int> age;
+    if (h.patient_age_years) age = WholeYears(*h.patient_age_years);
     return insert
-        .Bind(file.path, file.size, file.modified_ns, refused.reason, refused.detail,
-              h.sop_instance_uid, h.series_instance_uid, h.study_instance_uid, h.patient_id,
-              h.modality, h.view_position, h.laterality, h.manufacturer, h.model, syntax, h.rows,
-              h.columns, h.row_spacing_mm, h.column_spacing_mm)
+        .Bind(ByteView(row.path_hash), ByteView(row.sealed_path), file.size, file.modified_ns,
+              row.refused.reason, row.refused.detail, h.sop_instance_uid, h.series_instance_uid,
+              h.study_instance_uid, h.patient_id, h.patient_sex, age, h.modality, h.view_position,
+              h.laterality, h.body_part, h.manufacturer, h.model, dicom::Uid(h.transfer_syntax),
+              h.rows, h.columns, h.frames, h.row_spacing_mm, h.column_spacing_mm,
+              h.slice_thickness_mm)
         .Run();
   }
 
   // What depends on more than one file: who is gone, duplicates, labels. All at once or not at all.
-  absl::Status Settle(const KnownFileMap& gone) {
+  absl::Status Settle(const KnownFileMap& gone, IndexReport* report) {
     return database_.Transact([&]() -> absl::Status {
-      ASSIGN_OR_RETURN(auto remove, database_.Prepare("DELETE FROM files WHERE path = ?"));
-      for (const auto& [path, file] : gone) RETURN_IF_ERROR(remove.Bind(path).Run());
+      ASSIGN_OR_RETURN(auto remove, database_.Prepare("DELETE FROM files WHERE path_hash = ?"));
+      for (const auto& [hash, file] : gone) RETURN_IF_ERROR(remove.Bind(AsBytes(hash)).Run());
       RETURN_IF_ERROR(database_.Execute("DELETE FROM labels"));
       RETURN_IF_ERROR(SettleStandings());
-      RETURN_IF_ERROR(Set("folder", folder_.string()));
-      RETURN_IF_ERROR(Set("label_key", labels_ ? ColumnName(labels_->key) : ""));
+      RETURN_IF_ERROR(catalog_.Set("folder", folder_.string()));
+      RETURN_IF_ERROR(catalog_.Set("label_key", labels_ ? ColumnName(labels_->key) : ""));
       std::string targets;
       for (const std::string& target : labels_ ? labels_->targets : std::vector<std::string>{}) {
         StrAppend(&targets, target, "\n");
       }
-      RETURN_IF_ERROR(Set("targets", targets));
+      RETURN_IF_ERROR(catalog_.Set("targets", targets));
       const std::size_t unknown = labels_ ? labels_->values.size() - keys_with_image_.size() : 0;
-      return Set("labels_without_image", StrCat(unknown));
+      RETURN_IF_ERROR(catalog_.Set("labels_without_image", StrCat(unknown)));
+      ASSIGN_OR_RETURN(auto erased, database_.Prepare("SELECT SUM(files) FROM erased"));
+      ASSIGN_OR_RETURN(const bool counted, erased.Step());
+      if (counted) report->erased = static_cast<std::uint64_t>(erased.Int(0));
+      return database_.Execute("DELETE FROM erased");
     });
   }
 
-  absl::Status SettleStandings() {
+  struct Candidate {
+    std::size_t order = 0;  // of its path
+    std::int64_t id = 0;
+    Refusal standing = Refusal::kNone;  // before
+    std::string instance, key;
+  };
+
+  // The sound files by path, of which the first is used where several hold one instance.
+  absl::StatusOr<std::vector<Candidate>> Candidates() {
     ASSIGN_OR_RETURN(auto files,
-                     database_.Prepare(StrCat("SELECT id, standing, sop_instance_uid, ",
-                                              labels_ ? KeyField(labels_->key) : "''",
-                                              " FROM files WHERE own_reason = 0 ORDER BY path")));
-    ASSIGN_OR_RETURN(auto update, database_.Prepare("UPDATE files SET standing = ? WHERE id = ?"));
-    ASSIGN_OR_RETURN(auto label,
-                     database_.Prepare("INSERT INTO labels(file_id, target, value) VALUES(?,?,?)"));
-    struct Change {
-      std::int64_t id;
-      Refusal standing;
-    };
-    std::vector<Change> changes;  // applied after the query that they would disturb
-    std::set<std::string> instances;
+                     database_.Prepare(StrCat(
+                         "SELECT path_hash, id, standing, sop_instance_uid, ",
+                         labels_ ? ColumnName(labels_->key) : "''",  // the columns' names, too
+                         " FROM files WHERE own_reason = 0")));
+    std::vector<Candidate> candidates;
     while (true) {
       ASSIGN_OR_RETURN(const bool found, files.Step());
       if (!found) break;
-      const std::string key = files.Text(3);
-      const bool first = instances.insert(files.Text(2)).second;
-      const Refusal standing = first ? StandingOf(key) : Refusal::kDuplicateInstance;
-      if (standing != static_cast<Refusal>(files.Int(1)))
-        changes.push_back({files.Int(0), standing});
-      if (standing != Refusal::kNone || !labels_) continue;
-      for (const auto& [target, value] : labels_->values.at(key)) {
-        RETURN_IF_ERROR(label.Bind(files.Int(0), target, value).Run());
-      }
+      const auto order = order_.find(std::string(AsText(files.Blob(0))));
+      candidates.push_back({order == order_.end() ? order_.size() : order->second, files.Int(1),
+                            static_cast<Refusal>(files.Int(2)), files.Text(3), files.Text(4)});
     }
-    for (const Change& change : changes) {
-      RETURN_IF_ERROR(update.Bind(change.standing, change.id).Run());
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.order < b.order; });
+    return candidates;
+  }
+
+  absl::Status SettleStandings() {
+    ASSIGN_OR_RETURN(const auto candidates, Candidates());
+    ASSIGN_OR_RETURN(auto update, database_.Prepare("UPDATE files SET standing = ? WHERE id = ?"));
+    ASSIGN_OR_RETURN(auto label,
+                     database_.Prepare("INSERT INTO labels(file_id, target, value) VALUES(?,?,?)"));
+    std::set<std::string> instances;
+    for (const Candidate& file : candidates) {
+      const bool first = instances.insert(file.instance).second;
+      const Refusal standing = first ? StandingOf(file.key) : Refusal::kDuplicateInstance;
+      if (standing != file.standing) RETURN_IF_ERROR(update.Bind(standing, file.id).Run());
+      if (standing != Refusal::kNone || !labels_) continue;
+      for (const auto& [target, value] : labels_->values.at(file.key)) {
+        RETURN_IF_ERROR(label.Bind(file.id, target, value).Run());
+      }
     }
     return absl::OkStatus();
   }
@@ -221,33 +337,29 @@ class Indexing {
     return found->second.empty() ? Refusal::kMissingLabel : Refusal::kNone;
   }
 
-  // The columns of the tables are called as those of labels.csv.
-  static std::string_view KeyField(LabelKey key) { return ColumnName(key); }
-
-  absl::Status Set(std::string_view name, std::string_view value) {
-    return database_.Execute("INSERT OR REPLACE INTO settings(name, value) VALUES(?,?)", name,
-                             value);
-  }
-
+  Catalog& catalog_;
   storage::Database& database_;
   const fs::path folder_;
   const IndexOptions& options_;
+  ImageReader& reader_;
   Progress& progress_;
   fs::path labels_path_;
-  std::optional<Labels> labels_;
+  std::optional<Labels> labels_;  // by pseudonym
   std::set<std::string> keys_with_image_;
+  std::unordered_map<std::string, std::size_t> order_;  // of the files by path, by its hash
 };
 
 absl::StatusOr<IndexReport> Catalog::Index(const fs::path& folder, const IndexOptions& options,
-                                           Progress& progress) {
+                                           ImageReader& reader, Progress& progress) {
   IndexReport fresh;
   fs::path absolute = fs::absolute(folder).lexically_normal();
   if (!absolute.has_filename()) absolute = absolute.parent_path();  // a slash at the end
-  RETURN_IF_ERROR(Indexing(database_, absolute, options, progress).Run(&fresh));
+  RETURN_IF_ERROR(Indexing(*this, absolute, options, reader, progress).Run(&fresh));
   ASSIGN_OR_RETURN(IndexReport report, Report());
   report.read = fresh.read;
   report.unchanged = fresh.unchanged;
   report.removed = fresh.removed;
+  report.erased = fresh.erased;
   return report;
 }
 

@@ -127,4 +127,22 @@ absl::StatusOr<Labels> ReadLabels(const fs::path& path) {
   return labels;
 }
 
+Labels WithPseudonyms(Labels labels, const deidentification::Pseudonymiser& pseudonyms) {
+  Labels result;
+  result.key = labels.key;
+  result.targets = std::move(labels.targets);
+  for (const auto& [key, values] : labels.values) {
+    const std::string pseudonym = labels.key == LabelKey::kPatient
+                                      ? pseudonyms.PatientPseudonym(key)
+                                      : pseudonyms.MappedUid(key);
+    Labels::Values& merged = result.values[pseudonym];
+    if (labels.conflicting.contains(key)) result.conflicting.insert(pseudonym);
+    for (const auto& [target, value] : values) {
+      const auto [known, inserted] = merged.emplace(target, value);
+      if (!inserted && known->second != value) result.conflicting.insert(pseudonym);
+    }
+  }
+  return result;
+}
+
 }  // namespace consilium::datasets

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
+#include "datasets/deidentification/pseudonymiser.h"
 
 namespace consilium::datasets {
 
@@ -35,5 +36,9 @@ struct Labels {
 // most ten).
 absl::StatusOr<Labels> ParseLabels(std::string_view csv);
 absl::StatusOr<Labels> ReadLabels(const fs::path& path);
+
+// The same labels by the pseudonyms that a catalog has for their keys. Keys that differ in padding
+// alone become one, conflicting where they contradict each other.
+Labels WithPseudonyms(Labels labels, const deidentification::Pseudonymiser& pseudonyms);
 
 }  // namespace consilium::datasets

@@ -7,12 +7,14 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "datasets/deidentification/command.h"
+#include "datasets/explain/command.h"
 #include "datasets/import.h"
 #include "datasets/index_report.h"
 #include "datasets/pacs/commands.h"
 #include "datasets/parallel.h"
 #include "datasets/synthetic/hospital.h"
 #include "datasets/volumes/command.h"
+#include "datasets/worker/sandboxed_reader.h"
 
 namespace consilium::datasets {
 namespace {
@@ -30,7 +32,7 @@ constexpr char kExamples[] = R"(Examples:
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 cannot be reached, 4 refused, 130 interrupted)";
 
 struct IndexArguments {
-  fs::path folder, state, catalog;
+  fs::path folder, state, catalog, policy;
   IndexOptions options;
   bool json = false, all = false;
 };
@@ -46,17 +48,28 @@ struct SynthesizeArguments {
   double positive_fraction = 0.35;
 };
 
+// The one that is named, else the site's, else the default.
+absl::StatusOr<IndexPolicy> PolicyFor(const IndexArguments& arguments) {
+  if (!arguments.policy.empty()) return LoadIndexPolicy(arguments.policy);
+  const fs::path of_site = arguments.state / "policy.toml";
+  if (!arguments.state.empty() && Exists(of_site)) return LoadIndexPolicy(of_site);
+  return IndexPolicy{};
+}
+
 absl::Status RunIndex(const IndexArguments& arguments) {
   fs::path file = arguments.catalog;
   if (file.empty()) {
     RETURN_IF_ERROR(EnsureFolder(arguments.state));
     file = arguments.state / "catalog.db";
   }
+  IndexOptions options = arguments.options;
+  ASSIGN_OR_RETURN(options.policy, PolicyFor(arguments));
+  ASSIGN_OR_RETURN(const auto reader, SandboxedReader::Create({.workers = options.threads}));
   ASSIGN_OR_RETURN(Catalog catalog, Catalog::Open(file));
   absl::StatusOr<IndexReport> report;
   {
     TerminalProgress progress;
-    report = catalog.Index(arguments.folder, arguments.options, progress);
+    report = catalog.Index(arguments.folder, options, *reader, progress);
   }
   RETURN_IF_ERROR(report.status());
   const std::string text = arguments.json ? ToJson(*report) + "\n" : ToText(*report, arguments.all);
@@ -123,6 +136,9 @@ void AddIndex(CLI::App& app, IndexArguments& arguments) {
   auto* catalog = command->add_option("--catalog", arguments.catalog, "The catalog file itself");
   state->excludes(catalog);
   command->add_option("--labels", arguments.options.labels, "Labels (default: FOLDER/labels.csv)");
+  command->add_option("--policy", arguments.policy,
+                      "What may enter: [deidentification] of this file (default: "
+                      "STATE/policy.toml)");
   command->add_option("--threads", arguments.options.threads, "Default: one for each processor");
   command->add_flag("--all", arguments.all, "List every refused file");
   command->add_flag("--json", arguments.json, "The report as JSON");
@@ -234,6 +250,8 @@ int Main(int argc, char** argv) {
   AddSynthesize(app, synthesize);
   const auto run_volumes = volumes::AddVolumesCommand(app);
   deidentify.AddTo(app);
+  explain::Command explain;
+  explain.AddTo(app);
   pacs::Commands pacs_commands;
   pacs_commands.AddTo(app);
   try {
@@ -245,6 +263,7 @@ int Main(int argc, char** argv) {
   if (const auto done = pacs_commands.Run(app)) return ReportAndExitCode(*done);
   if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
+  if (app.got_subcommand("explain")) return ReportAndExitCode(explain.Run());
   if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
   if (app.got_subcommand("import"))
     return ReportAndExitCode(RunImport(import.options, import.json));

@@ -15,12 +15,17 @@ bool IsWanted(const std::vector<std::string>& wanted, const std::string& value) 
 bool AgeFits(const std::optional<double>& age, const plan::Data& data) {
   if (!data.minimum_age && !data.maximum_age) return true;
   if (!age) return false;
-  const double years = std::floor(*age);
+  const auto years = static_cast<std::uint32_t>(WholeYears(*age));
   return (!data.minimum_age || years >= *data.minimum_age) &&
          (!data.maximum_age || years <= *data.maximum_age);
 }
 
 }  // namespace
+
+int WholeYears(double age) {
+  constexpr double kOldest = 90;
+  return static_cast<int>(std::floor(std::clamp(age, 0.0, kOldest)));
+}
 
 std::optional<Refused> Unwanted(const dicom::Header& header, const plan::Data& data,
                                 const plan::Preprocessing& preprocessing) {

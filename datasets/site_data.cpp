@@ -25,6 +25,22 @@ absl::Status CheckTarget(Catalog& catalog, const plan::Target& target) {
                                               "); add the column to labels.csv and index again"));
 }
 
+// Whether a file is refused for what it is: not for what this plan asks, nor for what may pass.
+bool IsOfTheFile(Refusal reason) {
+  switch (reason) {
+    case Refusal::kUnreadable:
+    case Refusal::kSeveralFrames:
+    case Refusal::kColourImage:
+    case Refusal::kNoPixelSpacing:
+    case Refusal::kNoSuvFactor:
+    case Refusal::kReaderTookTooLong:
+    case Refusal::kReaderNeededTooMuchMemory:
+      return false;
+    default:
+      return true;
+  }
+}
+
 // Adds up examples and patients by split.
 class Counter {
  public:
@@ -66,17 +82,18 @@ const SplitCounts& DataSummary::Of(Split split) const {
 }
 
 absl::StatusOr<DataSummary> Summarise(Catalog& catalog, const plan::Target& target,
-                                      const plan::Data& data) {
+                                      const plan::Data& data,
+                                      const plan::Preprocessing& preprocessing) {
   RETURN_IF_ERROR(CheckTarget(catalog, target));
-  ASSIGN_OR_RETURN(const auto images, catalog.Images(target.name, data.modalities));
+  ASSIGN_OR_RETURN(const auto images, catalog.Images(target.name, data, preprocessing));
   Counter counter;
   for (const CatalogImage& image : images) {
-    counter.Add(SplitOf(image.patient_id, data.validation_fraction, data.test_fraction),
-                PatientNumber(image.patient_id), image.target);
+    counter.Add(SplitOf(image.patient, data.validation_fraction, data.test_fraction),
+                PatientNumber(image.patient), image.target);
   }
   DataSummary summary;
   counter.Store(&summary);
-  ASSIGN_OR_RETURN(summary.refusals, catalog.Refusals(target.name, data.modalities));
+  ASSIGN_OR_RETURN(summary.refusals, catalog.Refusals(target.name, data, preprocessing));
   return summary;
 }
 
@@ -107,7 +124,7 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
                                         const plan::Preprocessing& preprocessing,
                                         const SiteDataOptions& options, Progress& progress) {
   RETURN_IF_ERROR(CheckTarget(catalog, target));
-  ASSIGN_OR_RETURN(auto images, catalog.Images(target.name, data.modalities));
+  ASSIGN_OR_RETURN(auto images, catalog.Images(target.name, data, preprocessing));
   ASSIGN_OR_RETURN(const fs::path folder, catalog.Folder());
   std::sort(images.begin(), images.end(), [](const CatalogImage& a, const CatalogImage& b) {
     const auto order = [](const CatalogImage& image) {
@@ -118,23 +135,20 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
   std::vector<UnusableImage> unusable;
   ASSIGN_OR_RETURN(PixelCache cache,
                    PixelCache::Prepare(options.cache_folder, folder, images, preprocessing,
-                                       options.threads, progress, &unusable));
+                                       *options.reader, options.threads, progress, &unusable));
   SiteData site_data;
-  ASSIGN_OR_RETURN(site_data.summary_.refusals, catalog.Refusals(target.name, data.modalities));
+  ASSIGN_OR_RETURN(site_data.summary_.refusals, catalog.Refusals(target.name, data, preprocessing));
   for (const UnusableImage& image : unusable) {
     ++site_data.summary_.refusals[image.refused.reason];
-    // A missing spacing is this plan's trouble, and unreadable may pass; all else is the file's
-    // own.
-    if (image.refused.reason == Refusal::kNoPixelSpacing) continue;
-    if (image.refused.reason == Refusal::kUnreadable) continue;
+    if (!IsOfTheFile(image.refused.reason)) continue;
     RETURN_IF_ERROR(catalog.SetRefused(images[image.index].id, image.refused));
   }
   Counter counter;
   for (const CatalogImage& image : images) {
     const auto slot = cache.Find(image);
     if (!slot) continue;
-    const Split split = SplitOf(image.patient_id, data.validation_fraction, data.test_fraction);
-    const Dataset::Label label{image.target, PatientNumber(image.patient_id)};
+    const Split split = SplitOf(image.patient, data.validation_fraction, data.test_fraction);
+    const Dataset::Label label{image.target, PatientNumber(image.patient)};
     site_data.examples_.push_back({split, *slot, label});
     counter.Add(split, label.patient, label.target);
   }

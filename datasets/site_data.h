@@ -1,6 +1,6 @@
 #pragma once
 
-// What one plan sees of a site's catalog: the examples of its target and modalities, split by
+// What one plan sees of a site's catalog: the examples of its target that it wants, split by
 // patient, with their pixels ready in memory-mapped caches.
 
 #include <map>
@@ -11,6 +11,7 @@
 #include "common/plan/plan.h"
 #include "datasets/catalog.h"
 #include "datasets/dataset.h"
+#include "datasets/image_reader.h"
 #include "datasets/pixel_cache.h"
 
 namespace consilium::datasets {
@@ -26,11 +27,13 @@ struct DataSummary {
 // (plan::Data::minimum_patients, both classes in every split ...). kFailedPrecondition when
 // labels.csv has no column for the target; the message names the columns that there are.
 absl::StatusOr<DataSummary> Summarise(Catalog& catalog, const plan::Target& target,
-                                      const plan::Data& data);
+                                      const plan::Data& data,
+                                      const plan::Preprocessing& preprocessing);
 
 struct SiteDataOptions {
-  fs::path cache_folder;  // made when missing
-  unsigned threads = 0;   // 0: one for each processor
+  fs::path cache_folder;                // made when missing
+  unsigned threads = 0;                 // 0: one for each processor
+  std::shared_ptr<ImageReader> reader;  // never null
 };
 
 class SiteData {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "common/metrics/json.h"
+#include "datasets/catalog.h"
 
 namespace consilium::experiments {
 namespace {
@@ -154,6 +155,16 @@ std::string EvaluationName(const ModelFile& model, const SiteData& site) {
   return StrCat("test-", what, "-on-", site.name);
 }
 
+// Patients are split by their pseudonyms: with another key the pooled model would be trained on
+// patients that a site tests with.
+absl::Status SplitAlike(const fs::path& site_state, const fs::path& pooled) {
+  const auto key = datasets::Catalog::KeyFile(site_state / "catalog.db");
+  const auto copy = datasets::Catalog::KeyFile(pooled / "catalog.db");
+  RETURN_IF_ERROR(EnsureFolder(pooled));
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(key));
+  return WriteFileDurably(copy, bytes);
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place,
@@ -169,6 +180,9 @@ absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place
   const ModelFile pooled{ModelKind::kPooled, "", place.folder / "pooled.safetensors"};
   const fs::path pooled_state = place.folder / "pooled-state";
   RETURN_IF_ERROR(EnsureFolder(pooled_state));
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    RETURN_IF_ERROR(SplitAlike(sites[i].state, pooled_state / "pooled" / StrCat(i + 1)));
+  }
   Job on_all = job("pooled", pooled_state, pooled.file);
   std::vector<Job> jobs;
   std::vector<ModelFile> models;

@@ -30,7 +30,7 @@ absl::StatusOr<std::string> Picture(const fs::path& file, plan::Preprocessing pr
 void PickFrom(const SiteData& site, const plan::Plan& plan, std::vector<ExampleImage>& examples) {
   auto catalog = datasets::Catalog::Open(site.state / "catalog.db");
   if (!catalog.ok()) return;
-  const auto images = catalog->Images(plan.target.name, plan.data.modalities);
+  const auto images = catalog->Images(plan.target.name, plan.data, plan.preprocessing);
   if (!images.ok()) return;
   for (const int target : {1, 0}) {
     for (const datasets::CatalogImage& image : *images) {

@@ -13,6 +13,7 @@
 #include "common/base/smooth_clock.h"
 #include "common/base/status.h"
 #include "common/identity/identity.h"
+#include "datasets/worker/sandboxed_reader.h"
 #include "site_agent/agent.h"
 #include "site_agent/agent_loop.h"
 #include "site_agent/catalog_data.h"
@@ -96,14 +97,17 @@ absl::Status Run(const RunCommand& command) {
   ASSIGN_OR_RETURN(identity::PinnedRoster roster,
                    identity::PinnedRoster::Load(command.state, identity.root));
   ASSIGN_OR_RETURN(const auto state, SiteState::Open(command.state, SiteState::Access::kOwn));
-  RETURN_IF_ERROR(LoadPolicy(state->folder().Policy()).status());
+  ASSIGN_OR_RETURN(const Policy policy, LoadPolicy(state->folder().Policy()));
   learning::ConfigureRuntime(command.threads);
   std::unique_ptr<CatalogData> data;
   {
     TerminalProgress progress;
+    const auto threads = static_cast<unsigned>(command.threads);
+    ASSIGN_OR_RETURN(auto reader, datasets::SandboxedReader::Create({.workers = threads}));
     ASSIGN_OR_RETURN(
         data, CatalogData::Index(state->folder().Catalog(), state->folder().Cache(), command.data,
-                                 command.labels, static_cast<unsigned>(command.threads), progress));
+                                 {command.labels, threads, policy.deidentification},
+                                 std::move(reader), progress));
   }
   std::fprintf(stderr, "%s", Describe(data->report()).c_str());
   const StopAtInterrupt interrupt;

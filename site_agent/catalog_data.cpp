@@ -10,7 +10,8 @@ namespace {
 // Whether both plans see the same examples with the same pixels.
 bool SameImages(const plan::Plan& a, const plan::Plan& b) {
   return a.target.name == b.target.name && a.preprocessing == b.preprocessing &&
-         a.data.modalities == b.data.modalities &&
+         a.data.modalities == b.data.modalities && a.data.views == b.data.views &&
+         a.data.minimum_age == b.data.minimum_age && a.data.maximum_age == b.data.maximum_age &&
          a.data.validation_fraction == b.data.validation_fraction &&
          a.data.test_fraction == b.data.test_fraction;
 }
@@ -23,17 +24,19 @@ CatalogData::CatalogData(datasets::Catalog catalog, datasets::IndexReport report
 
 absl::StatusOr<std::unique_ptr<CatalogData>> CatalogData::Index(
     const fs::path& catalog_file, const fs::path& cache_folder, const fs::path& folder,
-    const fs::path& labels, unsigned threads, Progress& progress) {
+    const datasets::IndexOptions& options, std::shared_ptr<datasets::ImageReader> reader,
+    Progress& progress) {
   RETURN_IF_ERROR(EnsureFolder(catalog_file.parent_path()));
   ASSIGN_OR_RETURN(auto catalog, datasets::Catalog::Open(catalog_file));
-  ASSIGN_OR_RETURN(auto report, catalog.Index(folder, {labels, threads}, progress));
-  return std::unique_ptr<CatalogData>(
-      new CatalogData(std::move(catalog), std::move(report), {cache_folder, threads}));
+  ASSIGN_OR_RETURN(auto report, catalog.Index(folder, options, *reader, progress));
+  return std::unique_ptr<CatalogData>(new CatalogData(
+      std::move(catalog), std::move(report), {cache_folder, options.threads, std::move(reader)}));
 }
 
 absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const auto summary, datasets::Summarise(catalog_, plan.target, plan.data));
+  ASSIGN_OR_RETURN(const auto summary,
+                   datasets::Summarise(catalog_, plan.target, plan.data, plan.preprocessing));
   DataOffer offer{summary.train};
   for (const auto& [reason, files] : summary.refusals) {
     offer.refused_files += files;
@@ -60,6 +63,11 @@ std::string Describe(const datasets::IndexReport& report) {
   std::string text = StrCat(report.accepted, " of ", report.files, " files accepted, ",
                             report.patients, " patients; ", report.read, " read, ",
                             report.unchanged, " unchanged, ", report.removed, " gone\n");
+  if (report.erased > 0) {
+    StrAppend(&text,
+              "  the catalog that was there was erased and all files were read anew: an "
+              "earlier version had made it, with identifiers, or with another key\n");
+  }
   for (const auto& [reason, files] : report.by_reason) {
     StrAppend(&text, "  ", files, " refused: ", datasets::Phrase(reason), "\n");
   }

@@ -14,12 +14,11 @@ namespace consilium::site_agent {
 // first opened; the caches of the latest plan stay open, so that the next split comes at once.
 class CatalogData final : public LocalData {
  public:
-  // Opens or makes the catalog and brings it in line with `folder`. `labels` empty: its labels.csv.
-  static absl::StatusOr<std::unique_ptr<CatalogData>> Index(const fs::path& catalog_file,
-                                                            const fs::path& cache_folder,
-                                                            const fs::path& folder,
-                                                            const fs::path& labels,
-                                                            unsigned threads, Progress& progress);
+  // Opens or makes the catalog and brings it in line with `folder`. All files are read by `reader`.
+  static absl::StatusOr<std::unique_ptr<CatalogData>> Index(
+      const fs::path& catalog_file, const fs::path& cache_folder, const fs::path& folder,
+      const datasets::IndexOptions& options, std::shared_ptr<datasets::ImageReader> reader,
+      Progress& progress);
 
   // Of the indexing, for the operator.
   const datasets::IndexReport& report() const { return report_; }

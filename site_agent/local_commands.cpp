@@ -10,9 +10,12 @@
 #include "common/crypto/sha256.h"
 #include "common/metrics/json.h"
 #include "common/model/safetensors.h"
+#include "datasets/worker/sandboxed_reader.h"
 #include "site_agent/catalog_data.h"
 #include "site_agent/commands.h"
 #include "site_agent/local_training.h"
+#include "site_agent/policy.h"
+#include "site_agent/site_state.h"
 #include "site_agent/torch_learner.h"
 
 namespace consilium::site_agent {
@@ -23,15 +26,22 @@ absl::StatusOr<plan::Plan> ReadPlan(const fs::path& file) {
   return plan::ParsePlan(text);
 }
 
-// One folder shares the site's own catalog; several get one each.
+// One folder shares the site's own catalog; several get one each, with a key of its own: to split
+// the patients of a hospital as it does itself, copy its pseudonym.key to STATE/pooled/N first.
 absl::StatusOr<std::vector<std::unique_ptr<LocalData>>> IndexAll(const std::vector<fs::path>& data,
                                                                  const fs::path& state, int threads,
                                                                  Progress& progress) {
   std::vector<std::unique_ptr<LocalData>> sites;
+  datasets::IndexOptions options;
+  options.threads = static_cast<unsigned>(threads);
+  ASSIGN_OR_RETURN(const Policy policy, LoadPolicy(SiteFolder{state}.Policy()));
+  options.policy = policy.deidentification;
+  ASSIGN_OR_RETURN(const std::shared_ptr<datasets::ImageReader> reader,
+                   datasets::SandboxedReader::Create({.workers = options.threads}));
   for (std::size_t i = 0; i < data.size(); ++i) {
     const fs::path own = data.size() == 1 ? state : state / "pooled" / StrCat(i + 1);
-    ASSIGN_OR_RETURN(auto site, CatalogData::Index(own / "catalog.db", own / "cache", data[i], {},
-                                                   static_cast<unsigned>(threads), progress));
+    ASSIGN_OR_RETURN(auto site, CatalogData::Index(own / "catalog.db", own / "cache", data[i],
+                                                   options, reader, progress));
     std::fprintf(stderr, "%s", Describe(site->report()).c_str());
     sites.push_back(std::move(site));
   }

@@ -69,10 +69,12 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
     ASSIGN_OR_RETURN(policy->maximum_rounds, ReadCount(node, key, 1));
     return absl::OkStatus();
   }
+  if (key == "deidentification") return absl::OkStatus();  // read by ParseIndexPolicy
   return absl::InvalidArgumentError(
       StrCat("policy.toml line ", node.source().begin.line, ": unknown key \"", key,
              "\"; known are enabled, decide, researchers, plans, targets, modalities, "
-             "architectures, minimum_cohort, sealed_updates and maximum_rounds"));
+             "architectures, minimum_cohort, sealed_updates, maximum_rounds and the table "
+             "deidentification"));
 }
 
 absl::Status CheckListed(const Words& allowed, std::string_view what, std::string_view value) {
@@ -94,6 +96,12 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
   RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
   for (const std::string& modality : plan.data.modalities) {
     RETURN_IF_ERROR(CheckListed(modalities, "modality", modality));
+  }
+  for (const plan::Retain retain : plan.deidentification.retain) {
+    if (deidentification.retain.contains(retain)) continue;
+    return absl::PermissionDeniedError(StrCat("the plan asks to retain \"", plan::Name(retain),
+                                              "\", the site's policy does not "
+                                              "(deidentification.retain)"));
   }
   RETURN_IF_ERROR(CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
   if (plan.aggregation.updates == plan::Updates::kSealed && !sealed_updates) {
@@ -118,6 +126,7 @@ absl::StatusOr<Policy> ParsePolicy(std::string_view text) try {
   const toml::table table = toml::parse(text);
   Policy policy;
   for (const auto& [key, node] : table) RETURN_IF_ERROR(ReadKey(key.str(), node, &policy));
+  ASSIGN_OR_RETURN(policy.deidentification, datasets::ParseIndexPolicy(text));
   return policy;
 } catch (const toml::parse_error& error) {
   return absl::InvalidArgumentError(StrCat("policy.toml line ", error.source().begin.line, ": ",

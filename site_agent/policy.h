@@ -15,6 +15,13 @@
 //                                       # needs sealed_updates
 //   sealed_updates = false              # true: also plans whose updates the coordinator sees
 //   maximum_rounds = 50
+//
+//   [deidentification]                  # what enters the catalog (datasets/index_policy.h)
+//   retain = ["patient_characteristics", "device_identity"]
+//   burned_in = "refuse"
+//   faces = "accept"
+//
+// The last table shapes the catalog when it is indexed: at the agent's next start.
 
 #include <cstdint>
 #include <optional>
@@ -25,6 +32,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
 #include "common/plan/plan.h"
+#include "datasets/index_policy.h"
 
 namespace consilium::site_agent {
 
@@ -37,6 +45,7 @@ struct Policy {
   std::uint32_t minimum_cohort = 3;
   bool sealed_updates = false;
   std::optional<std::uint32_t> maximum_rounds;
+  datasets::IndexPolicy deidentification;  // a plan may retain no more
 
   // kPermissionDenied with the rule that forbids it.
   absl::Status Check(const plan::Plan& plan, std::string_view researcher) const;

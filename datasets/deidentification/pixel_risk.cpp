@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "datasets/deidentification/head_words.h"
 #include "datasets/deidentification/values.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
@@ -23,35 +24,11 @@ constexpr std::uint32_t kRecognizable = 0x00280302;
 
 constexpr std::string_view kSecondaryCapture = "1.2.840.10008.5.1.4.1.1.7";
 
-constexpr std::array<std::string_view, 26> kHeadWords = {
-    "head",     "brain",    "skull",   "face",    "facial",   "orbit",     "orbits",
-    "orbita",   "sinus",    "sinuses", "cranial", "cranium",  "neuro",     "cerebral",
-    "cerebrum", "headneck", "jaw",     "maxilla", "mandible", "pituitary", "sella",
-    "kopf",     "schaedel", "crane",   "cerebro", "encephale"};
-
-bool Has(const auto& list, std::string_view wanted) {
-  return std::find(list.begin(), list.end(), wanted) != list.end();
-}
-
 std::string Upper(std::string text) {
   for (char& c : text) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
   return text;
-}
-
-bool SpeaksOfHead(const std::string& text) {
-  std::string word;
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    const char c = i < text.size() ? text[i] : ' ';
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
-      word += static_cast<char>(c | 0x20);
-    } else {
-      if (Has(kHeadWords, word)) return true;
-      word.clear();
-    }
-  }
-  return false;
 }
 
 std::optional<std::uint32_t> Number(DcmItem& item, const DcmTagKey& tag) {

@@ -145,6 +145,11 @@ std::string Pseudonymiser::DevicePseudonym(std::string_view name) const {
   return "AE" + Base32(impl_->Hash("device", Trim(name)).bytes, 10);
 }
 
+Bytes Pseudonymiser::KeyedHash(std::string_view purpose, std::string_view original) const {
+  const Digest digest = impl_->Hash(StrCat("other: ", purpose), original);
+  return Bytes(digest.bytes.begin(), digest.bytes.begin() + 16);
+}
+
 std::string Pseudonymiser::KeyName() const {
   return ToHex(ByteView(impl_->Hash("key", "").bytes).first(8));
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/base/bytes.h"
 #include "common/base/file.h"
 #include "common/crypto/secret.h"
 
@@ -50,6 +51,10 @@ class Pseudonymiser {
 
   // A replacement for the name of a device (AE title ...): "AE" and 10 characters.
   std::string DevicePseudonym(std::string_view name) const;
+
+  // Of anything else that is to be found again by who has the original: 16 bytes. What is made for
+  // one purpose says nothing of another.
+  Bytes KeyedHash(std::string_view purpose, std::string_view original) const;
 
   // Which key this is, to be written beside its results: 16 hexadecimal digits.
   std::string KeyName() const;

@@ -147,9 +147,15 @@ OrRefused<Bytes> Inflate(ByteView deflated, std::uint64_t limit) {
 
 namespace {
 
+std::string WhyUnreadable(const absl::Status& status) {
+  if (absl::IsNotFound(status)) return "it is not there";
+  if (absl::IsPermissionDenied(status)) return "no permission";
+  return "";
+}
+
 OrRefused<DataSet> ReadFrom(absl::StatusOr<ByteSource> source) {
-  if (!source.ok())
-    return Refused{Refusal::kUnreadable, std::string(ToStd(source.status().message()))};
+  // Not with the status's words, which name the file: names of files may be names of patients.
+  if (!source.ok()) return Refused{Refusal::kUnreadable, WhyUnreadable(source.status())};
   return DataSet::Read(*std::move(source));
 }
 

@@ -77,8 +77,9 @@ struct Header {
   std::optional<double> patient_age_years;
   std::string body_part;          // (0018,0015); empty when not said
   double slice_thickness_mm = 0;  // 0: not said
-  bool burned_in = false;         // (0028,0301) says that text is burned into the pixels
-  bool head = false;              // a CT, MR or PET that says it shows a head
+  // Of ReadHeader only: (0028,0301) says that text is burned into the pixels; a CT, MR or PET that
+  // says it shows a head.
+  bool burned_in = false, head = false;
   std::uint32_t rows = 0, columns = 0;
   std::uint32_t frames = 1;
   int samples = 1;  // a pixel: 1, or 3 in colour

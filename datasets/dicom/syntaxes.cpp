@@ -87,7 +87,9 @@ std::string DescribeUnsupported(std::string_view uid) {
   }
   const bool is_uid = !uid.empty() && uid.size() <= 64 &&
                       uid.find_first_not_of("0123456789.") == std::string_view::npos;
-  return is_uid ? std::string(uid) : "not a UID";
+  if (!is_uid) return "not a UID";
+  // Of any other root it may be the UID of an instance, in the wrong place.
+  return uid.starts_with("1.2.840.10008.") ? std::string(uid) : "a private one";
 }
 
 }  // namespace consilium::datasets::dicom

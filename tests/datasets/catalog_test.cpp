@@ -37,9 +37,10 @@ struct Site {
     REQUIRE(catalog.ok());
     return *std::move(catalog);
   }
-  IndexReport Index() {
+  IndexReport Index(IndexOptions options = {}) {
     NoProgress progress;
-    auto report = Open().Index(images, {.threads = 2}, progress);
+    options.threads = 2;
+    auto report = Open().Index(images, options, *ReadInThisProcess(), progress);
     if (!report.ok()) FAIL(report.status().ToString());
     return *std::move(report);
   }
@@ -48,7 +49,7 @@ struct Site {
     plan::Preprocessing preprocessing;
     preprocessing.image_size = 16;
     return SiteData::Open(catalog, {"opacity"}, {.modalities = {"DX"}}, preprocessing,
-                          {folder / "cache", 2}, progress);
+                          {folder / "cache", 2, ReadInThisProcess()}, progress);
   }
   fs::path CacheFile() {
     for (const auto& entry : fs::directory_iterator(folder / "cache")) return entry.path();
@@ -134,12 +135,14 @@ TEST_CASE("Faults of labels.csv stop the index and leave the catalog as it was")
   site.Index();
   site.Labels("patient_id,opacity\nP0,maybe\n");
   NoProgress progress;
-  const auto report = site.Open().Index(site.images, {}, progress);
+  const auto report = site.Open().Index(site.images, {}, *ReadInThisProcess(), progress);
   CHECK(report.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(ToStd(report.status().message()).find("line 2") != std::string::npos);
   CHECK(site.Open().Report()->accepted == 2);
-  CHECK(site.Open().Index(site.folder / "absent", {}, progress).status().code() ==
-        absl::StatusCode::kNotFound);
+  CHECK(site.Open()
+            .Index(site.folder / "absent", {}, *ReadInThisProcess(), progress)
+            .status()
+            .code() == absl::StatusCode::kNotFound);
 }
 
 TEST_CASE("A dataset has the examples of its split, by patient, with their labels") {
@@ -169,10 +172,10 @@ TEST_CASE("A plan's target must be a column of the labels, and other modalities 
   Site site = MakeSite(4);
   site.Index();
   Catalog catalog = site.Open();
-  const auto missing = Summarise(catalog, {"fracture"}, {});
+  const auto missing = Summarise(catalog, {"fracture"}, {}, {});
   CHECK(missing.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(ToStd(missing.status().message()).find("opacity") != std::string::npos);
-  const auto none = Summarise(catalog, {"opacity"}, {.modalities = {"MR"}});
+  const auto none = Summarise(catalog, {"opacity"}, {.modalities = {"MR"}}, {});
   REQUIRE(none.ok());
   CHECK(none->total.examples == 0);
   CHECK(none->refusals.at(Refusal::kUnwantedModality) == 4);

@@ -137,8 +137,11 @@ TEST_CASE("Each fault of a file is refused for its own reason") {
   CHECK(ReasonFor(image().Pixels(1, 3, 8, 8, "CMYK").PixelData()).reason == Refusal::kColourImage);
   CHECK(ReasonFor(image().Pixels(1, 1, 24, 24).PixelData()).reason == Refusal::kUnsupportedBits);
   CHECK(ReasonFor(image().Pixels(1, 1, 16, 17).PixelData()).reason == Refusal::kUnsupportedBits);
-  CHECK(ReasonFor(image().Text(0x0028, 0x0301, "CS", "YES").Pixels().PixelData()).reason ==
-        Refusal::kBurnedInAnnotation);
+  CHECK(ReasonFor(DicomBytes()
+                      .Text(0x0008, 0x0016, "UI", "1.2.840.10008.5.1.4.1.1.66.4")
+                      .Pixels()
+                      .PixelData())
+            .reason == Refusal::kNotForTraining);
   CHECK(ReasonFor(image().Pixels().PixelData("abcdef")).reason == Refusal::kDamaged);
   CHECK(ReasonFor(DicomBytes().Text(0x0008, 0x0060, "CS", "DX").Pixels().PixelData()).reason ==
         Refusal::kMissingSopInstanceUid);

@@ -31,7 +31,7 @@ IndexReport Index(const fs::path& folder, const fs::path& catalog_file) {
   auto catalog = Catalog::Open(catalog_file);
   REQUIRE(catalog.ok());
   NoProgress progress;
-  auto report = catalog->Index(folder, {}, progress);
+  auto report = catalog->Index(folder, {}, *ReadInThisProcess(), progress);
   REQUIRE(report.ok());
   return *report;
 }

@@ -24,7 +24,7 @@ PixelCacheScene::PixelCacheScene() {
   image_ = {.id = 1,
             .path = "cached.dcm",
             .sop_instance_uid = datasets::dicom::MakeUid("image"),
-            .patient_id = "P1",
+            .patient = "P-1",
             .modality = "DX",
             .size = 1000,
             .modified_ns = 1};

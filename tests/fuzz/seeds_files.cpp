@@ -115,7 +115,7 @@ void SeedCatalog() {
   {
     auto catalog = *datasets::Catalog::Open(file);
     NoProgress progress;
-    FUZZ_EXPECT(catalog.Index(folder, {}, progress).ok());
+    FUZZ_EXPECT(catalog.Index(folder, {}, *datasets::ReadInThisProcess(), progress).ok());
   }
   SeedFile("catalog", "two-files", file);
 }

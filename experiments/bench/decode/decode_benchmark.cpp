@@ -85,7 +85,8 @@ absl::Status Measure(const fs::path& folder, const fs::path& catalog_file, unsig
   NoProgress progress;
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(Catalog catalog, Catalog::Open(catalog_file));
-  ASSIGN_OR_RETURN(const IndexReport report, catalog.Index(folder, {.threads = threads}, progress));
+  ASSIGN_OR_RETURN(const IndexReport report,
+                   catalog.Index(folder, {.threads = threads}, *ReadInThisProcess(), progress));
   const auto indexed = std::chrono::steady_clock::now();
   if (report.accepted != files.size()) return absl::InternalError("not every file was indexed");
   std::printf("%.1f %.1f %.1f\n", headers,
