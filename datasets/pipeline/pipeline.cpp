@@ -125,7 +125,7 @@ std::string UnitsWords(ImageFile& file, std::uint32_t frame, const Image& image,
   } else if (description.ok()) {
     what = absl::StrFormat("rescale slope %.6g, intercept %.6g", description->modality.slope,
                            description->modality.intercept);
-    if (!description->rescale_type.empty()) StrAppend(&what, ", ", description->rescale_type);
+    if (description->rescale_type == "HU") what += ", Hounsfield units";
   }
   const auto [least, most] = std::minmax_element(image.pixels.begin(), image.pixels.end());
   StrAppend(&what, absl::StrFormat("; %.5g to %.5g", *least, *most));

@@ -1,5 +1,6 @@
 // consilium-image-worker: reads image files for the other programs, in a sandbox (README.md).
 
+#include "datasets/explain/operation.h"
 #include "datasets/worker/image_operations.h"
 #include "datasets/worker/serve.h"
 
@@ -7,5 +8,6 @@ int main(int argc, char** argv) {
   using namespace consilium::datasets;
   worker::Operations operations;
   worker::AddImageOperations(operations);
+  explain::AddOperation(operations);
   return worker::ServeMain(argc, argv, operations);
 }
