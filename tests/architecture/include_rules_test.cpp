@@ -72,7 +72,9 @@ struct LibraryRule {
 };
 const std::vector<LibraryRule> kLibraryRules = {
     {"LibTorch", {"torch/", "ATen/", "c10/", "caffe2/"}, {"site_agent/learning/"}},
-    {"DCMTK", {"dcmtk/"}, {"datasets/dicom/", "datasets/deidentification/", "datasets/pacs/"}},
+    {"DCMTK",
+     {"dcmtk/"},
+     {"datasets/dicom/", "datasets/deidentification/", "datasets/pacs/", "datasets/results/"}},
     {"cpp-httplib", {"httplib"}, {"datasets/pacs/"}},
     {"OpenJPEG", {"openjpeg"}, {"datasets/dicom/"}},
     {"SQLite", {"sqlite3"}, {"common/storage/"}},

@@ -1,0 +1,285 @@
+#include "datasets/results/report_writer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/base/version.h"
+#include "datasets/dicom/library.h"
+#include "datasets/dicom/writer.h"
+#include "datasets/results/object_writer.h"
+// DCMTK's configuration comes before its other headers.
+#include "dcmtk/config/osconfig.h"
+#include "dcmtk/dcmdata/dctk.h"
+
+namespace consilium::datasets::results {
+namespace {
+
+constexpr char kContains[] = "CONTAINS", kModifies[] = "HAS CONCEPT MOD",
+               kObservedIn[] = "HAS OBS CONTEXT", kAcquiredIn[] = "HAS ACQ CONTEXT",
+               kHasProperties[] = "HAS PROPERTIES", kInferredFrom[] = "INFERRED FROM";
+
+constexpr std::array<std::array<std::string_view, 3>, 6> kFindings = {{
+    {"pneumonia", "233604007", "Pneumonia"},
+    {"pneumothorax", "36118008", "Pneumothorax"},
+    {"cardiomegaly", "8186001", "Cardiomegaly"},
+    {"atelectasis", "46621007", "Atelectasis"},
+    {"effusion", "60046008", "Pleural effusion"},
+    {"fracture", "125605004", "Fracture of bone"},
+}};
+
+// PS3.16 CID 29, of the modalities that Consilium reads.
+constexpr std::array<std::array<std::string_view, 2>, 9> kModalities = {{
+    {"CR", "Computed Radiography"},
+    {"DX", "Digital Radiography"},
+    {"CT", "Computed Tomography"},
+    {"MR", "Magnetic Resonance"},
+    {"MG", "Mammography"},
+    {"US", "Ultrasound"},
+    {"OP", "Ophthalmic Photography"},
+    {"PT", "Positron emission tomography"},
+    {"XA", "X-Ray Angiography"},
+}};
+
+Code DicomCode(std::string_view value, std::string_view meaning) {
+  return {std::string(value), "DCM", std::string(meaning)};
+}
+
+Code ModalityCode(std::string_view modality) {
+  for (const auto& [value, meaning] : kModalities) {
+    if (value == modality) return DicomCode(value, meaning);
+  }
+  return DicomCode("OT", "Other Modality");
+}
+
+// One content item of the tree (PS3.3 C.17.3), and adding to it.
+class Content {
+ public:
+  explicit Content(Attributes attributes) : attributes_(attributes) {}
+
+  // CONTAINER of a template of PS3.16; 0: of none of its own.
+  Content AddContainer(const Code& name, int template_id = 0) {
+    Content item = Add(kContains, "CONTAINER", &name);
+    item.attributes_.Text(DCM_ContinuityOfContent, "SEPARATE");
+    if (template_id != 0) item.UseTemplate(template_id);
+    return item;
+  }
+  Content AddCode(const char* relation, const Code& name, const Code& value) {
+    Content item = Add(relation, "CODE", &name);
+    item.attributes_.PutCode(DCM_ConceptCodeSequence, value);
+    return item;
+  }
+  void AddText(const char* relation, const Code& name, std::string_view value) {
+    Add(relation, "TEXT", &name).attributes_.Text(DCM_TextValue, Plain(value, 1024));
+  }
+  void AddUid(const char* relation, const Code& name, const std::string& uid) {
+    Add(relation, "UIDREF", &name).attributes_.Text(DCM_UID, uid);
+  }
+  Content AddNumber(const char* relation, const Code& name, double value, const Code& unit) {
+    Content item = Add(relation, "NUM", &name);
+    Attributes measured = item.attributes_.Item(DCM_MeasuredValueSequence);
+    measured.Decimals(DCM_NumericValue, {value});
+    measured.PutCode(DCM_MeasurementUnitsCodeSequence, unit);
+    return item;
+  }
+  // `segment` 0: none.
+  Content AddImage(const char* relation, const Code* name, const FrameReference& image,
+                   std::uint32_t segment = 0) {
+    Content item = Add(relation, "IMAGE", name);
+    Attributes reference = item.attributes_.Reference(DCM_ReferencedSOPSequence, image);
+    if (segment != 0) reference.Number(DCM_ReferencedSegmentNumber, segment);
+    return item;
+  }
+
+  void UseTemplate(int id) {
+    Attributes item = attributes_.Item(DCM_ContentTemplateSequence);
+    item.Text(DCM_MappingResource, "DCMR");
+    item.Text(DCM_TemplateIdentifier, StrCat(id));
+  }
+
+ private:
+  Content Add(const char* relation, const char* type, const Code* name) {
+    Attributes item = attributes_.Item(DCM_ContentSequence);
+    item.Text(DCM_RelationshipType, relation);
+    item.Text(DCM_ValueType, type);
+    if (name != nullptr) item.PutCode(DCM_ConceptNameCodeSequence, *name);
+    return Content(item);
+  }
+
+  Attributes attributes_;
+};
+
+absl::Status Check(const NewReport& report) {
+  const auto in_range = [](double x) { return x >= 0 && x <= 1; };  // false of NaN
+  if (report.images.empty() || report.finding.empty()) {
+    return absl::InvalidArgumentError("a report needs a finding and an image that it is about");
+  }
+  if (report.classification) {
+    const Classification& answer = *report.classification;
+    if (!in_range(answer.score) ||
+        (answer.operating_point && !in_range(answer.operating_point->threshold))) {
+      return absl::InvalidArgumentError("a score or threshold is not within 0 and 1");
+    }
+  }
+  for (const NewMeasurement& measurement : report.measurements) {
+    if (!std::isfinite(measurement.value)) {
+      return absl::InvalidArgumentError("a measurement is not a number");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// TID 1002 and 1004: the observer is the model.
+void AddObserver(Content& root, const ModelDescription& model) {
+  root.AddCode(kObservedIn, DicomCode("121005", "Observer Type"), DicomCode("121007", "Device"));
+  root.AddUid(kObservedIn, DicomCode("121012", "Device Observer UID"),
+              dicom::MakeUid(StrCat("model ", model.id.Hex())));
+  root.AddText(kObservedIn, DicomCode("121013", "Device Observer Name"), NameAndVersion(model));
+  root.AddText(kObservedIn, DicomCode("121014", "Device Observer Manufacturer"), "Consilium");
+  root.AddText(kObservedIn, DicomCode("121015", "Device Observer Model Name"), model.name);
+  root.AddText(kObservedIn, DicomCode("121016", "Device Observer Serial Number"), model.id.Hex());
+}
+
+// TID 1600.
+void AddImageLibrary(Content& root, const SourceImage& source, const NewReport& report) {
+  Content library = root.AddContainer(DicomCode("111028", "Image Library"), 1600);
+  Content group = library.AddContainer(DicomCode("126200", "Image Library Group"));
+  group.AddCode(kAcquiredIn, DicomCode("121139", "Modality"), ModalityCode(source.modality));
+  for (const FrameReference& image : report.images) {
+    group.AddImage(kContains, nullptr, {image.sop_class_uid, image.sop_instance_uid, 0});
+  }
+}
+
+// TID 4019.
+void AddAlgorithm(Content& group, const ModelDescription& model, const NewReport& report) {
+  group.AddText(kModifies, DicomCode("111001", "Algorithm Name"), model.name);
+  group.AddText(kModifies, DicomCode("111003", "Algorithm Version"), model.id.Hex());
+  std::string parameters = StrCat("target ", model.target);
+  if (!model.run.empty()) StrAppend(&parameters, "; run ", model.run);
+  if (!model.federation.empty()) StrAppend(&parameters, "; federation ", model.federation);
+  if (report.classification && report.classification->operating_point) {
+    const OperatingPoint& point = *report.classification->operating_point;
+    absl::StrAppendFormat(&parameters, "; threshold %.4f (%s)", point.threshold, point.established);
+  }
+  group.AddText(kModifies, DicomCode("111002", "Algorithm Parameters"), parameters);
+}
+
+void AddClassification(Content& group, const NewReport& report) {
+  const Classification& answer = *report.classification;
+  const Code ratio = {"1", "UCUM", "no units"};
+  Content probability =
+      group.AddNumber(kContains, DicomCode("122157", "Probability"), answer.score, ratio);
+  for (const FrameReference& image : report.images) {
+    const Code source = DicomCode("121112", "Source of Measurement");
+    probability.AddImage(kInferredFrom, &source, image);
+  }
+  if (!answer.operating_point) return;
+  const bool present = answer.score >= answer.operating_point->threshold;
+  Content evaluation = group.AddCode(
+      kContains, report.finding,
+      present ? Code{"52101004", "SCT", "Present"} : Code{"272519000", "SCT", "Absent"});
+  evaluation.AddNumber(kHasProperties, DicomCode("122411", "Threshold Value"),
+                       answer.operating_point->threshold, ratio);
+}
+
+// TID 1501.
+void AddMeasurementGroup(Content& measurements, const ModelDescription& model,
+                         const ResultName& name, const NewReport& report) {
+  Content group = measurements.AddContainer(DicomCode("125007", "Measurement Group"), 1501);
+  group.AddText(kObservedIn, DicomCode("112039", "Tracking Identifier"),
+                StrCat(model.target, " by ", NameAndVersion(model)));
+  group.AddUid(kObservedIn, DicomCode("112040", "Tracking Unique Identifier"),
+               dicom::MakeUid(StrCat(name.sop_instance_uid, " group")));
+  group.AddCode(kContains, DicomCode("121071", "Finding"), report.finding);
+  AddAlgorithm(group, model, report);
+  for (const FrameReference& image : report.images) {
+    const Code source = DicomCode("121112", "Source of Measurement");
+    group.AddImage(kContains, &source, image);
+  }
+  if (report.segmentation) {
+    const Code segment = DicomCode("121191", "Referenced Segment");
+    group.AddImage(kContains, &segment, *report.segmentation, report.segment);
+  }
+  if (report.classification) AddClassification(group, report);
+  for (const NewMeasurement& measurement : report.measurements) {
+    group.AddNumber(kContains, measurement.name, measurement.value, measurement.unit);
+  }
+  group.AddText(kContains, DicomCode("121106", "Comment"),
+                StrCat(std::string_view(kResearchUse),
+                       "; not for diagnosis or treatment. No person has verified it. "
+                       "A score is the model's own and no probability of disease in a patient."));
+}
+
+// C.17.2: the SR document general module.
+void DescribeDocument(Attributes& out, const SourceImage& source, const NewReport& report,
+                      const ResultName& segmentation_series) {
+  out.Text(DCM_CompletionFlag, "COMPLETE");
+  out.Text(DCM_CompletionFlagDescription,
+           Plain(StrCat(std::string_view(kResearchUse), "; verified by nobody")));
+  out.Text(DCM_VerificationFlag, "UNVERIFIED");
+  out.Text(DCM_PreliminaryFlag, "PRELIMINARY");
+  out.EmptySequence(DCM_ReferencedPerformedProcedureStepSequence);
+  out.EmptySequence(DCM_PerformedProcedureCodeSequence);
+  Attributes study = out.Item(DCM_CurrentRequestedProcedureEvidenceSequence);
+  study.Text(DCM_StudyInstanceUID, source.study_instance_uid);
+  Attributes images = study.Item(DCM_ReferencedSeriesSequence);
+  images.Text(DCM_SeriesInstanceUID, source.series_instance_uid);
+  std::vector<std::string> named;
+  for (const FrameReference& image : report.images) {
+    if (std::find(named.begin(), named.end(), image.sop_instance_uid) != named.end()) continue;
+    named.push_back(image.sop_instance_uid);
+    images.Reference(DCM_ReferencedSOPSequence, {image.sop_class_uid, image.sop_instance_uid, 0});
+  }
+  if (report.segmentation) {
+    Attributes series = study.Item(DCM_ReferencedSeriesSequence);
+    series.Text(DCM_SeriesInstanceUID, segmentation_series.series_instance_uid);
+    series.Reference(DCM_ReferencedSOPSequence, {report.segmentation->sop_class_uid,
+                                                 report.segmentation->sop_instance_uid, 0});
+  }
+  // C.12.1: what the designator of codes of our own stands for.
+  Attributes scheme = out.Item(DCM_CodingSchemeIdentificationSequence);
+  scheme.Text(DCM_CodingSchemeDesignator, kOurScheme);
+  scheme.Text(DCM_CodingSchemeName, "Targets of Consilium plans");
+  scheme.Text(DCM_CodingSchemeResponsibleOrganization, "Consilium");
+}
+
+}  // namespace
+
+Code FindingNamed(std::string_view target) {
+  for (const auto& [name, code, meaning] : kFindings) {
+    if (name == target) return {std::string(code), "SCT", std::string(meaning)};
+  }
+  return {Plain(target), kOurScheme, Plain(target)};
+}
+
+absl::Status WriteReport(const fs::path& path, const SourceImage& source,
+                         const ModelDescription& model, const ResultName& name,
+                         const NewReport& report, Time now) {
+  RETURN_IF_ERROR(Check(report));
+  dicom::InitialiseLibrary();
+  DcmFileFormat file;
+  absl::Status status = absl::OkStatus();
+  Attributes out(*file.getDataset(), status);
+  DescribeResult(out, source, model, name, UID_Comprehensive3DSRStorage, "SR",
+                 StrCat(model.target, " report"), now);
+  DescribeDocument(out, source, report, NameOf(ResultKind::kSegmentation, model.id, source));
+  out.Text(DCM_ValueType, "CONTAINER");
+  out.PutCode(DCM_ConceptNameCodeSequence, DicomCode("126000", "Imaging Measurement Report"));
+  out.Text(DCM_ContinuityOfContent, "SEPARATE");
+  Content root(out);
+  root.UseTemplate(1500);
+  root.AddCode(kModifies, DicomCode("121049", "Language of Content Item and Descendants"),
+               {"en", "RFC5646", "English"});
+  AddObserver(root, model);
+  root.AddCode(kModifies, DicomCode("121058", "Procedure reported"),
+               {"363679005", "SCT", "Imaging procedure"});
+  AddImageLibrary(root, source, report);
+  Content measurements = root.AddContainer(DicomCode("126010", "Imaging Measurements"));
+  AddMeasurementGroup(measurements, model, name, report);
+  return WriteObject(path, file, status);
+}
+
+}  // namespace consilium::datasets::results

@@ -1,0 +1,21 @@
+#pragma once
+
+// A picture as a Secondary Capture image (PS3.3 A.8.1): derived, with burned-in annotation.
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "datasets/results/picture.h"
+#include "datasets/results/result_object.h"
+#include "datasets/results/source_image.h"
+
+namespace consilium::datasets::results {
+
+// `shown`: the frame of the source that the picture shows. Errors as WriteSegmentation.
+absl::Status WriteSecondaryCapture(const fs::path& path, const SourceImage& source,
+                                   const ModelDescription& model, const ResultName& name,
+                                   const Picture& picture, const FrameReference& shown, Time now);
+
+}  // namespace consilium::datasets::results
