@@ -145,17 +145,17 @@ OrRefused<Bytes> Inflate(ByteView deflated, std::uint64_t limit) {
   return Refused{Refusal::kDamaged, "the deflated data set ends early or is not valid"};
 }
 
-namespace {
-
-std::string WhyUnreadable(const absl::Status& status) {
-  if (absl::IsNotFound(status)) return "it is not there";
-  if (absl::IsPermissionDenied(status)) return "no permission";
-  return "";
+Refused Unreadable(const absl::Status& status) {
+  std::string why;
+  if (absl::IsNotFound(status)) why = "it is not there";
+  if (absl::IsPermissionDenied(status)) why = "no permission";
+  return {Refusal::kUnreadable, std::move(why)};
 }
 
+namespace {
+
 OrRefused<DataSet> ReadFrom(absl::StatusOr<ByteSource> source) {
-  // Not with the status's words, which name the file: names of files may be names of patients.
-  if (!source.ok()) return Refused{Refusal::kUnreadable, WhyUnreadable(source.status())};
+  if (!source.ok()) return Unreadable(source.status());
   return DataSet::Read(*std::move(source));
 }
 

@@ -48,6 +48,10 @@ class ByteSource {
   std::uint64_t size_ = 0;
 };
 
+// kUnreadable for what opening or reading a file said, without the status's words, which name the
+// file: names of files may be names of patients.
+Refused Unreadable(const absl::Status& status);
+
 // PS3.5 section 6.2: "US", "SQ" ...; two spaces in implicit VR, where the file does not say it.
 using Vr = std::array<char, 2>;
 inline constexpr Vr kUnsaidVr = {' ', ' '};

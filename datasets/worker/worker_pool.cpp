@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "datasets/dicom/data_set.h"
 #include "datasets/parallel.h"
 #include "datasets/worker/child.h"
 #include "datasets/worker/protocol.h"
@@ -42,9 +43,7 @@ OrRefused<std::vector<File>> OpenAll(std::span<const fs::path> paths) {
   std::vector<File> files;
   for (const fs::path& path : paths) {
     auto file = File::OpenForReading(path);
-    if (!file.ok()) {
-      return Refused{Refusal::kUnreadable, std::string(ToStd(file.status().message()))};
-    }
+    if (!file.ok()) return dicom::Unreadable(file.status());
     files.push_back(*std::move(file));
   }
   return files;

@@ -77,6 +77,7 @@ const std::vector<LibraryRule> kLibraryRules = {
      {"datasets/dicom/", "datasets/deidentification/", "datasets/pacs/", "datasets/results/"}},
     {"cpp-httplib", {"httplib"}, {"datasets/pacs/"}},
     {"OpenJPEG", {"openjpeg"}, {"datasets/dicom/"}},
+    {"libseccomp", {"seccomp", "linux/seccomp"}, {"datasets/worker/"}},
     {"SQLite", {"sqlite3"}, {"common/storage/"}},
     {"OpenSSL", {"openssl/"}, {"common/crypto/"}},
     {"gRPC and protobuf",
@@ -92,7 +93,7 @@ const std::vector<std::string> kSourceFilesOnly = {
     "torch/",    "sqlite3", "grpc", "google/protobuf/",
     "nlohmann/", "toml++/", "CLI/", "common/wire/consilium.",
     "dcmtk/",    "httplib", "png",  "jpeglib",
-    "nifti1_io"};
+    "nifti1_io", "seccomp"};
 
 bool IsOfOpenFolder(const std::string& file) { return StartsWith(file, "tests/"); }
 
@@ -209,6 +210,8 @@ TEST_CASE("the rules find what they are there to find") {
   CHECK(Faults("site_agent/learning/a.h", "torch/torch.h").size() == 1);
   CHECK(Faults("datasets/a.cpp", "dcmtk/dcmdata/dctk.h").size() == 1);
   CHECK(Faults("datasets/a.cpp", "common/wire/protocol.h").size() == 1);
+  CHECK(Faults("datasets/pipeline/a.cpp", "seccomp.h").size() == 1);
+  CHECK(Faults("datasets/worker/a.cpp", "seccomp.h").empty());
   CHECK(Faults("common/identity/a.cpp", "sqlite3.h").size() == 1);
   CHECK(Faults("common/model/a.cpp", "common/base/file_calls.h").size() == 1);
   CHECK(Faults("common/base/file.cpp", "common/base/file_calls.h").empty());
