@@ -13,7 +13,10 @@
 #include "common/base/progress.h"
 #include "common/base/text_table.h"
 #include "common/base/version.h"
+#include "common/crypto/keys.h"
+#include "common/crypto/sha256.h"
 #include "common/plan/plan.h"
+#include "datasets/catalog.h"
 #include "experiments/baselines.h"
 #include "experiments/checkpoint.h"
 #include "experiments/comparison.h"
@@ -312,6 +315,16 @@ class Quickstart {
                                          : Federation::Create(programs_, folder);
   }
 
+  // Phantoms are split into the same patients at every run, for their sites' keys, which decide it,
+  // are made of the seed. Real patients' are drawn by the site.
+  absl::Status KeepSplits(const SiteData& site) const {
+    const fs::path file = datasets::Catalog::KeyFile(site.state / "catalog.db");
+    if (!options_.data.empty() || Exists(file)) return absl::OkStatus();
+    const Digest digest =
+        crypto::Sha256(StrCat("phantoms of ", site.name, " ", options_.images_seed));
+    return crypto::SavePrivateKey(file, "pseudonym", crypto::Secret::CopyOf(digest.bytes));
+  }
+
   absl::Status Federate() {
     std::optional<Federation> federation;
     RETURN_IF_ERROR(
@@ -320,6 +333,7 @@ class Quickstart {
           RETURN_IF_ERROR(federation->StartCoordinator());
           for (const SiteData& site : sites_) {
             RETURN_IF_ERROR(federation->EnrolSite(site.name));
+            RETURN_IF_ERROR(KeepSplits(site));
             if (plan_.aggregation.updates == plan::Updates::kSealed) {
               RETURN_IF_ERROR(federation->ConsentToSealedUpdates(site.name));
             }

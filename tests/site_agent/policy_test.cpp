@@ -46,6 +46,22 @@ TEST_CASE("each rule of a policy forbids what it says") {
   CHECK_THAT(Refusal("maximum_rounds = 9"), ContainsText("at most 9"));
 }
 
+TEST_CASE("a plan that asks to retain more than the site does is declined with the rule") {
+  plan::Plan plan = SomePlan();
+  plan.deidentification.retain = {plan::Retain::kPatientCharacteristics,
+                                  plan::Retain::kDeviceIdentity};
+  CHECK(Policy{}.Check(plan, "ada").ok());
+  const auto narrow = ParsePolicy("[deidentification]\nretain = [\"device_identity\"]\n");
+  REQUIRE(narrow.ok());
+  const absl::Status refused = narrow->Check(plan, "ada");
+  CHECK(absl::IsPermissionDenied(refused));
+  CHECK_THAT(std::string(refused.message()), ContainsText("retain \"patient_characteristics\""));
+  CHECK_THAT(std::string(refused.message()), ContainsText("deidentification.retain"));
+  plan.deidentification.retain = {plan::Retain::kInstitutionIdentity};
+  CHECK(absl::IsPermissionDenied(Policy{}.Check(plan, "ada")));
+  CHECK_FALSE(ParsePolicy("[deidentification]\nburned_in = \"clean\"\n").ok());
+}
+
 TEST_CASE("updates that the coordinator could read need the site's explicit consent") {
   plan::Plan sealed = SomePlan();
   sealed.aggregation.updates = plan::Updates::kSealed;
