@@ -258,7 +258,8 @@ absl::StatusOr<std::vector<ImageDescription>> Catalog::Descriptions() {
   }
   ASSIGN_OR_RETURN(auto query, database_.Prepare(R"sql(
       SELECT id, patient_id, sex, age, modality, view_position, laterality, body_part, manufacturer,
-        model, rows, columns, frames, row_spacing_mm, column_spacing_mm, slice_thickness_mm
+        model, rows, columns, frames, row_spacing_mm, column_spacing_mm, slice_thickness_mm,
+        sealed_path
       FROM files WHERE reason = 0 ORDER BY sop_instance_uid)sql"));
   std::vector<ImageDescription> images;
   while (true) {
@@ -281,6 +282,7 @@ absl::StatusOr<std::vector<ImageDescription>> Catalog::Descriptions() {
     image.column_spacing_mm = query.Real(14);
     image.slice_thickness_mm = query.Real(15);
     image.labels = std::move(labels[query.Int(0)]);
+    ASSIGN_OR_RETURN(image.path, cipher_.Open("path", query.Blob(16)));
   }
 }
 
