@@ -7,7 +7,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "datasets/dicom/reader.h"
 #include "datasets/dicom/writer.h"
 #include "datasets/parallel.h"
+#include "datasets/worker/sandboxed_reader.h"
 
 namespace consilium::datasets {
 namespace {
@@ -71,26 +74,59 @@ absl::StatusOr<double> Rate(const std::vector<fs::path>& files, unsigned threads
   return static_cast<double>(files.size()) / Seconds(end - start);
 }
 
-// Headers alone; the catalog of the folder; every image decoded to modality values.
-absl::Status Measure(const fs::path& folder, const fs::path& catalog_file, unsigned threads) {
+// As ImageReader gives them: of so many files together.
+absl::StatusOr<double> RateOfHeaders(const std::vector<fs::path>& files, unsigned threads,
+                                     ImageReader& reader) {
+  constexpr std::size_t kTogether = 128;
+  const std::size_t parts = (files.size() + kTogether - 1) / kTogether;
+  std::atomic<std::uint64_t> good = 0;
+  const auto start = std::chrono::steady_clock::now();
+  ParallelFor(parts, threads, [&](std::size_t part) {
+    const auto some = std::span(files).subspan(
+        part * kTogether, std::min(kTogether, files.size() - part * kTogether));
+    for (const auto& header : reader.ReadHeaders(some)) good += header.ok() ? 1 : 0;
+    return true;
+  });
+  const auto end = std::chrono::steady_clock::now();
+  if (good != files.size()) return absl::InternalError("not every file was read");
+  return static_cast<double>(files.size()) / Seconds(end - start);
+}
+
+// Headers alone; the catalog of the folder; every image decoded to modality values; the network's
+// input made of every image.
+absl::Status Measure(const fs::path& folder, const fs::path& catalog_file, unsigned threads,
+                     bool sandbox) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
-  ASSIGN_OR_RETURN(const double headers, Rate(files, threads, [](const fs::path& file) {
-                     return dicom::ReadHeader(file).ok();
-                   }));
-  ASSIGN_OR_RETURN(const double images, Rate(files, threads, [](const fs::path& file) {
-                     const auto image = dicom::ReadImage(file);
-                     return image.ok() && image->pixels.size() == std::size_t{kSide} * kSide;
+  std::unique_ptr<ImageReader> reader = ReadInThisProcess();
+  if (sandbox) {
+    ASSIGN_OR_RETURN(reader, SandboxedReader::Create({.workers = threads}));
+    // All workers are started, as they are after the first files of many.
+    ASSIGN_OR_RETURN(double warm, RateOfHeaders(files, threads, *reader));
+    (void)warm;
+  }
+  ASSIGN_OR_RETURN(const double headers, RateOfHeaders(files, threads, *reader));
+  // Whole images do not leave a worker.
+  double images = 0;
+  if (!sandbox) {
+    ASSIGN_OR_RETURN(images, Rate(files, threads, [](const fs::path& file) {
+                       const auto image = dicom::ReadImage(file);
+                       return image.ok() && image->pixels.size() == std::size_t{kSide} * kSide;
+                     }));
+  }
+  const plan::Preprocessing preprocessing = plan::DefaultsOf(plan::Preset::kCt, 64);
+  ASSIGN_OR_RETURN(const double inputs, Rate(files, threads, [&](const fs::path& file) {
+                     return reader->ReadInput(file, preprocessing).ok();
                    }));
   NoProgress progress;
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(Catalog catalog, Catalog::Open(catalog_file));
   ASSIGN_OR_RETURN(const IndexReport report,
-                   catalog.Index(folder, {.threads = threads}, *ReadInThisProcess(), progress));
+                   catalog.Index(folder, {.threads = threads}, *reader, progress));
   const auto indexed = std::chrono::steady_clock::now();
   if (report.accepted != files.size()) return absl::InternalError("not every file was indexed");
-  std::printf("%.1f %.1f %.1f\n", headers,
-              static_cast<double>(files.size()) / Seconds(indexed - start), images);
+  std::printf("%.1f %.1f %.1f %.1f\n", headers,
+              static_cast<double>(files.size()) / Seconds(indexed - start), images, inputs);
   return absl::OkStatus();
 }
 
@@ -108,13 +144,13 @@ absl::Status Run(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   const auto syntax = argc == 5 ? SyntaxNamed(argv[4]) : std::nullopt;
   if (command == "make" && syntax) return MakeFiles(argv[2], std::atoi(argv[3]), *syntax);
-  if (command == "measure" && argc == 5) {
-    return Measure(argv[2], argv[3], static_cast<unsigned>(std::atoi(argv[4])));
+  if ((command == "measure" || command == "sandbox") && argc == 5) {
+    return Measure(argv[2], argv[3], static_cast<unsigned>(std::atoi(argv[4])),
+                   command == "sandbox");
   }
   return absl::InvalidArgumentError(
       "use: consilium-bench-decode make FOLDER COUNT explicit|rle|jpeg-lossless|jpeg-ls|jpeg2000, "
-      "or "
-      "measure FOLDER CATALOG THREADS");
+      "or measure|sandbox FOLDER CATALOG THREADS");
 }
 
 }  // namespace
