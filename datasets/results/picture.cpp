@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "common/base/status.h"
-#include "datasets/results/font.h"
+#include "datasets/explain/bitmap_font.h"
 
 namespace consilium::datasets::results {
 namespace {
@@ -113,17 +113,11 @@ void Put(Picture& picture, std::uint32_t row, std::uint32_t column,
                 static_cast<std::ptrdiff_t>((std::size_t{row} * picture.columns + column) * 3));
 }
 
-void DrawText(Picture& picture, std::uint32_t top, const std::string& line) {
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    for (int y = 0; y < kGlyphRows * kTextScale; ++y) {
-      for (int x = 0; x < kGlyphColumns * kTextScale; ++x) {
-        if (!GlyphPixel(line[i], x / kTextScale, y / kTextScale)) continue;
-        const auto left = kTextMargin + static_cast<std::uint32_t>(i) * kGlyphAdvance * kTextScale;
-        Put(picture, top + static_cast<std::uint32_t>(y), left + static_cast<std::uint32_t>(x),
-            {255, 255, 255});
-      }
-    }
-  }
+void DrawLine(Picture& picture, std::uint32_t top, const std::string& line) {
+  explain::DrawText(line, kTextScale, [&](int x, int y) {
+    Put(picture, top + static_cast<std::uint32_t>(y), static_cast<std::uint32_t>(kTextMargin + x),
+        {255, 255, 255});
+  });
 }
 
 // Where the activation crosses the contour's value between a pixel and its neighbours.
@@ -152,7 +146,7 @@ Picture Draw(const Image& image, const std::vector<float>& activation,
   const auto pixels = [&](double mm) {
     return std::max<std::uint32_t>(1, static_cast<std::uint32_t>(std::lround(mm * scale)));
   };
-  constexpr std::uint32_t kLineHeight = kGlyphRows * kTextScale + kTextMargin;
+  constexpr std::uint32_t kLineHeight = explain::kGlyphHeight * kTextScale + kTextMargin;
   const std::uint32_t shown_rows = pixels(height);
   Picture picture;
   picture.columns = pixels(width);
@@ -176,7 +170,7 @@ Picture Draw(const Image& image, const std::vector<float>& activation,
   }
   DrawContour(picture, shown, shown_rows);
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    DrawText(picture, shown_rows + kTextMargin + static_cast<std::uint32_t>(i) * kLineHeight,
+    DrawLine(picture, shown_rows + kTextMargin + static_cast<std::uint32_t>(i) * kLineHeight,
              lines[i]);
   }
   return picture;

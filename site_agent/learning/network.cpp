@@ -63,23 +63,24 @@ class SmallCnn final : public Network {
       convs_[i - 1] = Add("conv" + number + ".weight", {kChannels[i], kChannels[i - 1], 3, 3});
       norms_[i - 1] = Norm(*this, "norm" + number, kChannels[i], norm, kSmallCnnGroups);
     }
-    fc_weight_ = Add("fc.weight", {1, kChannels[4]});
-    fc_bias_ = Add("fc.bias", {1});
+    AddClassifier(kChannels[4]);
   }
 
-  at::Tensor Forward(const at::Tensor& images, bool training) override {
+  at::Tensor Features(const at::Tensor& images, bool training) override {
     at::Tensor x = images;
     for (int i = 0; i < 4; ++i) {
       x = norms_[i](Convolve(x, convs_[i]), training).relu_();
       if (i < 3) x = at::max_pool2d(x, 2);
     }
-    return at::linear(x.mean({2, 3}), fc_weight_, fc_bias_).squeeze(1);
+    return x;
   }
+
+  // Three poolings of 2 pixels.
+  FeatureGrid feature_grid() const override { return {4, 8}; }
 
  private:
   at::Tensor convs_[4];
   Norm norms_[4];
-  at::Tensor fc_weight_, fc_bias_;
 };
 
 class ResNet18 final : public Network {
@@ -96,16 +97,18 @@ class ResNet18 final : public Network {
         channels_in = channels;
       }
     }
-    fc_weight_ = Add("fc.weight", {1, 512});
-    fc_bias_ = Add("fc.bias", {1});
+    AddClassifier(512);
   }
 
-  at::Tensor Forward(const at::Tensor& images, bool training) override {
+  at::Tensor Features(const at::Tensor& images, bool training) override {
     at::Tensor x = bn1_(Convolve(images, conv1_, 2), training).relu_();
     x = at::max_pool2d(x, 3, 2, 1);
     for (Block& block : blocks_) x = block.Forward(x, training);
-    return at::linear(x.mean({2, 3}), fc_weight_, fc_bias_).squeeze(1);
+    return x;
   }
+
+  // Five strides of 2, each kernel centred on its first pixel.
+  FeatureGrid feature_grid() const override { return {0.5, 32}; }
 
  private:
   struct Block {  // torchvision's BasicBlock
@@ -140,7 +143,6 @@ class ResNet18 final : public Network {
   at::Tensor conv1_;
   Norm bn1_;
   std::vector<Block> blocks_;
-  at::Tensor fc_weight_, fc_bias_;
 };
 
 }  // namespace
@@ -153,6 +155,19 @@ std::unique_ptr<Network> Network::Make(const plan::Model& model) {
       return std::make_unique<ResNet18>(model.norm);
   }
   CONSILIUM_CHECK(false);
+}
+
+void Network::AddClassifier(std::int64_t channels) {
+  fc_weight_ = Add("fc.weight", {1, channels});
+  fc_bias_ = Add("fc.bias", {1});
+}
+
+at::Tensor Network::Classify(const at::Tensor& features) const {
+  return at::linear(features.mean({2, 3}), fc_weight_, fc_bias_).squeeze(1);
+}
+
+at::Tensor Network::Contributions(const at::Tensor& features) const {
+  return at::conv2d(features, fc_weight_.view({1, fc_weight_.size(1), 1, 1}));
 }
 
 at::Tensor Network::Add(std::string name, std::vector<std::int64_t> shape, bool trained) {

@@ -1,19 +1,23 @@
 #pragma once
 
-// Training and evaluation with LibTorch behind plain types: no torch header is seen outside this folder.
-// Torch's exceptions end here too: they become kResourceExhausted (memory) or kInternal.
+// Training and evaluation with LibTorch behind plain types: no torch header is seen outside this
+// folder. Torch's exceptions end here too: they become kResourceExhausted (memory) or kInternal.
 //
-// The networks take N x 1 x size x size float32 images and give one logit of target 1 each. Their ModelState is the
-// PyTorch state dict, in its order; everything is float32, num_batches_tracked too (load_state_dict casts it).
+// The networks take N x 1 x size x size float32 images and give one logit of target 1 each. Their
+// ModelState is the PyTorch state dict, in its order; everything is float32, num_batches_tracked
+// too (load_state_dict casts it).
 //
-// resnet18   torchvision's resnet18 (He et al. 2016) with one input channel and fc 512 -> 1, under torchvision's names:
-//            conv1.weight, bn1.*, layer1.0.conv1.weight, ..., layer2.0.downsample.0.weight, ..., fc.weight, fc.bias.
-//            Group norm has 32 groups. 11.2 million weights.
-// small_cnn  conv1 .. conv4: 3x3 without bias, 16, 32, 64, 128 channels; each followed by norm1 .. norm4 (8 groups)
-//            and ReLU, the first three by a 2x2 max pool; the mean over the image; fc 128 -> 1. 97,000 weights.
+// resnet18   torchvision's resnet18 (He et al. 2016) with one input channel and fc 512 -> 1, under
+// torchvision's names:
+//            conv1.weight, bn1.*, layer1.0.conv1.weight, ..., layer2.0.downsample.0.weight, ...,
+//            fc.weight, fc.bias. Group norm has 32 groups. 11.2 million weights.
+// small_cnn  conv1 .. conv4: 3x3 without bias, 16, 32, 64, 128 channels; each followed by norm1 ..
+// norm4 (8 groups)
+//            and ReLU, the first three by a 2x2 max pool; the mean over the image; fc 128 -> 1.
+//            97,000 weights.
 //
-// Either norm names its tensors weight and bias; batch norm adds running_mean, running_var, num_batches_tracked.
-// python/load_model.py is the same networks in PyTorch.
+// Either norm names its tensors weight and bias; batch norm adds running_mean, running_var,
+// num_batches_tracked. python/load_model.py is the same networks in PyTorch.
 
 #include <cstdint>
 #include <vector>
@@ -27,11 +31,12 @@
 
 namespace consilium::learning {
 
-// The first call of main, before any file is open or thread runs: the threads of one training step (0: every core this
-// process may use), and what makes training fast (memory that malloc keeps, how threads wait for each other). Starts the
-// program anew, once and in the same process, with GOMP_SPINCOUNT in its environment: OpenMP reads it only then. Where
-// that or OMP_WAIT_POLICY is set already it does not. Agents that share a machine want 1 thread each as soon as there are
-// as many of them as cores.
+// The first call of main, before any file is open or thread runs: the threads of one training step
+// (0: every core this process may use), and what makes training fast (memory that malloc keeps, how
+// threads wait for each other). Starts the program anew, once and in the same process, with
+// GOMP_SPINCOUNT in its environment: OpenMP reads it only then. Where that or OMP_WAIT_POLICY is
+// set already it does not. Agents that share a machine want 1 thread each as soon as there are as
+// many of them as cores.
 void ConfigureRuntime(int threads);
 
 // The model a plan begins with, made from its seed: the same at every site and on every processor.
@@ -45,19 +50,22 @@ struct TrainTask {
 
 struct TrainResult {
   ModelState trained;
-  double first_epoch_loss = 0, last_epoch_loss = 0;  // mean over the epoch's examples, as they are trained on
-  std::uint64_t examples = 0, patients = 0;          // that training saw
+  double first_epoch_loss = 0,
+         last_epoch_loss = 0;  // mean over the epoch's examples, as they are trained on
+  std::uint64_t examples = 0, patients = 0;  // that training saw
   // Of all epochs, and how much of it training stood still because the next batch was not there.
   double seconds = 0, waited_for_batches_s = 0;
 };
 
-// Trains from `base` on `data`: cross-entropy, weighted by class where the plan says so, with FedProx's pull towards
-// `base` where its method is fedprox. Reports each step as "epoch 2 of 5" and stops at the next step when cancelled.
-// The same base, data, task and thread count give the same weights to the bit on one kind of processor.
+// Trains from `base` on `data`: cross-entropy, weighted by class where the plan says so, with
+// FedProx's pull towards `base` where its method is fedprox. Reports each step as "epoch 2 of 5"
+// and stops at the next step when cancelled. The same base, data, task and thread count give the
+// same weights to the bit on one kind of processor.
 //
-// kInvalidArgument: the layout does not fit the plan's network; no examples; only one class (says so); images of another
-// size than the plan's; batch norm with batches of one. kCancelled. kInternal: the loss became NaN or infinite (says at
-// which step and what to change). One call at a time: the threads of a step are all the cores there are.
+// kInvalidArgument: the layout does not fit the plan's network; no examples; only one class (says
+// so); images of another size than the plan's; batch norm with batches of one. kCancelled.
+// kInternal: the loss became NaN or infinite (says at which step and what to change). One call at a
+// time: the threads of a step are all the cores there are.
 absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
                                   const TrainTask& task, Progress& progress);
 
@@ -65,8 +73,8 @@ absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Datase
 absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base,
                                        const TrainResult& result, plan::WeightRule rule);
 
-// Scores every example: the probability of target 1, in dataset order. Errors as Train's, but that one class or no
-// example is well.
+// Scores every example: the probability of target 1, in dataset order. Errors as Train's, but that
+// one class or no example is well.
 absl::StatusOr<std::vector<float>> Predict(const ModelState& model, const plan::Plan& plan,
                                            const datasets::Dataset& data, Progress& progress);
 // Predict's scores, added up against the targets.

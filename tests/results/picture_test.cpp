@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
-#include "datasets/results/font.h"
 #include "tests/catch.h"
 
 namespace consilium::datasets::results {
@@ -84,22 +82,6 @@ TEST_CASE("the text stands below the image and never on it") {
   int white = 0;
   for (std::size_t i = shown; i < with.rgb.size(); ++i) white += with.rgb[i] == 255;
   CHECK(white > 100);
-}
-
-TEST_CASE("every printable character but the space has a glyph of its own") {
-  const auto glyph = [](char c) {
-    std::uint64_t bits = 0;
-    for (int row = 0; row < kGlyphRows; ++row) {
-      for (int column = 0; column < kGlyphColumns; ++column) {
-        bits = bits << 1 | (GlyphPixel(c, column, row) ? 1u : 0u);
-      }
-    }
-    return bits;
-  };
-  std::set<std::uint64_t> seen;
-  for (char c = ' '; c < 0x7f; ++c) CHECK(seen.insert(glyph(c)).second);
-  CHECK(glyph(' ') == 0);
-  CHECK(glyph('\n') == glyph('_'));
 }
 
 }  // namespace
