@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "datasets/deidentification/command.h"
+#include "datasets/description/command.h"
 #include "datasets/explain/command.h"
 #include "datasets/import.h"
 #include "datasets/index_report.h"
@@ -250,6 +251,7 @@ int Main(int argc, char** argv) {
   AddSynthesize(app, synthesize);
   const auto run_volumes = volumes::AddVolumesCommand(app);
   deidentify.AddTo(app);
+  const auto run_describe = description::AddDescribeCommand(app);
   explain::Command explain;
   explain.AddTo(app);
   pacs::Commands pacs_commands;
@@ -263,6 +265,7 @@ int Main(int argc, char** argv) {
   if (const auto done = pacs_commands.Run(app)) return ReportAndExitCode(*done);
   if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
+  if (app.got_subcommand("describe")) return ReportAndExitCode(run_describe());
   if (app.got_subcommand("explain")) return ReportAndExitCode(explain.Run());
   if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
   if (app.got_subcommand("import"))

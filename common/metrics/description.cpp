@@ -203,6 +203,8 @@ const std::vector<std::string_view>& RefusalRows() {
                                                      "too-large",
                                                      "undecodable",
                                                      "duplicate-instance",
+                                                     "missing-label",
+                                                     "conflicting-labels",
                                                      "missing-modality",
                                                      "recognizable-face",
                                                      "document",

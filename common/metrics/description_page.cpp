@@ -81,7 +81,7 @@ std::string Grouped(std::uint64_t number) {
 }
 
 // Columns of a table's figure, in SVG units.
-constexpr double kWidth = 480, kBarsFrom = 178, kBarsTo = 350, kPatientsAt = 412, kLine = 22;
+constexpr double kWidth = 480, kBarsFrom = 206, kBarsTo = 350, kPatientsAt = 412, kLine = 22;
 
 std::string Text(double x, double y, std::string_view what, std::string_view attributes = "") {
   return absl::StrFormat("<text x=\"%.1f\" y=\"%.1f\"%s>%s</text>", x, y, std::string(attributes),
