@@ -8,7 +8,7 @@
 
 #include "common/base/status.h"
 #include "common/base/text_table.h"
-#include "datasets/volumes/series.h"
+#include "datasets/volumes/sandboxed_instances.h"
 
 namespace consilium::datasets::volumes {
 namespace {
@@ -190,10 +190,12 @@ std::string ToJson(const FolderOfSeries& folder, const std::vector<Line>& lines)
 }
 
 absl::Status Run(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto pool, worker::WorkerPool::Create({.workers = arguments.threads}));
+  SandboxedInstances reader(*pool);
   absl::StatusOr<FolderOfSeries> folder;
   {
     TerminalProgress progress;
-    folder = ReadFolder(arguments.folder, arguments.threads, progress);
+    folder = ReadFolder(arguments.folder, reader, arguments.threads, progress);
   }
   RETURN_IF_ERROR(folder.status());
   const std::vector<Line> lines = Examine(*folder, arguments);

@@ -1,8 +1,7 @@
 #include "datasets/volumes/series.h"
 
 #include <algorithm>
-#include <memory>
-#include <mutex>
+#include <atomic>
 #include <set>
 
 #include "common/base/status.h"
@@ -12,6 +11,7 @@ namespace consilium::datasets::volumes {
 namespace {
 
 constexpr std::string_view kStep = "reading headers";
+constexpr std::size_t kFilesTogether = 32;
 
 absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
   std::error_code error;
@@ -98,24 +98,45 @@ class Gathering {
 
 }  // namespace
 
-absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threads,
-                                          Progress& progress) {
+std::unique_ptr<InstanceReader> ReadInstancesInThisProcess() {
+  class ThisProcess final : public InstanceReader {
+   public:
+    std::vector<OrRefused<Series>> ReadInstances(std::span<const fs::path> paths) override {
+      std::vector<OrRefused<Series>> instances;
+      for (const fs::path& path : paths) instances.push_back(ReadInstance(path));
+      return instances;
+    }
+  };
+  return std::make_unique<ThisProcess>();
+}
+
+absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, InstanceReader& reader,
+                                          unsigned threads, Progress& progress) {
   ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesBelow(folder));
-  std::vector<std::optional<OrRefused<Series>>> instances(files.size());
-  std::mutex mutex;
-  std::uint64_t done = 0;
-  const bool all = ParallelFor(files.size(), threads, [&](std::size_t i) {
-    instances[i] = ReadInstance(files[i]);
-    const std::lock_guard lock(mutex);
-    progress.Report(kStep, ++done, files.size());
+  std::vector<std::vector<OrRefused<Series>>> parts((files.size() + kFilesTogether - 1) /
+                                                    kFilesTogether);
+  std::atomic<std::uint64_t> done = 0;
+  const bool all = ParallelFor(parts.size(), threads, [&](std::size_t part) {
+    const std::size_t start = part * kFilesTogether;
+    const std::size_t count = std::min(kFilesTogether, files.size() - start);
+    parts[part] = reader.ReadInstances(std::span(files).subspan(start, count));
+    progress.Report(kStep, done += count, files.size());
     return !progress.Cancelled();
   });
   if (!all) return absl::CancelledError("interrupted");
   Gathering gathering;  // in the order of the paths, however the threads went
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    gathering.Add(files[i].lexically_relative(folder).generic_string(), std::move(*instances[i]));
+  auto file = files.begin();
+  for (auto& part : parts) {
+    for (OrRefused<Series>& instance : part) {
+      gathering.Add((file++)->lexically_relative(folder).generic_string(), std::move(instance));
+    }
   }
   return std::move(gathering).Done();
+}
+
+absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threads,
+                                          Progress& progress) {
+  return ReadFolder(folder, *ReadInstancesInThisProcess(), threads, progress);
 }
 
 OrRefused<std::vector<Stack>> FindStacks(const Series& series, const StackOptions& options) {

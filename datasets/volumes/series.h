@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,10 @@
 #include "datasets/refusal.h"
 #include "datasets/volumes/stack.h"
 #include "datasets/volumes/suv.h"
+
+namespace consilium::datasets::dicom {
+class DataSet;
+}
 
 namespace consilium::datasets::volumes {
 
@@ -38,6 +44,18 @@ struct Series {
 // slices of one file share the open file, so load them in one thread at a time. Refuses what is no
 // sound DICOM image; a slice whose geometry is missing is refused by FindStacks.
 OrRefused<Series> ReadInstance(const fs::path& path);
+// The same without a way to load its slices, and without the file's name.
+OrRefused<Series> ReadInstance(const dicom::DataSet& data_set);
+
+// Who reads the instances of a folder: this process, or better, a sandboxed worker
+// (sandboxed_instances.h). Thread-safe.
+class InstanceReader {
+ public:
+  virtual ~InstanceReader() = default;
+  // ReadInstance of each path, in their order. Slices load as theirs do, while this lives.
+  virtual std::vector<OrRefused<Series>> ReadInstances(std::span<const fs::path> paths) = 0;
+};
+std::unique_ptr<InstanceReader> ReadInstancesInThisProcess();
 
 struct FolderOfSeries {
   std::vector<Series> series;  // by their first file
@@ -48,6 +66,9 @@ struct FolderOfSeries {
 // All files of a folder tree by series; those without a series UID by folder, modality and frame of
 // reference. Copies of an instance count as kDuplicateInstance, and the first by path is used.
 // kNotFound without the folder, kCancelled when interrupted.
+absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, InstanceReader& reader,
+                                          unsigned threads, Progress& progress);
+// In this process: for tests and for one's own files.
 absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threads,
                                           Progress& progress);
 

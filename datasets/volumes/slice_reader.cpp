@@ -170,7 +170,7 @@ std::optional<Refused> WhyNoSlices(const DataSet& data_set, const std::string& s
 }
 
 // All frames of an image whose header WhyNoSlices found sound.
-OrRefused<std::vector<Slice>> ReadSlices(const DataSet& data_set, const fs::path& path) {
+OrRefused<std::vector<Slice>> ReadSlices(const DataSet& data_set) {
   const auto frames =
       static_cast<std::uint32_t>(data_set.Number(Tag(0x0028, 0x0008), 0, "IS").value_or(1));
   const bool enhanced = data_set.Has(Tag(0x5200, 0x9229)) || data_set.Has(Tag(0x5200, 0x9230));
@@ -184,7 +184,6 @@ OrRefused<std::vector<Slice>> ReadSlices(const DataSet& data_set, const fs::path
   } else {
     slices.assign(frames, OfImage(data_set));
   }
-  const auto source = std::make_shared<FrameSource>(path, frames > 1);  // shared by its slices
   const std::string instance = data_set.Text(Tag(0x0008, 0x0018));
   const std::string frame_of_reference = data_set.Text(Tag(0x0020, 0x0052));
   const bool localiser = SaysLocaliser(data_set, Tag(0x0008, 0x0008));
@@ -196,32 +195,41 @@ OrRefused<std::vector<Slice>> ReadSlices(const DataSet& data_set, const fs::path
     slice.frame = frame + 1;
     slice.frame_of_reference = frame_of_reference;
     slice.localiser = slice.localiser || localiser;
-    slice.load = [source, frame] { return source->Load(frame); };
   }
   return slices;
 }
 
 }  // namespace
 
-OrRefused<Series> ReadInstance(const fs::path& path) {
-  OrRefused<DataSet> opened = DataSet::Open(path);
-  if (!opened.ok()) return opened.refused();
-  const DataSet& data_set = *opened;
+OrRefused<Series> ReadInstance(const DataSet& data_set) {
   Series series;
-  series.first_file = path.filename().string();
   series.uid = data_set.Text(Tag(0x0020, 0x000e));
   series.study_uid = data_set.Text(Tag(0x0020, 0x000d));
   series.modality = data_set.Text(Tag(0x0008, 0x0060));
   const std::string sop_class = data_set.Text(Tag(0x0008, 0x0016));
   series.sop_class_uids = {sop_class};
   if (auto refused = WhyNoSlices(data_set, sop_class)) return *refused;
-  OrRefused<std::vector<Slice>> slices = ReadSlices(data_set, path);
+  OrRefused<std::vector<Slice>> slices = ReadSlices(data_set);
   if (slices.ok()) {
     series.slices = std::move(*slices);
   } else {
     series.refused = slices.refused();
   }
   if (series.modality == "PT") series.pet = ReadPetHeader(data_set);
+  return series;
+}
+
+OrRefused<Series> ReadInstance(const fs::path& path) {
+  const OrRefused<DataSet> data_set = DataSet::Open(path);
+  if (!data_set.ok()) return data_set.refused();
+  OrRefused<Series> series = ReadInstance(*data_set);
+  if (!series.ok()) return series;
+  series->first_file = path.filename().string();
+  // Shared by the slices.
+  const auto source = std::make_shared<FrameSource>(path, series->slices.size() > 1);
+  for (Slice& slice : series->slices) {
+    slice.load = [source, frame = slice.frame - 1] { return source->Load(frame); };
+  }
   return series;
 }
 

@@ -1,6 +1,8 @@
 // consilium-image-worker: reads image files for the other programs, in a sandbox (README.md).
 
 #include "datasets/explain/operation.h"
+#include "datasets/results/subject.h"
+#include "datasets/volumes/operations.h"
 #include "datasets/worker/image_operations.h"
 #include "datasets/worker/serve.h"
 
@@ -9,5 +11,7 @@ int main(int argc, char** argv) {
   worker::Operations operations;
   worker::AddImageOperations(operations);
   explain::AddOperation(operations);
+  results::AddSubjectOperation(operations);
+  volumes::AddOperations(operations);
   return worker::ServeMain(argc, argv, operations);
 }

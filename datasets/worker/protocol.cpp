@@ -80,6 +80,8 @@ bool ReplyParser::TakeHead(ByteView* bytes) {
   if (!status) return false;
   status_ = *status;
   if (body_size_ > (status_ == Refusal::kNone ? largest_ : kLongestDetail)) return false;
+  if (body_size_ > bytes_left_) return false;
+  bytes_left_ -= body_size_;
   in_body_ = true;
   TakeBody(bytes);  // which may be empty, and then complete
   return true;

@@ -12,6 +12,7 @@
 // no room for with one byte (0) each time after it. When it is ready, and before anything is asked,
 // a worker says so: a reply of kReady, or a refusal whose detail says why it cannot work.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ inline constexpr std::uint32_t kMostDescriptors = 2048;  // of one request
 inline constexpr std::uint32_t kDescriptorsTogether = 128;
 inline constexpr std::uint32_t kLongestName = 64;
 inline constexpr std::uint64_t kMostArgumentBytes = 256ull << 20;
+inline constexpr std::uint64_t kMostReplyBytes = 64ull << 20;
 inline constexpr std::uint64_t kLongestDetail = 1024;
 inline constexpr std::size_t kRequestHeadBytes = 24, kReplyHeadBytes = 12;
 
@@ -52,8 +54,10 @@ void AppendReply(const OrRefused<Bytes>& reply, Bytes* out);
 // detail is printable.
 class ReplyParser {
  public:
-  // At most `replies`, each of at most `largest` bytes.
-  ReplyParser(std::size_t replies, std::uint64_t largest) : left_(replies), largest_(largest) {}
+  // At most `replies`, each of at most `largest` bytes, and together kMostReplyBytes when that is
+  // more.
+  ReplyParser(std::size_t replies, std::uint64_t largest)
+      : left_(replies), largest_(largest), bytes_left_(std::max(largest, kMostReplyBytes)) {}
 
   // False when the bytes keep to no protocol: nothing more is to be taken from there.
   bool Feed(ByteView bytes);
@@ -66,6 +70,7 @@ class ReplyParser {
   void TakeBody(ByteView* bytes);
   std::size_t left_;  // not complete yet
   const std::uint64_t largest_;
+  std::uint64_t bytes_left_;
   Bytes head_;  // as far as it has come
   bool in_body_ = false;
   Refusal status_ = Refusal::kNone;

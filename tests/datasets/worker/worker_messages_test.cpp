@@ -131,6 +131,15 @@ TEST_CASE("Replies that are too many, too long or of no known reason end the tal
   CHECK_FALSE(ReplyParser(1, 1 << 20).Feed(endless));
 }
 
+TEST_CASE("Replies to many calls are together no more than one program should hold") {
+  Bytes half;
+  AppendReply(Bytes(kMostReplyBytes / 2), &half);
+  ReplyParser parser(3, kMostReplyBytes);
+  CHECK(parser.Feed(half));
+  CHECK(parser.Feed(half));
+  CHECK_FALSE(parser.Feed(half));
+}
+
 TEST_CASE("A request's head is taken only when it is sound") {
   std::uint8_t bytes[kRequestHeadBytes];
   const auto sound = [&](const RequestHead& head) {
