@@ -60,13 +60,14 @@ std::vector<float> Brightness(const Image& image) {
 // linear where it is larger.
 class Scaled {
  public:
-  Scaled(const std::vector<float>& values, const Image& image, const Picture& picture,
-         std::uint32_t shown_rows)
+  // `values` are rows * columns; `to_rows` and `to_columns` are the picture's.
+  Scaled(const std::vector<float>& values, std::uint32_t rows, std::uint32_t columns,
+         std::uint32_t to_rows, std::uint32_t to_columns)
       : values_(values),
-        rows_(image.rows),
-        columns_(image.columns),
-        row_step_(double{1} * image.rows / shown_rows),
-        column_step_(double{1} * image.columns / picture.columns) {}
+        rows_(rows),
+        columns_(columns),
+        row_step_(double{1} * rows / to_rows),
+        column_step_(double{1} * columns / to_columns) {}
 
   double At(std::uint32_t row, std::uint32_t column) const {
     const Span down = SpanOf(row, row_step_, rows_),
@@ -136,42 +137,57 @@ void DrawContour(Picture& picture, const std::vector<float>& shown, std::uint32_
 
 }  // namespace
 
-Picture Draw(const Image& image, const std::vector<float>& activation,
-             const std::vector<std::string>& lines) {
+Backdrop MakeBackdrop(const Image& image) {
   CONSILIUM_CHECK(image.rows > 0 && image.columns > 0);
   const bool spaced = image.row_spacing_mm > 0 && image.column_spacing_mm > 0;
   const double height = image.rows * (spaced ? image.row_spacing_mm : 1);
   const double width = image.columns * (spaced ? image.column_spacing_mm : 1);
   const double scale = kPictureSide / std::max(height, width);
-  const auto pixels = [&](double mm) {
-    return std::max<std::uint32_t>(1, static_cast<std::uint32_t>(std::lround(mm * scale)));
+  const auto pixels = [&](double length) {
+    return std::max<std::uint32_t>(1, static_cast<std::uint32_t>(std::lround(length * scale)));
   };
-  constexpr std::uint32_t kLineHeight = explain::kGlyphHeight * kTextScale + kTextMargin;
-  const std::uint32_t shown_rows = pixels(height);
-  Picture picture;
-  picture.columns = pixels(width);
-  picture.rows = shown_rows + kTextMargin + static_cast<std::uint32_t>(lines.size()) * kLineHeight;
-  picture.rgb.resize(std::size_t{picture.rows} * picture.columns * 3);
+  Backdrop backdrop{.rows = pixels(height),
+                    .columns = pixels(width),
+                    .image_rows = image.rows,
+                    .image_columns = image.columns};
   const std::vector<float> brightness = Brightness(image);
-  const Scaled grey(brightness, image, picture, shown_rows);
-  const Scaled warm(activation.empty() ? brightness : activation, image, picture, shown_rows);
-  std::vector<float> shown(std::size_t{shown_rows} * picture.columns);
-  for (std::uint32_t row = 0; row < shown_rows; ++row) {
-    for (std::uint32_t column = 0; column < picture.columns; ++column) {
-      const double value = activation.empty() ? 0 : warm.At(row, column);
-      shown[std::size_t{row} * picture.columns + column] = static_cast<float>(value);
-      const double light = 255 * grey.At(row, column), share = kTint * value;
-      std::array<std::uint8_t, 3> colour{};
-      for (std::size_t i = 0; i < 3; ++i) {
-        colour[i] = static_cast<std::uint8_t>(std::lround(light + share * (kWarm[i] - light)));
-      }
-      Put(picture, row, column, colour);
+  const Scaled scaled(brightness, image.rows, image.columns, backdrop.rows, backdrop.columns);
+  for (std::uint32_t row = 0; row < backdrop.rows; ++row) {
+    for (std::uint32_t column = 0; column < backdrop.columns; ++column) {
+      backdrop.brightness.push_back(static_cast<float>(scaled.At(row, column)));
     }
   }
-  DrawContour(picture, shown, shown_rows);
+  return backdrop;
+}
+
+Picture Draw(const Backdrop& backdrop, const std::vector<float>& activation,
+             const std::vector<std::string>& lines) {
+  constexpr std::uint32_t kLineHeight = explain::kGlyphHeight * kTextScale + kTextMargin;
+  Picture picture;
+  picture.columns = backdrop.columns;
+  picture.rows =
+      backdrop.rows + kTextMargin + static_cast<std::uint32_t>(lines.size()) * kLineHeight;
+  picture.rgb.resize(std::size_t{picture.rows} * picture.columns * 3);
+  std::vector<float> shown(std::size_t{backdrop.rows} * backdrop.columns);
+  if (!activation.empty()) {
+    const Scaled scaled(activation, backdrop.image_rows, backdrop.image_columns, backdrop.rows,
+                        backdrop.columns);
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+      shown[i] = static_cast<float>(scaled.At(static_cast<std::uint32_t>(i / backdrop.columns),
+                                              static_cast<std::uint32_t>(i % backdrop.columns)));
+    }
+  }
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const double light = 255 * double{backdrop.brightness[i]}, share = kTint * double{shown[i]};
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      picture.rgb[i * 3 + channel] =
+          static_cast<std::uint8_t>(std::lround(light + share * (kWarm[channel] - light)));
+    }
+  }
+  DrawContour(picture, shown, backdrop.rows);
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    DrawLine(picture, shown_rows + kTextMargin + static_cast<std::uint32_t>(i) * kLineHeight,
-             lines[i]);
+    const auto line = static_cast<std::uint32_t>(i);
+    DrawLine(picture, backdrop.rows + kTextMargin + line * kLineHeight, lines[i]);
   }
   return picture;
 }

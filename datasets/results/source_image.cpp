@@ -1,5 +1,6 @@
 #include "datasets/results/source_image.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "datasets/dicom/frame_description.h"
@@ -68,6 +69,10 @@ std::optional<Grid> PlaneOf(const DataSet& data_set, const SourceImage& image) {
 }
 
 }  // namespace
+
+bool IsTakenOver(std::uint32_t tag) {
+  return std::find(std::begin(kTakenOver), std::end(kTakenOver), tag) != std::end(kTakenOver);
+}
 
 OrRefused<SourceImage> ReadSourceImage(const DataSet& data_set) {
   SourceImage image;

@@ -21,6 +21,9 @@ struct CopiedElement {
   std::string value;
 };
 
+// Whether a result may take over this element.
+bool IsTakenOver(std::uint32_t tag);
+
 struct SourceImage {
   std::string sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_uid;
   std::string modality;

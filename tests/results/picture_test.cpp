@@ -26,7 +26,7 @@ std::array<int, 3> At(const Picture& picture, std::uint32_t row, std::uint32_t c
 }
 
 TEST_CASE("a picture keeps the image's shape and brightness, and is grey without activation") {
-  const Picture picture = Draw(Ramp(100, 50), {}, {});
+  const Picture picture = Draw(MakeBackdrop(Ramp(100, 50)), {}, {});
   CHECK(picture.columns == kPictureSide);
   CHECK(picture.rows > kPictureSide / 2);  // and a margin
   CHECK(picture.rows < kPictureSide / 2 + 20);
@@ -40,7 +40,7 @@ TEST_CASE("pixels of other lengths than widths become square") {
   Image image = Ramp(50, 50);
   image.row_spacing_mm = 2;
   image.column_spacing_mm = 1;
-  const Picture picture = Draw(image, {}, {});
+  const Picture picture = Draw(MakeBackdrop(image), {}, {});
   CHECK(picture.columns == kPictureSide / 2);
   CHECK(picture.rows > kPictureSide);
 }
@@ -48,7 +48,7 @@ TEST_CASE("pixels of other lengths than widths become square") {
 TEST_CASE("larger values are darker where the image says so") {
   Image image = Ramp(64, 64);
   image.larger_is_darker = true;
-  const Picture picture = Draw(image, {}, {});
+  const Picture picture = Draw(MakeBackdrop(image), {}, {});
   CHECK(At(picture, 100, 20)[0] > 235);
   CHECK(At(picture, 100, 740)[0] < 20);
 }
@@ -59,7 +59,7 @@ TEST_CASE("the activation is warm at its place, with a line around it") {
   for (std::size_t row = 8; row < 24; ++row) {
     for (std::size_t column = 16; column < 32; ++column) activation[row * 64 + column] = 1;
   }
-  const Picture picture = Draw(image, activation, {});
+  const Picture picture = Draw(MakeBackdrop(image), activation, {});
   const auto inside = At(picture, 16 * 12, 24 * 12), outside = At(picture, 48 * 12, 24 * 12);
   CHECK(inside[0] > inside[2] + 40);
   CHECK((outside[0] == outside[1] && outside[1] == outside[2]));
@@ -73,7 +73,8 @@ TEST_CASE("the activation is warm at its place, with a line around it") {
 
 TEST_CASE("the text stands below the image and never on it") {
   const Image image = Ramp(64, 32);
-  const Picture plain = Draw(image, {}, {}), with = Draw(image, {}, {"score 0.81", "second"});
+  const Picture plain = Draw(MakeBackdrop(image), {}, {}),
+                with = Draw(MakeBackdrop(image), {}, {"score 0.81", "second"});
   CHECK(with.columns == plain.columns);
   CHECK(with.rows > plain.rows);
   const std::size_t shown = std::size_t{kPictureSide} / 2 * plain.columns * 3;
