@@ -13,7 +13,7 @@
 #include "datasets/index_report.h"
 #include "datasets/pacs/commands.h"
 #include "datasets/parallel.h"
-#include "datasets/synthetic/hospital.h"
+#include "datasets/synthetic/command.h"
 #include "datasets/volumes/command.h"
 #include "datasets/worker/sandboxed_reader.h"
 
@@ -36,17 +36,6 @@ struct IndexArguments {
   fs::path folder, state, catalog, policy;
   IndexOptions options;
   bool json = false, all = false;
-};
-
-struct SynthesizeArguments {
-  std::string hospital, name;
-  fs::path out;
-  std::uint32_t patients = 320;
-  std::uint64_t seed = 1;
-  unsigned threads = 0;
-  bool json = false;
-  synthetic::Scanner scanner;
-  double positive_fraction = 0.35;
 };
 
 // The one that is named, else the site's, else the default.
@@ -95,33 +84,6 @@ absl::Status RunImport(const ImportOptions& options, bool json) {
     std::puts(StrCat(report->images, " images of ", report->patients, " patients imported, ",
                      report->positives, " positive; ", report->without_label,
                      " rows without a label left out")
-                  .c_str());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status RunSynthesize(const SynthesizeArguments& arguments) {
-  synthetic::Hospital hospital{arguments.name, arguments.scanner, arguments.positive_fraction};
-  if (!arguments.hospital.empty()) {
-    ASSIGN_OR_RETURN(hospital, synthetic::Preset(arguments.hospital));
-    if (!arguments.name.empty()) hospital.name = arguments.name;
-  }
-  if (hospital.name.empty()) hospital.name = "phantom";
-  absl::StatusOr<synthetic::SynthesisReport> report;
-  {
-    TerminalProgress progress;
-    report = synthetic::Synthesize(hospital, arguments.patients, arguments.seed, arguments.out,
-                                   arguments.threads, progress);
-  }
-  RETURN_IF_ERROR(report.status());
-  if (arguments.json) {
-    const nlohmann::json out = {{"patients", report->patients},
-                                {"positives", report->positives},
-                                {"images", report->images}};
-    std::puts(out.dump(2).c_str());
-  } else {
-    std::puts(StrCat(report->images, " images of ", report->patients, " patients, ",
-                     report->positives, " patients with an opacity")
                   .c_str());
   }
   return absl::OkStatus();
@@ -193,50 +155,6 @@ void AddImport(CLI::App& app, ImportArguments& arguments) {
   });
 }
 
-void AddSynthesize(CLI::App& app, SynthesizeArguments& arguments) {
-  using dicom::TransferSyntax;
-  static const std::map<std::string, TransferSyntax> kSyntaxes = {
-      {"implicit", TransferSyntax::kImplicitLittleEndian},
-      {"explicit", TransferSyntax::kExplicitLittleEndian},
-      {"big-endian", TransferSyntax::kExplicitBigEndian},
-      {"deflated", TransferSyntax::kDeflated},
-      {"rle", TransferSyntax::kRle},
-      {"jpeg-lossless", TransferSyntax::kJpegLosslessSv1},
-      {"jpeg-ls", TransferSyntax::kJpegLsLossless}};
-  synthetic::Scanner& scanner = arguments.scanner;
-  CLI::App* command = app.add_subcommand(
-      "synthesize", "Draw a hospital of chest phantoms, with and without an opacity");
-  command->add_option("--out", arguments.out, "New folder")->required();
-  auto* preset = command->add_option("--hospital", arguments.hospital,
-                                     "north, south or east; or describe a scanner:");
-  command->add_option("--name", arguments.name, "Begins the patient IDs");
-  command->add_option("--patients", arguments.patients, "Default: 320")
-      ->check(CLI::Range(1, 1'000'000));
-  command->add_option("--seed", arguments.seed, "The same seed gives the same bytes (default: 1)");
-  command->add_option("--threads", arguments.threads, "Default: one for each processor");
-  command->add_flag("--json", arguments.json, "The counts as JSON");
-  const auto own = [&](CLI::Option* option) { option->excludes(preset)->group("Scanner"); };
-  own(command->add_option("--modality", scanner.modality, "DX or CR")
-          ->check(CLI::IsMember({"DX", "CR"})));
-  own(command->add_option("--rows", scanner.rows)->check(CLI::Range(32, 8192)));
-  own(command->add_option("--columns", scanner.columns)->check(CLI::Range(32, 8192)));
-  own(command->add_option("--spacing-mm", scanner.spacing_mm)->check(CLI::PositiveNumber));
-  own(command->add_option("--bits", scanner.bits_stored)->check(CLI::Range(8, 16)));
-  own(command->add_flag("--signed", scanner.is_signed));
-  own(command->add_flag("--monochrome1", scanner.monochrome1));
-  own(command->add_option("--transfer-syntax", scanner.transfer_syntax)
-          ->transform(CLI::CheckedTransformer(kSyntaxes)));
-  own(command->add_option("--gamma", scanner.gamma)->check(CLI::PositiveNumber));
-  own(command->add_option("--contrast", scanner.contrast)->check(CLI::Range(0.0, 1.0)));
-  own(command->add_option("--exposure", scanner.exposure)->check(CLI::PositiveNumber));
-  own(command->add_option("--noise", scanner.noise)->check(CLI::Range(0.0, 1.0)));
-  own(command->add_option("--blur-mm", scanner.blur_mm)->check(CLI::Range(0.0, 50.0)));
-  own(command->add_option("--collimation-mm", scanner.collimation_mm)
-          ->check(CLI::Range(0.0, 100.0)));
-  own(command->add_option("--positive-fraction", arguments.positive_fraction)
-          ->check(CLI::Range(0.0, 1.0)));
-}
-
 int Main(int argc, char** argv) {
   CLI::App app("Datasets of DICOM images: fetched, indexed, de-identified, imported or drawn");
   app.require_subcommand(1);
@@ -244,11 +162,11 @@ int Main(int argc, char** argv) {
   app.footer(kExamples);
   IndexArguments index;
   ImportArguments import;
-  SynthesizeArguments synthesize;
   deidentification::Command deidentify;
   AddIndex(app, index);
   AddImport(app, import);
-  AddSynthesize(app, synthesize);
+  synthetic::Command synthesize;
+  synthesize.AddTo(app);
   const auto run_volumes = volumes::AddVolumesCommand(app);
   deidentify.AddTo(app);
   const auto run_describe = description::AddDescribeCommand(app);
@@ -270,7 +188,7 @@ int Main(int argc, char** argv) {
   if (app.got_subcommand("deidentify")) return ReportAndExitCode(deidentify.Run());
   if (app.got_subcommand("import"))
     return ReportAndExitCode(RunImport(import.options, import.json));
-  return ReportAndExitCode(RunSynthesize(synthesize));
+  return ReportAndExitCode(synthesize.Run());
 }
 
 }  // namespace

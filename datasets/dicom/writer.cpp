@@ -9,9 +9,11 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "datasets/dicom/jpeg2000.h"
+#include "datasets/dicom/jpeg_encoder.h"
 #include "datasets/dicom/library.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
+#include "dcmtk/dcmdata/dcpath.h"
 #include "dcmtk/dcmdata/dcpxitem.h"
 #include "dcmtk/dcmdata/dcrlerp.h"
 #include "dcmtk/dcmdata/dctk.h"
@@ -28,7 +30,7 @@ struct SopClass {
   bool projection;  // spacing is measured at the detector
 };
 
-constexpr std::array<SopClass, 7> kSopClasses = {{
+constexpr std::array<SopClass, 8> kSopClasses = {{
     {"MR", UID_MRImageStorage, false},
     {"CT", UID_CTImageStorage, false},
     {"CR", UID_ComputedRadiographyImageStorage, true},
@@ -36,6 +38,7 @@ constexpr std::array<SopClass, 7> kSopClasses = {{
     {"MG", UID_DigitalMammographyXRayImageStorageForPresentation, true},
     {"US", UID_UltrasoundImageStorage, false},
     {"OP", UID_OphthalmicPhotography16BitImageStorage, false},
+    {"PT", UID_PositronEmissionTomographyImageStorage, false},
 }};
 
 const SopClass* FindSopClass(std::string_view modality) {
@@ -48,19 +51,42 @@ E_TransferSyntax ForDcmtk(TransferSyntax syntax) {
   return DcmXfer(std::string(Uid(syntax)).c_str()).getXfer();
 }
 
+std::size_t ValueCount(const NewInstance& instance) {
+  return std::size_t{instance.rows} * instance.columns * instance.frames *
+         static_cast<std::size_t>(instance.samples);
+}
+
+absl::Status CheckForm(const NewInstance& instance) {
+  const bool colour = instance.samples == 3 && instance.bits_stored == 8 && !instance.is_signed &&
+                      !instance.monochrome1;
+  if (instance.samples != 1 && !colour) {
+    return absl::InvalidArgumentError("colour is written as three unsigned samples of 8 bits");
+  }
+  if (instance.frames < 1 || (instance.frames > 1 && instance.modality != "US")) {
+    return absl::InvalidArgumentError(
+        StrCat(instance.frames, " frames; only ultrasound is written with several"));
+  }
+  if ((instance.frames > 1 || colour) &&
+      instance.transfer_syntax == TransferSyntax::kJpeg2000Lossless) {
+    return absl::InvalidArgumentError("JPEG 2000 is written of one grey frame only");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Check(const NewInstance& instance) {
   if (!HasSopClass(instance.modality)) {
     return absl::InvalidArgumentError(
         StrCat("modality \"", instance.modality,
-               "\" has no image class here; use MR, CT, CR, DX, MG, US or OP"));
+               "\" has no image class here; use MR, CT, CR, DX, MG, US, OP or PT"));
   }
   if (instance.bits_stored < 8 || instance.bits_stored > 16) {
     return absl::InvalidArgumentError(
         StrCat(instance.bits_stored, " bits stored; 8 to 16 are possible"));
   }
   const auto fits = [](std::uint32_t side) { return side >= 1 && side <= 65535; };
+  RETURN_IF_ERROR(CheckForm(instance));
   if (!fits(instance.rows) || !fits(instance.columns) ||
-      instance.values.size() != std::size_t{instance.rows} * instance.columns) {
+      instance.values.size() != ValueCount(instance)) {
     return absl::InvalidArgumentError(StrCat(instance.columns, "x", instance.rows, " pixels with ",
                                              instance.values.size(), " values"));
   }
@@ -119,6 +145,33 @@ class DataSetBuilder {
     Note(item->putAndInsertString(DCM_CodingSchemeDesignator, std::string(scheme).c_str()));
     Note(item->putAndInsertString(DCM_CodeMeaning, std::string(meaning).c_str()));
   }
+  void Padding(std::int32_t value, bool is_signed) {
+    Note(is_signed
+             ? data_set_.putAndInsertSint16(DCM_PixelPaddingValue, static_cast<Sint16>(value))
+             : data_set_.putAndInsertUint16(DCM_PixelPaddingValue, static_cast<Uint16>(value)));
+  }
+  // PS3.3 C.11.2.1.1, with entries of 16 bits.
+  void Table(const VoiLut& lut, bool is_signed) {
+    DcmItem* item = nullptr;
+    Note(data_set_.findOrCreateSequenceItem(DCM_VOILUTSequence, item, 0));
+    if (item == nullptr) return;
+    std::vector<Uint16> entries;
+    for (const float brightness : lut.brightness) {
+      entries.push_back(static_cast<Uint16>(std::lround(65535 * std::clamp(brightness, 0.f, 1.f))));
+    }
+    const Uint16 descriptor[3] = {static_cast<Uint16>(entries.size()),
+                                  static_cast<Uint16>(lut.first), 16};
+    const DcmTag tag(DCM_LUTDescriptor, is_signed ? EVR_SS : EVR_US);
+    if (is_signed) {
+      const Sint16 words[3] = {static_cast<Sint16>(descriptor[0]),
+                               static_cast<Sint16>(descriptor[1]), 16};
+      Note(item->putAndInsertSint16Array(tag, words, 3));
+    } else {
+      Note(item->putAndInsertUint16Array(tag, descriptor, 3));
+    }
+    Note(
+        item->putAndInsertUint16Array(DcmTag(DCM_LUTData, EVR_OW), entries.data(), entries.size()));
+  }
   void EmptySequence(const DcmTagKey& tag) { Note(data_set_.insertEmptyElement(tag)); }
   void Note(const OFCondition& condition) {
     if (condition.bad() && status_.ok()) status_ = absl::InternalError(condition.text());
@@ -134,9 +187,11 @@ class DataSetBuilder {
 // types 1 and 2.
 void DescribeOrigin(const NewInstance& in, const SopClass& sop_class, DataSetBuilder& out) {
   const bool byte_photograph = in.modality == "OP" && in.bits_stored == 8;
+  const bool loop = in.modality == "US" && in.frames > 1;
   out.Text(DCM_SpecificCharacterSet, "ISO_IR 192");
-  out.Text(DCM_SOPClassUID,
-           byte_photograph ? UID_OphthalmicPhotography8BitImageStorage : sop_class.uid);
+  out.Text(DCM_SOPClassUID, byte_photograph ? UID_OphthalmicPhotography8BitImageStorage
+                            : loop          ? UID_UltrasoundMultiframeImageStorage
+                                            : sop_class.uid);
   out.Text(DCM_SOPInstanceUID, in.sop_instance_uid);
   for (const auto& tag : {DCM_StudyDate, DCM_StudyTime, DCM_ContentDate, DCM_ContentTime,
                           DCM_AccessionNumber, DCM_ReferringPhysicianName, DCM_PatientName,
@@ -200,8 +255,12 @@ void DescribeAcquisition(const NewInstance& in, DataSetBuilder& out) {
 // C.11.2).
 void DescribePixels(const NewInstance& in, const SopClass& sop_class, DataSetBuilder& out) {
   const int allocated = in.bits_stored <= 8 ? 8 : 16;
-  out.Number(DCM_SamplesPerPixel, 1);
-  out.Text(DCM_PhotometricInterpretation, in.monochrome1 ? "MONOCHROME1" : "MONOCHROME2");
+  out.Number(DCM_SamplesPerPixel, in.samples);
+  out.Text(DCM_PhotometricInterpretation, in.samples == 3  ? "RGB"
+                                          : in.monochrome1 ? "MONOCHROME1"
+                                                           : "MONOCHROME2");
+  if (in.samples == 3) out.Number(DCM_PlanarConfiguration, 0);
+  if (in.frames > 1) out.Text(DCM_NumberOfFrames, StrCat(in.frames));
   out.Number(DCM_Rows, static_cast<int>(in.rows));
   out.Number(DCM_Columns, static_cast<int>(in.columns));
   out.Number(DCM_BitsAllocated, allocated);
@@ -214,7 +273,8 @@ void DescribePixels(const NewInstance& in, const SopClass& sop_class, DataSetBui
   } else if (spaced) {
     out.Text(DCM_PixelSpacing, Pair(in.row_spacing_mm, in.column_spacing_mm));
   }
-  const bool slice = in.modality == "MR" || in.modality == "CT";
+  if (in.padding) out.Padding(*in.padding, in.is_signed);
+  const bool slice = in.modality == "MR" || in.modality == "CT" || in.modality == "PT";
   if (slice) {
     out.Text(DCM_FrameOfReferenceUID, MakeUid(StrCat(in.series_instance_uid, "/frame")));
     out.Text(DCM_PositionReferenceIndicator, "");
@@ -228,6 +288,7 @@ void DescribePixels(const NewInstance& in, const SopClass& sop_class, DataSetBui
     out.Text(DCM_RescaleSlope, DecimalString(in.slope));
     out.Text(DCM_RescaleType, in.modality == "CT" ? "HU" : "US");
   }
+  if (in.voi_lut) out.Table(*in.voi_lut, in.is_signed);
   if (in.window) {
     out.Text(DCM_WindowCenter, DecimalString(in.window->center));
     out.Text(DCM_WindowWidth, DecimalString(in.window->width));
@@ -255,7 +316,27 @@ void InsertPixels(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& o
   out.Note(data_set.putAndInsertUint16Array(DCM_PixelData, samples.data(), samples.size()));
 }
 
-// Stands in for the encoder that DCMTK lacks.
+// Encapsulated frames of an encoder of ours.
+void InsertFrames(std::vector<Bytes> frames, E_TransferSyntax syntax, DcmDataset& data_set,
+                  DataSetBuilder& out) {
+  auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
+  out.Note(sequence->insert(new DcmPixelItem(DcmTag(DCM_Item, EVR_OB))));
+  for (Bytes& frame : frames) {
+    if (frame.empty()) {
+      out.Note(EC_CannotChangeRepresentation);
+      return;
+    }
+    if (frame.size() % 2 != 0) frame.push_back(0);
+    auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
+    out.Note(item->putUint8Array(frame.data(), frame.size()));
+    out.Note(sequence->insert(item.release()));
+  }
+  auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
+  pixels->putOriginalRepresentation(syntax, nullptr, sequence.release());
+  out.Note(data_set.insert(pixels.release()));
+}
+
+// DCMTK has no encoder for it.
 void InsertJpeg2000(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& out) {
   Header header;
   header.rows = in.rows;
@@ -268,20 +349,31 @@ void InsertJpeg2000(const NewInstance& in, DcmDataset& data_set, DataSetBuilder&
     samples.push_back(static_cast<std::uint8_t>(value & 0xff));
     if (in.bits_stored > 8) samples.push_back(static_cast<std::uint8_t>(value >> 8 & 0xff));
   }
-  Bytes frame = EncodeJpeg2000(header, samples);
-  if (frame.empty()) {
-    out.Note(EC_CannotChangeRepresentation);
-    return;
+  InsertFrames({EncodeJpeg2000(header, samples)}, EXS_JPEG2000LosslessOnly, data_set, out);
+}
+
+// DCMTK's encoder needs its imaging library for colour.
+void InsertColourJpeg(const NewInstance& in, DcmDataset& data_set, DataSetBuilder& out) {
+  const Bytes samples(in.values.begin(), in.values.end());
+  const std::size_t size = samples.size() / in.frames;
+  std::vector<Bytes> frames;
+  std::size_t compressed = 0;
+  for (std::uint32_t frame = 0; frame < in.frames; ++frame) {
+    frames.push_back(EncodeJpegBaseline(in.rows, in.columns, in.samples,
+                                        ByteView(samples).subspan(frame * size, size)));
+    compressed += frames.back().size();
   }
-  if (frame.size() % 2 != 0) frame.push_back(0);
-  auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
-  out.Note(sequence->insert(new DcmPixelItem(DcmTag(DCM_Item, EVR_OB))));
-  auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
-  out.Note(item->putUint8Array(frame.data(), frame.size()));
-  out.Note(sequence->insert(item.release()));
-  auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
-  pixels->putOriginalRepresentation(EXS_JPEG2000LosslessOnly, nullptr, sequence.release());
-  out.Note(data_set.insert(pixels.release()));
+  out.Text(DCM_PhotometricInterpretation, "YBR_FULL_422");
+  out.Text(DCM_LossyImageCompression, "01");
+  out.Text(DCM_LossyImageCompressionRatio,
+           DecimalString(static_cast<double>(samples.size()) /
+                         static_cast<double>(std::max<std::size_t>(1, compressed))));
+  out.Text(DCM_LossyImageCompressionMethod, "ISO_10918_1");
+  InsertFrames(std::move(frames), EXS_JPEGProcess1, data_set, out);
+}
+
+bool IsColourJpeg(const NewInstance& in) {
+  return in.samples == 3 && in.transfer_syntax == TransferSyntax::kJpegBaseline;
 }
 
 std::unique_ptr<DcmRepresentationParameter> EncoderParameter(TransferSyntax syntax) {
@@ -321,6 +413,21 @@ absl::Status Save(const fs::path& path, DcmFileFormat& file, TransferSyntax synt
   return absl::OkStatus();
 }
 
+absl::Status PutAttributes(const NewInstance& instance, DcmDataset& data_set) {
+  for (const Attribute& attribute : instance.attributes) {
+    DcmPathProcessor paths;
+    const std::string assignment = StrCat(attribute.path, "=", attribute.value);
+    const OFCondition put = attribute.value.empty()
+                                ? paths.findOrCreatePath(&data_set, attribute.path.c_str(), OFTrue)
+                                : paths.applyPathWithValue(&data_set, assignment.c_str());
+    if (put.bad()) {
+      return absl::InvalidArgumentError(
+          StrCat("the attribute ", attribute.path, " cannot be written: ", put.text()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteWithDcmtk(const fs::path& path, const NewInstance& instance) {
   DcmFileFormat file;
   DcmDataset& data_set = *file.getDataset();
@@ -331,11 +438,15 @@ absl::Status WriteWithDcmtk(const fs::path& path, const NewInstance& instance) {
   DescribePixels(instance, sop_class, builder);
   if (instance.transfer_syntax == TransferSyntax::kJpeg2000Lossless) {
     InsertJpeg2000(instance, data_set, builder);
+  } else if (IsColourJpeg(instance)) {
+    InsertColourJpeg(instance, data_set, builder);
   } else {
     InsertPixels(instance, data_set, builder);
   }
   RETURN_IF_ERROR(builder.status());
-  if (const auto parameter = EncoderParameter(instance.transfer_syntax)) {
+  RETURN_IF_ERROR(PutAttributes(instance, data_set));
+  const auto parameter = EncoderParameter(instance.transfer_syntax);
+  if (parameter != nullptr && !IsColourJpeg(instance)) {
     const OFCondition encoded =
         data_set.chooseRepresentation(ForDcmtk(instance.transfer_syntax), parameter.get());
     if (encoded.bad()) {

@@ -1,7 +1,6 @@
 #pragma once
 
-// Writes grey images as DICOM files (PS3.10), for phantoms, for imported research sets and for
-// tests.
+// Writes images as DICOM files (PS3.10), for phantoms, for imported research sets and for tests.
 
 #include <cstdint>
 #include <optional>
@@ -20,8 +19,16 @@ namespace consilium::datasets::dicom {
 // the same UID.
 std::string MakeUid(std::string_view name);
 
-// The modalities that WriteFile knows an image storage SOP class for: MR CT CR DX MG US OP.
+// The modalities that WriteFile knows an image storage SOP class for: MR CT CR DX MG US OP PT.
 bool HasSopClass(std::string_view modality);
+
+// An element that a NewInstance has no field for, or the place of one in sequences, as DCMTK's
+// tools write paths: "PatientWeight" or
+// "RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"; the value of several values
+// with backslashes between. An empty value is an empty element.
+struct Attribute {
+  std::string path, value;
+};
 
 struct NewInstance {
   std::string modality;
@@ -32,14 +39,21 @@ struct NewInstance {
   std::string manufacturer, model, description;
 
   std::uint32_t rows = 0, columns = 0;
-  std::vector<std::int32_t> values;  // stored values, within bits_stored
-  int bits_stored = 16;              // 8 to 16; 8 are stored in a byte
+  std::uint32_t frames = 1;  // more than one of US only
+  int samples = 1;           // 3: red, green and blue of 8 bits
+  // Stored values, within bits_stored: frame after frame, the samples of a pixel side by side.
+  std::vector<std::int32_t> values;
+  int bits_stored = 16;  // 8 to 16; 8 are stored in a byte
   bool is_signed = false;
   bool monochrome1 = false;
   double slope = 1, intercept = 0;
   std::optional<VoiWindow> window;
+  std::optional<VoiLut> voi_lut;
+  std::optional<std::int32_t> padding;  // the stored value that is no part of the image
   double row_spacing_mm = 0, column_spacing_mm = 0;  // 0: not known
   bool burned_in_annotation = false;
+  // Written last: they replace what the fields above and the image class's defaults say.
+  std::vector<Attribute> attributes;
   TransferSyntax transfer_syntax = TransferSyntax::kExplicitLittleEndian;
 };
 

@@ -11,6 +11,7 @@
 #include "datasets/dicom/writer.h"
 #include "datasets/parallel.h"
 #include "datasets/synthetic/chest_phantom.h"
+#include "datasets/synthetic/cohort.h"
 
 namespace consilium::datasets::synthetic {
 namespace {
@@ -163,19 +164,13 @@ absl::StatusOr<int> WritePatient(const Hospital& hospital, const Patient& patien
   return images;
 }
 
-// Exactly the wanted share of positives, spread by the seed.
 std::vector<Patient> DrawPatients(const Hospital& hospital, std::uint32_t count,
                                   std::uint64_t seed) {
-  std::vector<std::uint32_t> order(count);
-  std::iota(order.begin(), order.end(), 0u);
-  SeededRandom random(seed, StrCat(hospital.name, "/classes"));
-  for (std::uint32_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
-  const auto positives =
-      static_cast<std::uint32_t>(std::lround(count * hospital.positive_fraction));
+  const std::vector<bool> positive =
+      SpreadFindings(hospital.name, count, hospital.positive_fraction, seed);
   std::vector<Patient> patients(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    patients[i].id = StrCat(hospital.name, "-", absl::Dec(i + 1, absl::kZeroPad5));
-    patients[i].positive = order[i] < positives;
+    patients[i] = {PatientName(hospital.name, i), positive[i]};
   }
   return patients;
 }
@@ -243,12 +238,7 @@ absl::StatusOr<SynthesisReport> Synthesize(const Hospital& hospital, std::uint32
                                            std::uint64_t seed, const fs::path& folder,
                                            unsigned threads, Progress& progress) {
   RETURN_IF_ERROR(CheckScanner(hospital.scanner));
-  std::error_code error;
-  if (fs::exists(folder, error) && !fs::is_empty(folder, error)) {
-    return absl::AlreadyExistsError(StrCat("the folder \"", folder.filename().string(),
-                                           "\" is not empty; name a new one or empty it"));
-  }
-  RETURN_IF_ERROR(EnsureFolder(folder));
+  RETURN_IF_ERROR(MakeNewFolder(folder));
   const std::vector<Patient> drawn = DrawPatients(hospital, patients, seed);
   SynthesisReport report{patients, 0, 0};
   std::mutex mutex;
