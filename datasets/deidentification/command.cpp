@@ -8,6 +8,7 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "datasets/deidentification/folder.h"
+#include "datasets/deidentification/sandboxed_cleaner.h"
 
 namespace consilium::datasets::deidentification {
 namespace {
@@ -127,10 +128,14 @@ absl::Status Command::Run() {
   ASSIGN_OR_RETURN(Pseudonymiser pseudonymiser, Pseudonymiser::Create(key));
   ASSIGN_OR_RETURN(const Deidentifier deidentifier,
                    Deidentifier::Create(std::move(pseudonymiser), a.options));
+  ASSIGN_OR_RETURN(
+      const auto pool,
+      worker::WorkerPool::Create({.workers = a.threads, .memory_bytes = kCleanerMemoryBytes}));
+  SandboxedCleaner cleaner(*pool, key, a.options);
   absl::StatusOr<FolderReport> report;
   {
     TerminalProgress progress;
-    report = DeidentifyFolder(deidentifier, a.in, a.out, a.threads, progress);
+    report = DeidentifyFolder(deidentifier, cleaner, a.in, a.out, a.threads, progress);
   }
   RETURN_IF_ERROR(report.status());
   const std::string text = a.json ? ToJson(*report) + "\n" : ToText(*report, a.all);

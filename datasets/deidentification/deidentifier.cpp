@@ -6,13 +6,13 @@
 #include "common/base/version.h"
 #include "datasets/deidentification/data_set_cleaner.h"
 #include "datasets/deidentification/dummies.h"
+#include "datasets/deidentification/instance_file.h"
 #include "datasets/deidentification/pixels.h"
 #include "datasets/deidentification/values.h"
 #include "datasets/dicom/data_set.h"
 #include "datasets/dicom/library.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
-#include "dcmtk/dcmdata/dcistrmb.h"
 #include "dcmtk/dcmdata/dcostrmb.h"
 #include "dcmtk/dcmdata/dctk.h"
 
@@ -28,9 +28,6 @@ constexpr std::uint32_t kSeries = 0x0020000e;
 constexpr std::string_view kMediaDirectory = "1.2.840.10008.1.3.10";
 constexpr std::string_view kEncapsulated = "1.2.840.10008.5.1.4.1.1.104.";
 constexpr std::string_view kRawData = "1.2.840.10008.5.1.4.1.1.66";
-
-// Values of up to this many bytes are read at once, longer ones when they are used.
-constexpr Uint32 kReadAtOnce = 4096;
 
 std::optional<Refused> RefuseClass(std::string_view sop_class) {
   if (sop_class.empty()) return Refused{Refusal::kNotAnInstance, "it has no SOP class"};
@@ -109,28 +106,6 @@ absl::StatusOr<Bytes> DeidentifiedInstance::ToBytes() {
   return bytes;
 }
 
-absl::Status DeidentifiedInstance::Save(const fs::path& path) {
-  if (Exists(path)) return absl::AlreadyExistsError("an instance of this name is there already");
-  const fs::path beside = TemporaryBeside(path);
-  const OFCondition condition =
-      impl_->file->saveFile(beside.c_str(), impl_->syntax, EET_UndefinedLength, EGL_withoutGL,
-                            EPD_withoutPadding, 0, 0, EWM_createNewMeta);
-  absl::Status status;
-  if (condition.bad()) {
-    status = absl::InternalError(
-        StrCat("a de-identified instance cannot be written: ", condition.text()));
-  } else {
-    const auto sync = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(File file, File::OpenForWriting(beside, false));
-      RETURN_IF_ERROR(file.Sync());
-      return RenameDurably(beside, path);
-    };
-    status = sync();
-  }
-  if (!status.ok()) Remove(beside).IgnoreError();
-  return status;
-}
-
 absl::StatusOr<Deidentifier> Deidentifier::Create(Pseudonymiser pseudonymiser,
                                                   DeidentificationOptions options) {
   RETURN_IF_ERROR(Validate(options.profile));
@@ -149,46 +124,45 @@ std::string Deidentifier::Mapped(std::string_view uid) const {
 }
 
 OrRefused<InstanceNames> Deidentifier::NamesOf(const fs::path& path) const {
-  auto data_set = dicom::DataSet::Open(path);
+  return NamesOf(dicom::DataSet::Open(path));
+}
+
+OrRefused<InstanceNames> Deidentifier::NamesOf(const OrRefused<dicom::DataSet>& data_set) const {
   if (!data_set.ok()) return data_set.refused();
-  if (auto refused = RefuseClass(data_set->Text(kSopClass))) return *refused;
-  const std::string sop_instance = data_set->Text(kSopInstance);
+  const dicom::DataSet& file = *data_set;
+  if (auto refused = RefuseClass(file.Text(kSopClass))) return *refused;
+  const std::string sop_instance = file.Text(kSopInstance);
   if (sop_instance.empty()) return Refused{Refusal::kMissingSopInstanceUid, ""};
-  const std::string study = data_set->Text(kStudy);
-  const std::string patient = data_set->Text(kPatientId);
+  const std::string study = file.Text(kStudy);
+  const std::string patient = file.Text(kPatientId);
   return InstanceNames{pseudonymiser_.PatientPseudonym(patient.empty() ? study : patient),
-                       Mapped(study), Mapped(data_set->Text(kSeries)), Mapped(sop_instance)};
+                       Mapped(study), Mapped(file.Text(kSeries)), Mapped(sop_instance)};
+}
+
+OrRefused<DeidentifiedInstance> Deidentifier::Apply(const fs::path& path) const {
+  const auto file = File::OpenForReading(path);
+  if (!file.ok()) return dicom::Unreadable(file.status());
+  auto bytes = ContentOf(*file);
+  if (!bytes.ok()) return bytes.refused();
+  return Apply(std::move(*bytes));
+}
+
+OrRefused<DeidentifiedInstance> Deidentifier::Apply(Bytes bytes) const {
+  return ApplyToSlice(std::move(bytes), {});
 }
 
 // DCMTK reads nothing whose lengths have not been checked by the structure scan.
 OrRefused<DeidentifiedInstance> Deidentifier::ApplyToSlice(
-    const fs::path& path, std::span<const std::uint8_t> face) const {
-  auto names = NamesOf(path);
+    Bytes bytes, std::span<const std::uint8_t> face) const {
+  const auto names = NamesOf(dicom::DataSet::Read(dicom::ByteSource(bytes)));
   if (!names.ok()) return names.refused();
   auto impl = std::make_unique<DeidentifiedInstance::Impl>();
   impl->names = *names;
-  const OFCondition read =
-      impl->file->loadFile(path.c_str(), EXS_Unknown, EGL_noChange, kReadAtOnce);
-  if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
+  if (!Parse(bytes, Extent::kAll, impl->file.get())) {
+    return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
+  }
+  bytes = {};
   return Finish(std::move(impl), face);
-}
-
-OrRefused<DeidentifiedInstance> Deidentifier::Apply(const fs::path& path) const {
-  return ApplyToSlice(path, {});
-}
-
-OrRefused<DeidentifiedInstance> Deidentifier::Apply(Bytes bytes) const {
-  const auto scanned = dicom::DataSet::Read(dicom::ByteSource(bytes));
-  if (!scanned.ok()) return scanned.refused();
-  auto impl = std::make_unique<DeidentifiedInstance::Impl>();
-  DcmInputBufferStream stream;
-  stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
-  stream.setEos();
-  impl->file->transferInit();
-  const OFCondition read = impl->file->read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
-  impl->file->transferEnd();
-  if (read.bad()) return Refused{Refusal::kDamaged, "DCMTK cannot read it"};
-  return Finish(std::move(impl), {});
 }
 
 OrRefused<DeidentifiedInstance> Deidentifier::Finish(
@@ -224,7 +198,12 @@ OrRefused<DeidentifiedInstance> Deidentifier::Finish(
       pseudonymiser_.PatientPseudonym(patient.empty() ? TextOf(data_set, kStudy) : patient),
       Mapped(TextOf(data_set, kStudy)), Mapped(TextOf(data_set, kSeries)),
       Mapped(TextOf(data_set, kSopInstance))};
+  const std::string sop_class = TextOf(data_set, kSopClass);
   DataSetCleaner(pseudonymiser_, options_.profile).Clean(data_set);
+  // In their own VR, whatever the file's was: else DCMTK makes a UID of this machine for the file
+  // meta information.
+  PutText(data_set, kSopClass, "UI", sop_class);
+  PutText(data_set, kSopInstance, "UI", impl->names.sop_instance_uid);
   StateMethod(data_set, options_.profile, pixels_cleaned, !face.empty());
   // Without the file's own preamble and meta information, which may hold anything.
   impl->file = std::make_unique<DcmFileFormat>(impl->file->getAndRemoveDataset(), OFFalse);

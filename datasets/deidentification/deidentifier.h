@@ -22,6 +22,10 @@
 #include "datasets/deidentification/pseudonymiser.h"
 #include "datasets/refusal.h"
 
+namespace consilium::datasets::dicom {
+class DataSet;
+}
+
 namespace consilium::datasets::deidentification {
 
 // What becomes of an instance whose pixels may identify the patient.
@@ -64,8 +68,6 @@ class DeidentifiedInstance {
   // In the transfer syntax it came in, or in explicit VR little endian when compressed pixels were
   // cleaned; with new file meta information and an empty preamble.
   absl::StatusOr<Bytes> ToBytes();
-  // Durably, and only when nothing is there: kAlreadyExists.
-  absl::Status Save(const fs::path& path);
 
  private:
   friend class Deidentifier;
@@ -87,11 +89,12 @@ class Deidentifier {
 
   // One slice of a defaced series: its pixels are blanked where `face` (rows * columns, of
   // FaceMask) is not 0.
-  OrRefused<DeidentifiedInstance> ApplyToSlice(const fs::path& file,
+  OrRefused<DeidentifiedInstance> ApplyToSlice(Bytes file,
                                                std::span<const std::uint8_t> face) const;
 
   // The names that Apply would give, from the header alone; quick.
   OrRefused<InstanceNames> NamesOf(const fs::path& file) const;
+  OrRefused<InstanceNames> NamesOf(const OrRefused<dicom::DataSet>& data_set) const;
 
   const DeidentificationOptions& options() const { return options_; }
   const Pseudonymiser& pseudonymiser() const { return pseudonymiser_; }

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "common/base/status.h"
-#include "datasets/deidentification/head_series.h"
 #include "datasets/parallel.h"
 
 namespace consilium::datasets::deidentification {
@@ -106,9 +105,10 @@ absl::Status PrepareOutput(const Deidentifier& deidentifier, const fs::path& out
 
 class FolderRun {
  public:
-  FolderRun(const Deidentifier& deidentifier, const fs::path& out, std::vector<fs::path> files,
-            unsigned threads, Progress& progress)
+  FolderRun(const Deidentifier& deidentifier, InstanceCleaner& cleaner, const fs::path& out,
+            std::vector<fs::path> files, unsigned threads, Progress& progress)
       : deidentifier_(deidentifier),
+        cleaner_(cleaner),
         out_(out),
         files_(std::move(files)),
         threads_(threads),
@@ -157,19 +157,19 @@ class FolderRun {
 
   // False: it waits for its whole series.
   bool One(const fs::path& file) {
-    const auto names = deidentifier_.NamesOf(file);
-    if (!names.ok()) {
-      Quarantine(file, names.refused());
+    const auto examined = cleaner_.Examine(file);
+    if (!examined.ok()) {
+      Quarantine(file, examined.refused());
       return true;
     }
-    const fs::path target = TargetOf(*names);
-    if (deidentifier_.options().pixels.faces == OnRisk::kClean && IsHeadImage(file)) {
+    const fs::path target = TargetOf(examined->names);
+    if (examined->head_image) {
       const std::lock_guard lock(mutex_);
-      head_series_[names->series_instance_uid].push_back({file, target});
+      head_series_[examined->names.series_instance_uid].push_back({file, target});
       return false;
     }
     if (!Claim(target)) return true;
-    Save(file, target, deidentifier_.Apply(file));
+    Save(file, target, cleaner_.Clean(file, {}));
     return true;
   }
 
@@ -201,28 +201,27 @@ class FolderRun {
                                        [](const Head& head) { return Exists(head.target); });
     std::vector<fs::path> files;
     for (const Head& head : distinct) files.push_back(head.file);
-    std::optional<OrRefused<std::vector<std::vector<std::uint8_t>>>> masks;
-    if (!all_there) masks.emplace(FaceMasks(files));
+    std::optional<OrRefused<std::vector<Bytes>>> masks;
+    if (!all_there) masks.emplace(cleaner_.FindFaces(files));
     for (std::size_t i = 0; i < distinct.size() && failure_.ok(); ++i) {
       if (Exists(distinct[i].target)) {
         ++report_.already_there;
       } else if (!masks->ok()) {
         Quarantine(distinct[i].file, masks->refused());
       } else {
-        Save(distinct[i].file, distinct[i].target,
-             deidentifier_.ApplyToSlice(distinct[i].file, (**masks)[i]));
+        Save(distinct[i].file, distinct[i].target, cleaner_.Clean(distinct[i].file, (**masks)[i]));
       }
       Done();
     }
   }
 
-  void Save(const fs::path& file, const fs::path& target,
-            OrRefused<DeidentifiedInstance> instance) {
-    if (!instance.ok()) return Quarantine(file, instance.refused());
+  void Save(const fs::path& file, const fs::path& target, const OrRefused<Bytes>& cleaned) {
+    if (!cleaned.ok()) return Quarantine(file, cleaned.refused());
+    const bool there = Exists(target);
     absl::Status status = EnsureFolder(target.parent_path());
-    if (status.ok()) status = instance->Save(target);
+    if (status.ok() && !there) status = WriteFileDurably(target, *cleaned, 0644);
     const std::lock_guard lock(mutex_);
-    if (absl::IsAlreadyExists(status)) {
+    if (there) {
       ++report_.already_there;
     } else if (status.ok()) {
       ++report_.written;
@@ -240,6 +239,7 @@ class FolderRun {
   void Done() { progress_.Report(kStep, ++done_, files_.size()); }
 
   const Deidentifier& deidentifier_;
+  InstanceCleaner& cleaner_;
   const fs::path out_;
   const std::vector<fs::path> files_;
   const unsigned threads_;
@@ -254,7 +254,8 @@ class FolderRun {
 
 }  // namespace
 
-absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier, const fs::path& in,
+absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier,
+                                              InstanceCleaner& cleaner, const fs::path& in,
                                               const fs::path& out, unsigned threads,
                                               Progress& progress) {
   ASSIGN_OR_RETURN(std::vector<fs::path> files, FindFiles(in));
@@ -263,7 +264,14 @@ absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier, 
         "the output folder lies in the input folder, or the other way round: name one outside");
   }
   RETURN_IF_ERROR(PrepareOutput(deidentifier, out));
-  return FolderRun(deidentifier, out, std::move(files), threads, progress).Run();
+  return FolderRun(deidentifier, cleaner, out, std::move(files), threads, progress).Run();
+}
+
+absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier, const fs::path& in,
+                                              const fs::path& out, unsigned threads,
+                                              Progress& progress) {
+  return DeidentifyFolder(deidentifier, *CleanInThisProcess(deidentifier), in, out, threads,
+                          progress);
 }
 
 std::string ToText(const FolderReport& report, bool all) {

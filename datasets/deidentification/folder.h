@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/progress.h"
 #include "datasets/deidentification/deidentifier.h"
+#include "datasets/deidentification/instance_cleaner.h"
 
 namespace consilium::datasets::deidentification {
 
@@ -33,10 +34,16 @@ std::string ToJson(const FolderReport& report);
 
 // Writes to OUT/PATIENT/STUDY/SERIES/INSTANCE.dcm, all of them names that identify nobody, and
 // OUT/deidentification.json, which says with which options and which key (by its name) that was
-// done. What is there is never overwritten: an interrupted run goes on when it is started again.
+// done. `cleaner` cleans as `deidentifier` does. What is there is never overwritten: an interrupted
+// run goes on when it is started again.
 //
 // kInvalidArgument: `in` holds `out`, or `out` was written with other options or another key.
 // kAlreadyExists: `out` holds something else. kNotFound: no `in`. kCancelled: interrupted.
+absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier,
+                                              InstanceCleaner& cleaner, const fs::path& in,
+                                              const fs::path& out, unsigned threads,
+                                              Progress& progress);
+// With CleanInThisProcess.
 absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier, const fs::path& in,
                                               const fs::path& out, unsigned threads,
                                               Progress& progress);

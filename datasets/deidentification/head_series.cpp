@@ -6,8 +6,10 @@
 
 #include "common/base/status.h"
 #include "datasets/deidentification/defacing.h"
+#include "datasets/deidentification/instance_file.h"
 #include "datasets/deidentification/pixel_risk.h"
 #include "datasets/deidentification/pixels.h"
+#include "datasets/dicom/data_set.h"
 #include "datasets/dicom/library.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
@@ -47,10 +49,14 @@ Vector Cross(const Vector& a, const Vector& b) {
 
 double Dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
-OrRefused<Slice> ReadSlice(const fs::path& path) {
-  DcmFileFormat file;
-  if (file.loadFile(path.c_str()).bad()) return Refused{Refusal::kDamaged, ""};
-  DcmDataset& data_set = *file.getDataset();
+OrRefused<Slice> ReadSlice(const File& file) {
+  auto bytes = ContentOf(file);
+  if (!bytes.ok()) return bytes.refused();
+  const auto scanned = dicom::DataSet::Read(dicom::ByteSource(*bytes));
+  if (!scanned.ok()) return scanned.refused();
+  DcmFileFormat parsed;
+  if (!Parse(*bytes, Extent::kAll, &parsed)) return Refused{Refusal::kDamaged, ""};
+  DcmDataset& data_set = *parsed.getDataset();
   Slice slice;
   std::array<double, 6> orientation{};
   std::array<double, 2> spacing{};
@@ -81,7 +87,7 @@ bool Fits(const Slice& a, const Slice& b) {
          std::abs(a.column_spacing_mm - b.column_spacing_mm) < 1e-3;
 }
 
-OrRefused<std::vector<Slice>> ReadSlices(const std::vector<fs::path>& files) {
+OrRefused<std::vector<Slice>> ReadSlices(std::span<const File> files) {
   if (files.size() < kFewestSlices) return NoVolume("the series has too few images of a head");
   std::vector<Slice> slices;
   for (std::size_t i = 0; i < files.size(); ++i) {
@@ -101,16 +107,14 @@ OrRefused<std::vector<Slice>> ReadSlices(const std::vector<fs::path>& files) {
 
 }  // namespace
 
-bool IsHeadImage(const fs::path& path) {
+bool IsHeadImage(Bytes& file) {
   dicom::InitialiseLibrary();
-  DcmFileFormat file;
-  const bool read = file.loadFileUntilTag(path.c_str(), EXS_Unknown, EGL_noChange,
-                                          DCM_MaxReadLength, ERM_autoDetect, DCM_PixelData)
-                        .good();
-  return read && ShowsHead(*file.getDataset());
+  if (!dicom::DataSet::Read(dicom::ByteSource(file)).ok()) return false;
+  DcmFileFormat parsed;
+  return Parse(file, Extent::kBeforePixels, &parsed) && ShowsHead(*parsed.getDataset());
 }
 
-OrRefused<std::vector<std::vector<std::uint8_t>>> FaceMasks(const std::vector<fs::path>& files) {
+OrRefused<std::vector<Bytes>> FaceMasks(std::span<const File> files) {
   auto slices = ReadSlices(files);
   if (!slices.ok()) return slices.refused();
   const Slice& first = slices->front();
@@ -140,7 +144,7 @@ OrRefused<std::vector<std::vector<std::uint8_t>>> FaceMasks(const std::vector<fs
   volume.values = values;
   auto mask = FaceMask(volume);
   if (!mask.ok()) return mask.refused();
-  std::vector<std::vector<std::uint8_t>> masks(files.size());
+  std::vector<Bytes> masks(files.size());
   for (std::size_t i = 0; i < slices->size(); ++i) {
     const auto start = mask->begin() + static_cast<std::ptrdiff_t>(i * pixels);
     masks[(*slices)[i].file].assign(start, start + static_cast<std::ptrdiff_t>(pixels));

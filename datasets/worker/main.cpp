@@ -1,5 +1,6 @@
 // consilium-image-worker: reads image files for the other programs, in a sandbox (README.md).
 
+#include "datasets/deidentification/operations.h"
 #include "datasets/explain/operation.h"
 #include "datasets/results/subject.h"
 #include "datasets/volumes/operations.h"
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
   using namespace consilium::datasets;
   worker::Operations operations;
   worker::AddImageOperations(operations);
+  deidentification::AddOperations(operations);
   explain::AddOperation(operations);
   results::AddSubjectOperation(operations);
   volumes::AddOperations(operations);

@@ -103,6 +103,9 @@ WorkerPool::~WorkerPool() = default;
 
 OrRefused<Bytes> WorkerPool::Call(std::string_view operation, ByteView arguments,
                                   std::span<const fs::path> files, std::uint64_t largest_result) {
+  if (files.size() > kMostDescriptors) {
+    return Refused{Refusal::kTooLarge, StrCat(files.size(), " files together")};
+  }
   const auto open = OpenAll(files);
   if (!open.ok()) return open.refused();
   Answer answer = Ask({operation, arguments, *open, 1, largest_result});
