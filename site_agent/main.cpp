@@ -1,5 +1,5 @@
 // consilium-site: a hospital's agent. Enrols, indexes local DICOM, trains and evaluates for the
-// federation; trains and evaluates locally.
+// federation; trains and evaluates locally; uses published models on new studies.
 
 #include <CLI/CLI.hpp>
 
@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "site_agent/commands.h"
+#include "site_agent/predict_command.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -22,6 +23,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-site outbox --state site
   consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
   consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
+  consilium-site predict --state site --record chest.record.json --data new --out results
 
 The agent connects out only. policy.toml in the state folder says what this site takes part in.
 
@@ -110,6 +112,16 @@ int Main(int argc, char** argv) {
   add_threads(evaluate_app, &evaluate.threads);
   evaluate_app->add_flag("--json", evaluate.json, "Print metrics and addable sums as JSON");
 
+  PredictCommand predict;
+  CLI::App* predict_app = app.add_subcommand(
+      "predict", "Use a published model on new studies; results as DICOM, back to the archive");
+  AddPredictOptions(*predict_app, predict);
+
+  ListenCommand listen;
+  CLI::App* listen_app =
+      app.add_subcommand("listen", "Take images that archives and scanners send (C-STORE)");
+  AddListenOptions(*listen_app, listen);
+
   LookCommand look;
   CLI::App* status_app = app.add_subcommand("status", "Runs and tasks this site knows");
   CLI::App* outbox_app = app.add_subcommand("outbox", "Everything that left the building");
@@ -145,6 +157,8 @@ int Main(int argc, char** argv) {
     if (run_app->parsed()) return Run(run);
     if (train_app->parsed()) return Run(train);
     if (evaluate_app->parsed()) return Run(evaluate);
+    if (predict_app->parsed()) return Run(predict);
+    if (listen_app->parsed()) return Run(listen);
     if (fingerprint_app->parsed()) return ShowFingerprint(keys);
     if (check_app->parsed()) return Check(keys);
     if (approve_app->parsed() || refuse_app->parsed()) {

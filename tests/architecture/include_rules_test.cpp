@@ -56,6 +56,9 @@ const std::vector<FolderRule> kFolderRules = {
     {"datasets/description/",
      {"common/base/", "common/metrics/", "common/plan/", "common/storage/", "datasets/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
+    // The proof that researchers run on a model, run again where the model is used.
+    {"site_agent/published_model.",
+     {"common/", "datasets/", "site_agent/", "coordinator/researcher/verify_model.h"}},
     {"site_agent/", {"common/", "datasets/"}},
     {"coordinator/", {"common/"}},
     {"experiments/", {"common/", "datasets/", "site_agent/", "coordinator/"}},

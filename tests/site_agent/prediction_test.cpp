@@ -1,0 +1,306 @@
+#include "site_agent/prediction.h"
+
+#include <algorithm>
+
+#include "datasets/dicom/writer.h"
+#include "datasets/image_reader.h"
+#include "datasets/targets/report.h"
+#include "datasets/transform.h"
+#include "site_agent/learning/trainer.h"
+#include "site_agent/published_model.h"
+#include "tests/catch.h"
+#include "tests/common/temporary_folder.h"
+#include "tests/results/judges.h"
+#include "tests/results/result_sources.h"
+#include "tests/site_agent/published.h"
+
+namespace consilium::site_agent {
+namespace {
+
+using datasets::Refusal;
+
+constexpr char kPlan[] = R"([plan]
+name = "chest-opacity"
+description = "opacities on chest radiographs"
+seed = 3
+[model]
+architecture = "small_cnn"
+[target]
+name = "opacity"
+[data]
+modalities = ["DX", "CT"]
+views = ["PA"]
+[preprocessing]
+image_size = 32
+[training]
+local_epochs = 1
+[aggregation]
+method = "fedavg"
+[cohort]
+minimum_sites = 3
+[stop]
+rounds = 2
+)";
+
+ModelState Model() {
+  const auto plan = plan::ParsePlan(kPlan);
+  INFO(plan.status().message());
+  REQUIRE(plan.ok());
+  auto model = learning::InitialModel(*plan);
+  REQUIRE(model.ok());
+  return *std::move(model);
+}
+
+ModelChoice ChoiceOf(const PublishedFiles& files) {
+  return {.model = files.model.string(),
+          .record = files.record,
+          .plan = files.plan,
+          .root = files.root};
+}
+
+TEST_CASE("a published model is proved, and read with its plan") {
+  TemporaryFolder folder;
+  const PublishedFiles files = Publish(folder.path(), kPlan, Model());
+  const auto loaded = LoadPublishedModel(folder / "state", ChoiceOf(files));
+  INFO(loaded.status().message());
+  REQUIRE(loaded.ok());
+  CHECK(loaded->state.values().size() == Model().values().size());
+  CHECK(loaded->plan.target.name == "opacity");
+  CHECK(loaded->description.run == "chest-opacity-0001");
+  CHECK(loaded->description.federation == "five-hospitals");
+  CHECK(!loaded->operating_point);  // the record tells what was reached, and not at which score
+}
+
+TEST_CASE("a record that tells the threshold gives an operating point") {
+  TemporaryFolder folder;
+  const PublishedFiles files = Publish(folder.path(), kPlan, Model(), [](nlohmann::json& record) {
+    record["test"]["threshold"] = 0.25;
+  });
+  const auto loaded = LoadPublishedModel(folder / "state", ChoiceOf(files));
+  REQUIRE(loaded.ok());
+  REQUIRE(loaded->operating_point);
+  CHECK(loaded->operating_point->threshold == 0.25);
+  CHECK(loaded->operating_point->established == "specificity 0.90 on the test sets of 3 sites");
+}
+
+TEST_CASE("what the agent fetched is found by the beginning of its id, or by its record") {
+  TemporaryFolder folder;
+  const PublishedFiles files = Publish(folder.path(), kPlan, Model());
+  const auto plain = LoadPublishedModel(folder / "state", ChoiceOf(files));
+  REQUIRE(plain.ok());
+  const std::string id = plain->description.id.Hex();
+  REQUIRE(EnsureFolder(folder / "state/published").ok());
+  REQUIRE(Rename(files.model, folder / ("state/published/" + id + ".safetensors")).ok());
+  ModelChoice choice = ChoiceOf(files);
+  for (const std::string& model : {id.substr(0, 8), std::string()}) {
+    choice.model = model;
+    const auto loaded = LoadPublishedModel(folder / "state", choice);
+    INFO(loaded.status().message());
+    REQUIRE(loaded.ok());
+    CHECK(loaded->description.id.Hex() == id);
+  }
+  choice.model = "ffffffff";
+  CHECK(absl::IsNotFound(LoadPublishedModel(folder / "state", choice).status()));
+}
+
+TEST_CASE("a model that was not published, or is another, is refused") {
+  TemporaryFolder folder;
+  const PublishedFiles files = Publish(folder.path(), kPlan, Model());
+  const auto refused = [&](const ModelChoice& choice) {
+    return LoadPublishedModel(folder / "state", choice).status();
+  };
+  {
+    INFO("one byte of the weights is another");
+    auto bytes = ReadFile(files.model);
+    REQUIRE(bytes.ok());
+    bytes->back() ^= 1;
+    REQUIRE(WriteFileDurably(folder / "other.safetensors", *bytes).ok());
+    ModelChoice choice = ChoiceOf(files);
+    choice.model = (folder / "other.safetensors").string();
+    CHECK(absl::IsUnauthenticated(refused(choice)));
+  }
+  {
+    INFO("another federation's root key");
+    ModelChoice choice = ChoiceOf(files);
+    choice.root = std::string(64, 'a');
+    CHECK(absl::IsUnauthenticated(refused(choice)));
+  }
+  {
+    INFO("no record");
+    ModelChoice choice = ChoiceOf(files);
+    choice.record = folder / "none.json";
+    CHECK(absl::IsNotFound(refused(choice)));
+  }
+  {
+    INFO("another plan");
+    REQUIRE(WriteFileDurably(folder / "other.toml", std::string(kPlan) + "\n# more\n").ok());
+    ModelChoice choice = ChoiceOf(files);
+    choice.plan = folder / "other.toml";
+    CHECK(absl::IsUnauthenticated(refused(choice)));
+  }
+  {
+    INFO("a record that somebody changed");
+    auto record = ReadTextFile(files.record);
+    REQUIRE(record.ok());
+    const auto at = record->find("chest-opacity-0001");
+    REQUIRE(at != std::string::npos);
+    (*record)[at + 17] = '2';
+    REQUIRE(WriteFileDurably(folder / "changed.json", *record).ok());
+    ModelChoice choice = ChoiceOf(files);
+    choice.record = folder / "changed.json";
+    CHECK(absl::IsUnauthenticated(refused(choice)));
+  }
+  {
+    INFO("this folder is not enrolled");
+    ModelChoice choice = ChoiceOf(files);
+    choice.root.clear();
+    CHECK(absl::IsNotFound(refused(choice)));
+  }
+}
+
+PublishedModel Loaded(const fs::path& folder, std::optional<double> threshold) {
+  const auto published = Publish(folder, kPlan, Model(), [&](nlohmann::json& record) {
+    if (threshold) record["test"]["threshold"] = *threshold;
+  });
+  auto model = LoadPublishedModel(folder / "state", ChoiceOf(published));
+  INFO(model.status().message());
+  REQUIRE(model.ok());
+  return *std::move(model);
+}
+
+// A site with images that fit, images that do not, and what is no image.
+struct Site {
+  TemporaryFolder folder;
+  PublishedModel model;
+  std::unique_ptr<datasets::worker::WorkerPool> pool;
+  std::unique_ptr<PredictionJournal> journal;
+  std::vector<fs::path> files;
+  SystemClock clock;
+
+  explicit Site(std::optional<double> threshold = std::nullopt)
+      : model(Loaded(folder.path(), threshold)) {
+    pool = datasets::worker::WorkerPool::Create({.workers = 1}).value();
+    journal =
+        std::make_unique<PredictionJournal>(PredictionJournal::Open(folder / "scored.db").value());
+    REQUIRE(EnsureFolder(folder / "data").ok());
+    for (const std::string modality : {"DX", "MG", "US"}) {
+      files.push_back(folder / ("data/" + modality + ".dcm"));
+      datasets::results::WriteSource(files.back(), modality);
+    }
+    files.push_back(folder / "data/ct.dcm");  // a view that the plan does not take: none
+    datasets::dicom::NewInstance ct;
+    ct.modality = "CT";
+    ct.patient_id = "P";
+    ct.study_instance_uid = ct.series_instance_uid = ct.sop_instance_uid = "1.2.3";
+    ct.rows = ct.columns = 8;
+    ct.values.resize(64);
+    REQUIRE(datasets::dicom::WriteFile(files.back(), ct).ok());
+    files.push_back(folder / "data/notes.txt");
+    REQUIRE(WriteFileDurably(files.back(), std::string_view("no image")).ok());
+  }
+
+  PredictionReport Predict(PredictionOptions options) {
+    options.out = folder / "out";
+    auto prediction = Prediction::Create(model, *pool, *journal, clock, options);
+    REQUIRE(prediction.ok());
+    PredictionReport report;
+    NoProgress quiet;
+    const absl::Status done = (*prediction)->Run(files, &report, quiet);
+    INFO(done.message());
+    REQUIRE(done.ok());
+    return report;
+  }
+};
+
+TEST_CASE("what fits the plan is scored, what does not is refused by its reason") {
+  Site site;
+  const PredictionReport report = site.Predict({.activation = true});
+  CHECK(report.files == 5);
+  REQUIRE(report.scored.size() == 1);
+  const ScoredImage& scored = report.scored[0];
+  CHECK(scored.file.filename() == "DX.dcm");
+  CHECK((scored.score > 0 && scored.score < 1));
+  CHECK(!scored.present);
+  CHECK(report.refused == std::map<Refusal, std::uint64_t>{{Refusal::kUnwantedModality, 2},
+                                                           {Refusal::kUnwantedView, 1},
+                                                           {Refusal::kNotDicom, 1}});
+  CHECK(report.results == 3);
+  for (const char* name : {"report.dcm", "picture.dcm", "activation.dcm"}) {
+    datasets::results::CheckWithDciodvfy(scored.results / name);
+  }
+  const auto read = datasets::targets::ReadReport(scored.results / "report.dcm");
+  REQUIRE(read.ok());
+  REQUIRE(read->groups.size() == 1);
+  CHECK(read->groups[0].measurements.at(0).value == Approx(scored.score));
+  CHECK(read->groups[0].evaluations.empty());
+  CHECK(read->groups[0].images.size() == 2);
+}
+
+// The image as training and evaluation see it.
+class OneImage final : public datasets::Dataset {
+ public:
+  explicit OneImage(std::vector<float> pixels) : pixels_(std::move(pixels)) {}
+  std::size_t size() const override { return 1; }
+  std::uint32_t image_size() const override { return 32; }
+  Label GetLabel(std::size_t) const override { return {1, 1}; }
+  Label Get(std::size_t index, std::span<float> out) const override {
+    std::copy(pixels_.begin(), pixels_.end(), out.begin());
+    return GetLabel(index);
+  }
+
+ private:
+  const std::vector<float> pixels_;
+};
+
+TEST_CASE("a prediction's score is the evaluation's") {
+  Site site;
+  const PredictionReport report = site.Predict({});
+  REQUIRE(report.scored.size() == 1);
+  auto input =
+      datasets::ReadInThisProcess()->ReadInput(site.files[0], site.model.plan.preprocessing);
+  REQUIRE(input.ok());
+  datasets::Standardize(*input);
+  NoProgress quiet;
+  const auto evaluated =
+      learning::Predict(site.model.state, site.model.plan, OneImage(*input), quiet);
+  REQUIRE(evaluated.ok());
+  CHECK(report.scored[0].score == Approx(evaluated->at(0)).epsilon(1e-5));
+}
+
+TEST_CASE("a threshold of the record makes the report say present or absent") {
+  for (const double threshold : {0.0, 1.0}) {
+    Site site(threshold);
+    const PredictionReport report = site.Predict({.picture = false});
+    REQUIRE(report.scored.size() == 1);
+    CHECK(report.results == 1);
+    CHECK(report.scored[0].present == (threshold == 0.0));
+    const auto read = datasets::targets::ReadReport(report.scored[0].results / "report.dcm");
+    REQUIRE(read.ok());
+    REQUIRE(read->groups.at(0).evaluations.size() == 1);
+    CHECK(read->groups[0].evaluations[0].value.Is(threshold == 0.0 ? "52101004" : "272519000",
+                                                  "SCT"));
+  }
+}
+
+TEST_CASE("an image is scored once, and anew as the same objects") {
+  Site site;
+  const PredictionReport first = site.Predict({});
+  REQUIRE(first.scored.size() == 1);
+  const PredictionReport second = site.Predict({});
+  CHECK(second.before == 1);
+  CHECK(second.scored.empty());
+  CHECK(second.results == 0);
+  const auto uid = [&](const fs::path& folder) {
+    auto data_set = datasets::dicom::DataSet::Open(folder / "report.dcm");
+    REQUIRE(data_set.ok());
+    return data_set->Text(datasets::dicom::Tag(0x0008, 0x0018));
+  };
+  const std::string before = uid(first.scored[0].results);
+  const PredictionReport third = site.Predict({.again = true});
+  REQUIRE(third.scored.size() == 1);
+  CHECK(third.scored[0].results == first.scored[0].results);
+  CHECK(uid(third.scored[0].results) == before);
+}
+
+}  // namespace
+}  // namespace consilium::site_agent
