@@ -180,8 +180,9 @@ class Conductor {
   void Do(const WakeAt& action);
   void Do(const EndRun& action);
   void Do(const Record& action);
-  void Do(const StoreEvaluation&) {}  // committed already, as the next two
+  void Do(const StoreEvaluation&) {}  // committed already, as the next four
   void Do(const StorePooledEvaluation&) {}
+  void Do(const StoreDescription&) {}
   void Do(const Audit&) {}
   void Do(const KeepWork&) {}
   void Do(const Publish& action);

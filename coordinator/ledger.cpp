@@ -114,7 +114,13 @@ const storage::Migrations kLedgerMigrations = {R"(
       e.attempt = contributions.attempt AND e.site = contributions.site AND e.kind = 7);
 )",
                                                // Masked sums are too many for a text.
-                                               "ALTER TABLE work ADD COLUMN sums BLOB;"};
+                                               "ALTER TABLE work ADD COLUMN sums BLOB;",
+                                               // What sites' images are together, as it may be
+                                               // shown.
+                                               R"(
+  CREATE TABLE descriptions (
+    run TEXT PRIMARY KEY REFERENCES runs (run), sites TEXT NOT NULL, shown TEXT NOT NULL);
+)"};
 
 namespace {
 

@@ -158,7 +158,7 @@ class Ledger {
   absl::StatusOr<RunState> LoadRunState(const RunId& run);
 
   // Keeps one step of the engine in one transaction (one fsync): the state, every Record,
-  // StoreEvaluation, StorePooledEvaluation, KeepWork and Audit of `actions` (the latter as entries
+  // StoreEvaluation, StorePooledEvaluation, StoreDescription, KeepWork and Audit of `actions` (the latter as entries
   // of the log, by "coordinator"), what the events say about attempts and contributions, and the
   // stage and record of a model that `actions` Publish (then `publication` is needed). EndRun and
   // AbandonAttempt remove the run's records of work. Call it before anything of `actions` is
@@ -173,6 +173,8 @@ class Ledger {
                                                      std::size_t limit = 1000);
   absl::StatusOr<std::vector<Evaluation>> Evaluations(const RunId& run);
   absl::StatusOr<std::vector<PooledEvaluation>> PooledEvaluations(const RunId& run);
+  // None: the run has described nothing (yet).
+  absl::StatusOr<std::optional<StoreDescription>> DescriptionOf(const RunId& run);
   // Over secagg::SurvivorsText of a training attempt's session, as they were sent to the sites
   // (Commit takes them from there). Empty: the session did not come so far.
   absl::StatusOr<std::map<SiteId, crypto::Signature>> SurvivorSignatures(const AttemptKey& key);
@@ -212,6 +214,8 @@ class Ledger {
   // rounds[].attempts[].contributions[] say the same of each attempt, without `evaluated`, and in
   // more detail: {..., state: "asked"|"received"|"counted"|"lost", reason, weight, loss,
   // train_seconds, upload_seconds, bytes}. `final` has `evaluated_by[]` always.
+  // `description`, once a plan with [describe] has one: {sites[], shown:
+  // metrics::ToJson(ShownDescription)}.
   absl::StatusOr<std::string> RunJson(const RunId& run);
   absl::StatusOr<std::string> RunsJson();    // a list, newest first
   absl::StatusOr<std::string> ModelsJson();  // a list, newest first

@@ -47,6 +47,26 @@ absl::Status Ledger::Impl::SavePooledEvaluation(const RunId& run, const PooledEv
       metrics::ToJson(pooled.sums.sums), pooled.sums.compared, pooled.sums.worse);
 }
 
+absl::Status Ledger::Impl::SaveDescription(const StoreDescription& description) {
+  return db.Execute("INSERT OR REPLACE INTO descriptions (run, sites, shown) VALUES (?, ?, ?)",
+                    description.run.value, SitesJson(description.sites),
+                    metrics::ToJson(description.shown));
+}
+
+absl::StatusOr<std::optional<StoreDescription>> Ledger::DescriptionOf(const RunId& run) {
+  ASSIGN_OR_RETURN(auto row,
+                   impl_->db.Prepare("SELECT sites, shown FROM descriptions WHERE run = ?"));
+  row.Bind(run.value);
+  ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return std::optional<StoreDescription>();
+  StoreDescription description{run, {}, {}};
+  ASSIGN_OR_RETURN(description.sites, SitesFromJson(row.Text(0)));
+  auto shown = metrics::ShownDescriptionFromJson(row.Text(1));
+  if (!shown.ok()) return absl::DataLossError("the ledger holds a description that is damaged");
+  description.shown = *std::move(shown);
+  return std::optional<StoreDescription>(std::move(description));
+}
+
 absl::StatusOr<std::vector<Evaluation>> Ledger::Evaluations(const RunId& run) {
   ASSIGN_OR_RETURN(auto row,
                    impl_->db.Prepare("SELECT site, round, model, split, sums, seconds FROM "

@@ -46,6 +46,8 @@ std::string_view PhaseName(Phase phase, bool started) {
       return "final evaluation";
     case Phase::kEnded:
       return "ended";
+    case Phase::kDescribing:
+      return "describing";
   }
   return "";
 }
@@ -340,6 +342,12 @@ json FinalJson(const RunEvaluations& evaluations) {
   return out;
 }
 
+json DescriptionJson(const StoreDescription& description) {
+  json sites = json::array();
+  for (const SiteId& site : description.sites) sites.push_back(site.value);
+  return {{"sites", std::move(sites)}, {"shown", json::parse(metrics::ToJson(description.shown))}};
+}
+
 json EventsJson(const std::vector<wire::RunEvent>& events) {
   json out = json::array();
   for (const wire::RunEvent& event : events) {
@@ -408,6 +416,8 @@ absl::StatusOr<std::string> Ledger::RunJson(const RunId& run) {
   ASSIGN_OR_RETURN(out["rounds"],
                    RoundsJson(db, run, evaluations, SecureJson(events, transcripts)));
   out["final"] = FinalJson(evaluations);
+  ASSIGN_OR_RETURN(const auto description, DescriptionOf(run));
+  if (description) out["description"] = DescriptionJson(*description);
   out["events"] = EventsJson(events);
   return Dump(out);
 }

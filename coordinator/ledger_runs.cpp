@@ -266,6 +266,9 @@ absl::Status Ledger::Impl::Keep(const RunId& run, const Action& action, Time tim
   if (const auto* pooled = std::get_if<StorePooledEvaluation>(&action)) {
     return SavePooledEvaluation(run, pooled->evaluation);
   }
+  if (const auto* description = std::get_if<StoreDescription>(&action)) {
+    return SaveDescription(*description);
+  }
   if (const auto* audit = std::get_if<Audit>(&action)) {
     return AppendLog(time, "coordinator", audit->action, audit->subject, audit->details);
   }

@@ -49,6 +49,7 @@ struct Ledger::Impl {
   absl::Status LoseOpenContributions(const AttemptKey& key, std::string_view reason);
   absl::Status SaveEvaluation(const Evaluation& evaluation);
   absl::Status SavePooledEvaluation(const RunId& run, const PooledEvaluation& evaluation);
+  absl::Status SaveDescription(const StoreDescription& description);
   absl::Status EndRun(const RunId& run, const wire::RunEvent& ended);
   absl::Status ChangeStage(const ModelId& model, ModelStage stage, std::string_view record_json);
 

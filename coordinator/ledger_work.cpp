@@ -72,7 +72,7 @@ AttemptKey KeyFrom(const json& in) {
 json Write(const secagg::SessionKey& key) { return {Write(key.attempt), key.purpose}; }
 secagg::SessionKey SessionFrom(const json& in) {
   const int purpose = in.at(1).get<int>();
-  if (purpose < 1 || purpose > 3) throw Damaged();
+  if (purpose < 1 || purpose > secagg::kPurposes) throw Damaged();
   return {KeyFrom(in.at(0)), static_cast<secagg::Purpose>(purpose)};
 }
 

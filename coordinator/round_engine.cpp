@@ -116,6 +116,7 @@ bool RoundEngine::Settle() {
       return SettleTraining();
     case Phase::kEvaluating:
     case Phase::kFinalEvaluation:
+    case Phase::kDescribing:
       return SettleEvaluation();
     case Phase::kAggregating:
     case Phase::kEnded:
@@ -195,10 +196,12 @@ void RoundEngine::Handle(const InviteAnswered& event) {
   if (participant.invite != InviteState::kInvited && !had_accepted) return;
 
   Participant answered = participant;
-  answered.train_patients = event.answer.train_patients;
-  answered.train_examples = event.answer.train_examples;
-  answered.refused_files = event.answer.refused_files;
-  answered.refusals = event.answer.refusals;
+  if (!plan_.describe) {  // else what a site has by itself is nobody's business
+    answered.train_patients = event.answer.train_patients;
+    answered.train_examples = event.answer.train_examples;
+    answered.refused_files = event.answer.refused_files;
+    answered.refusals = event.answer.refusals;
+  }
   std::string reason = event.answer.reason;
   if (event.answer.accepted && Weight(event.site, answered) <= 0) {
     reason = "it accepted without anything to train on";
@@ -209,7 +212,9 @@ void RoundEngine::Handle(const InviteAnswered& event) {
                       answered.refused_files != participant.refused_files ||
                       answered.refusals != participant.refusals;
     participant = answered;  // its new weight counts from the next attempt on
-    if (news) {
+    if (news && plan_.describe) {
+      Note(RunEventKind::kSiteAccepted, {}, {}, event.site);
+    } else if (news) {
       Note(RunEventKind::kSiteAccepted, ReasonsOf(answered.refusals),
            {{"patients", answered.train_patients},
             {"examples", answered.train_examples},
@@ -343,7 +348,9 @@ bool RoundEngine::SettleInviting() {
   // The others get a moment to answer, so that they need not wait for the second round.
   const Time patience_ends = *enough_since_ + FromSeconds(plan_.cohort.absence_grace_s);
   if (unanswered > 0 && now_ < patience_ends) return false;
-  if (plan_.model.initial) {
+  if (plan_.describe) {
+    BeginDescription();
+  } else if (plan_.model.initial) {
     state_.base = plan_.model.initial;
     OpenRound(1);
   } else {
@@ -407,7 +414,8 @@ void RoundEngine::Lose(const SiteId& site, Task& task, const std::string& reason
   if (work_->secure) work_->secure->session.Lose(site);
   if (Evaluating()) {
     if (task.sent) {
-      Note(RunEventKind::kContributionLost, StrCat("not in the evaluation: ", reason), {}, site);
+      const char* what = Describing() ? "not in the description: " : "not in the evaluation: ";
+      Note(RunEventKind::kContributionLost, StrCat(what, reason), {}, site);
     }
     return;
   }
@@ -439,7 +447,8 @@ bool RoundEngine::InCohort(const SiteId& site) const {
 }
 
 bool RoundEngine::Evaluating() const {
-  return state_.phase == Phase::kEvaluating || state_.phase == Phase::kFinalEvaluation;
+  return state_.phase == Phase::kEvaluating || state_.phase == Phase::kFinalEvaluation ||
+         Describing();
 }
 
 std::optional<Time> RoundEngine::AbsentUntil(const SiteId& site) const {
@@ -515,6 +524,7 @@ std::size_t RoundEngine::EligibleAndConnected() const {
 }
 
 double RoundEngine::Weight(const SiteId& site, const Participant& participant) const {
+  if (plan_.describe) return 1;
   double weight = 0;
   switch (plan_.aggregation.weight) {
     case plan::WeightRule::kExamples:

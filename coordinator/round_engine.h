@@ -5,6 +5,7 @@
 // simulation does the same in one process.
 //
 //   inviting -> (initial model) -> training <-> evaluating -> final evaluation -> gate -> ended
+//   inviting -> describing -> ended, of a plan with [describe]
 //
 // Rules:
 // - A round is counted only with at least cohort.minimum_sites contributions, each from a site that
@@ -51,6 +52,9 @@
 //     last.
 //   - The session of an evaluation that fails before that is repeated twice at most, until the
 //     evaluation's deadline; after that the candidate cannot be the best.
+// - A description (plan.describe) is one such evaluation, of nothing but the sites' own images.
+// What
+//   the sum shows is suppressed here (metrics/shown_description.h), before anything is kept of it.
 // - Weights are capped as the roster says.
 // - Events that are repeated, late, foreign or of unknown sites change nothing.
 
@@ -68,6 +72,7 @@
 #include "common/crypto/keys.h"
 #include "common/metrics/binary_metrics.h"
 #include "common/metrics/evaluation_sums.h"
+#include "common/metrics/shown_description.h"
 #include "common/plan/plan.h"
 #include "common/secagg/coordinator_session.h"
 #include "common/secagg/masking.h"
@@ -230,6 +235,12 @@ struct StorePooledEvaluation {
   RunId run;
   PooledEvaluation evaluation;
 };  // into the ledger, as StoreEvaluation
+// What the images of all these sites are, small counts suppressed.
+struct StoreDescription {
+  RunId run;
+  std::set<SiteId> sites;
+  metrics::ShownDescription shown;
+};  // into the ledger, as StoreEvaluation
 // Into the audit log, in the same transaction; `details` is compact JSON.
 struct Audit {
   std::string action, subject, details;
@@ -284,9 +295,9 @@ struct EndRun {
   std::string outcome;
 };
 
-using Action =
-    std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
-                 StoreEvaluation, StorePooledEvaluation, Audit, KeepWork, Publish, WakeAt, EndRun>;
+using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
+                            StoreEvaluation, StorePooledEvaluation, StoreDescription, Audit,
+                            KeepWork, Publish, WakeAt, EndRun>;
 
 // ---- state: what must survive a restart is in the ledger's tables and comes back through Resume
 
@@ -297,7 +308,8 @@ enum class Phase {
   kAggregating,
   kEvaluating,
   kFinalEvaluation,
-  kEnded
+  kEnded,
+  kDescribing  // the numbers are stored: append only
 };
 
 enum class InviteState { kNotInvited, kInvited, kAccepted, kDeclined };
@@ -345,7 +357,7 @@ struct RunState {
   Digest layout;  // SHA-256 of its safetensors header. Not in the ledger: the conductor takes it
                   // from the base's file
   std::optional<ModelId> base;       // what the current round trains from
-  std::optional<ModelId> candidate;  // what is being evaluated
+  std::optional<ModelId> candidate;  // what is being evaluated; what is asked, of a description
   std::map<SiteId, Participant> participants;
   std::map<SiteId, metrics::BinarySums> evaluations;  // of `candidate`, in this phase; sealed only
   std::optional<ModelId> best;
@@ -420,6 +432,7 @@ class RoundEngine {
     // Masked evaluations
     std::uint32_t sessions = 0;  // begun
     std::optional<metrics::EvaluationSums> pooled;
+    std::optional<metrics::ShownDescription> described;
     std::string failure;  // why there will be none
   };
 
@@ -489,6 +502,8 @@ class RoundEngine {
   void AskForEvaluations();  // sealed ones, that are not here yet
   void JoinEvaluation(const SiteId& site);
   void FinishEvaluation();
+  void BeginDescription();
+  void FinishDescription();
   void JudgeCandidate();
   std::optional<double> PooledValues(std::string* text,
                                      std::map<std::string, double>* values) const;
@@ -514,6 +529,7 @@ class RoundEngine {
   absl::StatusOr<OpenedSum> TakeMasksOut(std::vector<secagg::Mask> masks) const;
   std::map<std::string, double> MeansOfSums() const;  // beside the updates
   void TakePooledEvaluation();
+  void TakePooledDescription();
   void OpenEvaluationSession();
   void LeaveLate();
   void NoteStep(std::string_view step, std::size_t answered, std::map<std::string, double> values);
@@ -537,6 +553,7 @@ class RoundEngine {
   void AuditOpening();
   void AuditAggregate(const ModelId& candidate);
   void AuditEvaluation();
+  void AuditDescription();
   void AuditPublication();
   void AuditEnd(bool failed, const std::string& outcome, const std::optional<ModelId>& published);
 
@@ -558,6 +575,7 @@ class RoundEngine {
   void Note(wire::RunEventKind kind, std::string text = {},
             std::map<std::string, double> values = {}, const SiteId& site = {});
 
+  bool Describing() const { return state_.phase == Phase::kDescribing; }
   bool InCohort(const SiteId& site) const;
   bool Evaluating() const;
   bool Connected(const SiteId& site) const { return connected_.contains(site); }

@@ -76,6 +76,14 @@ void RoundEngine::AuditEvaluation() {
   actions_.push_back(Audit{"evaluate", state_.candidate->Hex(), Compact(details)});
 }
 
+void RoundEngine::AuditDescription() {
+  const Json details = {
+      {"attempt", state_.evaluation_attempt}, {"transcript", work_->sum->transcript.Hex()},
+      {"threshold", work_->sum->threshold},   {"sites", Names(work_->sum->survivors)},
+      {"target", plan_.target.name},          {"smallest_count", plan_.describe->smallest_count}};
+  actions_.push_back(Audit{"describe", state_.run.value, Compact(details)});
+}
+
 void RoundEngine::AuditPublication() {
   const Json details = {{"run", state_.run.value}, {"round", state_.best_round}};
   actions_.push_back(Audit{"publish", state_.best->Hex(), Compact(details)});

@@ -111,12 +111,42 @@ bool RoundEngine::SettleEvaluation() {
 
 void RoundEngine::FinishEvaluation() {
   state_.opening = false;
+  if (Describing()) {
+    FinishDescription();
+    return;
+  }
   if (Evaluated() > 0) AuditEvaluation();
   if (state_.phase == Phase::kFinalEvaluation) {
     JudgeBest();
   } else {
     JudgeCandidate();
   }
+}
+
+// ---- what the sites' images are
+
+void RoundEngine::BeginDescription() {
+  state_.phase = Phase::kDescribing;
+  state_.round = 1;
+  state_.candidate = wire::QuestionOf(plan_);
+  OpenEvaluation(1, plan_.cohort.minimum_sites);
+}
+
+void RoundEngine::FinishDescription() {
+  if (!work_->described) {
+    End(true, work_->failure);
+    return;
+  }
+  AuditDescription();
+  const metrics::ShownRow& total = work_->described->total;
+  const std::size_t sites = work_->sum->survivors.size();
+  std::map<std::string, double> values = {{"sites", sites}};
+  if (!total.suppressed) {
+    values["patients"] = static_cast<double>(total.counts.patients);
+    values["images"] = static_cast<double>(total.counts.images);
+  }
+  Note(RunEventKind::kDescribed, {}, std::move(values));
+  End(false, StrCat("described by ", sites, " sites together"));
 }
 
 void RoundEngine::JudgeCandidate() {
@@ -174,6 +204,10 @@ void RoundEngine::RequestStop(const std::string& reason) {
   if (!state_.stop_reason.empty()) return;
   state_.stop_reason = reason;
   Note(RunEventKind::kStopping, reason);
+  if (plan_.describe) {
+    End(!stop_was_requested_, StrCat(reason, "; nothing was described"));
+    return;
+  }
   const bool paused = state_.phase == Phase::kAggregating && aggregate_again_.has_value();
   if (state_.phase == Phase::kEvaluating || (state_.phase == Phase::kAggregating && !paused)) {
     return;
@@ -317,6 +351,7 @@ std::string RoundEngine::WaitingFor() const {
                     "; next try at ", ToRfc3339(*aggregate_again_));
     case Phase::kEvaluating:
     case Phase::kFinalEvaluation:
+    case Phase::kDescribing:
       if (Masked() && !work_->secure) return for_connected(EvaluationMinimum(), work_->deadline);
       break;
     case Phase::kEnded:

@@ -115,14 +115,17 @@ secagg::SessionConfig RoundEngine::TrainingConfig() const {
 secagg::SessionConfig RoundEngine::EvaluationConfig() const {
   secagg::SessionConfig config;
   config.federation = roster_.federation;
+  const bool test = Split() == wire::EvaluationSplit::kTest;
   config.key = {{state_.run, work_->key.round, state_.evaluation_attempt},
-                Split() == wire::EvaluationSplit::kTest ? secagg::Purpose::kTest
-                                                        : secagg::Purpose::kValidation};
+                Describing() ? secagg::Purpose::kDescription
+                : test       ? secagg::Purpose::kTest
+                             : secagg::Purpose::kValidation};
   config.model = *state_.candidate;
   config.roster = roster_.hash;
   config.cohort_size = static_cast<std::uint32_t>(work_->tasks.size());
   config.threshold = ThresholdOf(work_->tasks.size());
-  config.sums = metrics::kEvaluationSums;
+  config.sums = Describing() ? static_cast<std::uint32_t>(metrics::DescriptionSums())
+                             : metrics::kEvaluationSums;
   return config;
 }
 
@@ -146,7 +149,8 @@ bool RoundEngine::SettleSecureEvaluation() {
       Accepted().size() < Needed(0, EvaluationMinimum()) || (stopping && enlisted.size() < needed);
   if (work_->failure.empty() && (never || now_ >= work_->deadline)) {
     work_->failure = StrCat("only ", EligibleAndConnected(), " of the ", needed,
-                            " sites that are needed could evaluate the candidate");
+                            Describing() ? " sites that are needed could describe their images"
+                                         : " sites that are needed could evaluate the candidate");
   }
   if (work_->failure.empty()) return false;
   FinishEvaluation();
@@ -305,6 +309,7 @@ void RoundEngine::NoteStep(std::string_view step, std::size_t answered,
   values["threshold"] = secure.session.config().threshold;
   values["seconds"] = Seconds(now_ - secure.begun);
   values["evaluation"] = Evaluating() ? 1 : 0;
+  if (Describing()) values["description"] = 1;
   Note(RunEventKind::kSecureStep, std::string(step), std::move(values));
 }
 
@@ -313,7 +318,8 @@ void RoundEngine::FailSession(const std::string& reason) {
     FailAttempt(reason);
     return;
   }
-  Note(RunEventKind::kRoundFailed, StrCat("the evaluation: ", reason));
+  Note(RunEventKind::kRoundFailed,
+       StrCat(Describing() ? "the description: " : "the evaluation: ", reason));
   const bool again =
       !state_.opening && work_->sessions < kSessionsOfAnEvaluation && now_ < work_->deadline;
   if (!again) work_->failure = StrCat("the sites' results could not be added up: ", reason);
@@ -369,8 +375,8 @@ absl::Status RoundEngine::TakeSums(const SiteId& site, const wire::MaskedSums& s
   Secure& secure = *work_->secure;
   if (!Evaluating()) return absl::InvalidArgumentError("an update is not sent as sums");
   if (sums.sums.size() != secure.session.config().sums) {
-    return absl::InvalidArgumentError(StrCat("it sent ", sums.sums.size(), " sums, an evaluation ",
-                                             "has ", secure.session.config().sums));
+    return absl::InvalidArgumentError(StrCat("it sent ", sums.sums.size(), " sums, and ",
+                                             secure.session.config().sums, " were asked for"));
   }
   const secagg::UploadProof proof{HashOfSums(sums.sums), sums.signature};
   RETURN_IF_ERROR(secure.session.Take(site, proof));
@@ -420,7 +426,9 @@ void RoundEngine::OpenSums() {
             {"recovered", session.sharers().size() - survivors},
             {"wrong_shares", session.Suspects().size()}});
   work_->secure.reset();
-  if (Evaluating()) {
+  if (Describing()) {
+    TakePooledDescription();
+  } else if (Evaluating()) {
     TakePooledEvaluation();
   } else {
     CloseAttempt();
@@ -475,6 +483,22 @@ void RoundEngine::TakePooledEvaluation() {
   } else {
     work_->failure = StrCat("what the sites' results add up to is impossible, so one of them sent ",
                             "nonsense: ", ToStd(sums.status().message()));
+  }
+  FinishEvaluation();
+}
+
+// Only what may be shown goes on from here.
+void RoundEngine::TakePooledDescription() {
+  OpenedSum& opened = *work_->sum;
+  const std::string& target = plan_.target.name;
+  const auto description = metrics::DescriptionFromRing(opened.sums, !target.empty());
+  opened.sums.clear();
+  if (description.ok()) {
+    work_->described = metrics::Suppress(*description, target, plan_.describe->smallest_count);
+    actions_.push_back(StoreDescription{state_.run, opened.survivors, *work_->described});
+  } else {
+    work_->failure = StrCat("what the sites' counts add up to is impossible, so one of them sent ",
+                            "nonsense: ", ToStd(description.status().message()));
   }
   FinishEvaluation();
 }

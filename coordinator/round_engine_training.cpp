@@ -169,6 +169,8 @@ void RoundEngine::SendTask(const SiteId& site, Task& task) {
   } else if (state_.phase == Phase::kTraining) {
     SendTo(site, wire::TrainRequest{work_->key, *state_.base, RoundSeed(plan_.seed, state_.round),
                                     seconds_left, std::move(secure)});
+  } else if (Describing()) {
+    SendTo(site, wire::DescribeRequest{state_.run, work_->key.round, seconds_left, *secure});
   } else {
     std::optional<ModelId> last_published;
     if (secure && Split() == wire::EvaluationSplit::kTest && plan_.gate.maximum_site_drop) {

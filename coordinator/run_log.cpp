@@ -56,6 +56,8 @@ std::string_view NameOf(wire::RunEventKind kind) {
       return "site_disconnected";
     case kSecureStep:
       return "secure_step";
+    case kDescribed:
+      return "described";
     case kRestarted:
       return "run_goes_on";
   }

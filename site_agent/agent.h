@@ -111,6 +111,7 @@ class Agent {
   absl::Status On(const wire::MakeInitialModel& request);
   absl::Status On(const wire::TrainRequest& request);
   absl::Status On(const wire::EvaluateRequest& request);
+  absl::Status On(const wire::DescribeRequest& request);
   absl::Status On(const wire::AttemptClosed& closed);
   absl::Status On(const wire::RunEnded& ended);
   absl::Status On(const wire::RosterFile& roster);

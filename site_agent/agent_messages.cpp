@@ -221,6 +221,25 @@ absl::Status Agent::On(const wire::EvaluateRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status Agent::On(const wire::DescribeRequest& request) {
+  const AttemptKey& attempt = request.secure.key.attempt;
+  const secagg::SessionKey session{{request.run, request.round, attempt.attempt},
+                                   secagg::Purpose::kDescription};
+  queue_.Cancel([&](const Task& task) {
+    const auto key = SessionOf(task);
+    return key && key->attempt.run == request.run && key != session;
+  });
+  const auto open = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(state_, request.run));
+    return OpenSession(request.secure, session, wire::QuestionOf(agreement.plan));
+  };
+  const absl::Status opened = open();
+  if (absl::IsCancelled(opened)) return absl::OkStatus();
+  if (!opened.ok()) return RefuseSession(session, opened);
+  Enqueue(request);
+  return absl::OkStatus();
+}
+
 absl::Status Agent::On(const wire::AttemptClosed& closed) {
   queue_.Cancel([&](const Task& task) { return AttemptOf(task) == closed.key; });
   sessions_.Close({closed.key, secagg::Purpose::kTraining}, "the attempt is closed");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "datasets/description/description.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -43,6 +44,14 @@ absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
     offer.refusals[std::string(datasets::Name(reason))] += files;
   }
   return offer;
+}
+
+absl::StatusOr<metrics::Description> CatalogData::Describe(const plan::Plan& plan,
+                                                           Progress& progress) {
+  const std::lock_guard lock(mutex_);
+  return datasets::description::Describe(catalog_, *options_.reader,
+                                         {.target = plan.target.name, .threads = options_.threads},
+                                         progress);
 }
 
 absl::StatusOr<std::shared_ptr<const datasets::Dataset>> CatalogData::Open(const plan::Plan& plan,

@@ -24,6 +24,8 @@ class CatalogData final : public LocalData {
   const datasets::IndexReport& report() const { return report_; }
 
   absl::StatusOr<DataOffer> Count(const plan::Plan& plan) override;
+  absl::StatusOr<metrics::Description> Describe(const plan::Plan& plan,
+                                                Progress& progress) override;
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                 datasets::Split split,
                                                                 Progress& progress) override;

@@ -75,9 +75,10 @@ absl::StatusOr<DataOffer> Consents::Offer(const wire::Invite& invite, bool* ask)
                    ReadApproval(state_.folder().Approvals(), invite.run,
                                 crypto::Sha256(std::string_view(invite.plan_toml))));
   if (approval == Approval::kRefused) return RefusedByOperator();
+  *ask = policy.decide == DecideBy::kAsk && approval == Approval::kNone;
+  if (plan.describe) return DataOffer{};  // what it has, it says in the sum
   ASSIGN_OR_RETURN(const DataOffer offer, data_.Count(plan));
   RETURN_IF_ERROR(CheckData(plan, offer.train));
-  *ask = policy.decide == DecideBy::kAsk && approval == Approval::kNone;
   return offer;
 }
 

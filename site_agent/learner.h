@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
 #include "common/metrics/binary_metrics.h"
+#include "common/metrics/description.h"
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
 #include "datasets/dataset.h"
@@ -48,6 +49,10 @@ class LocalData {
   virtual ~LocalData() = default;
   // Quick: nothing is decoded. kFailedPrecondition when there are no labels for the plan's target.
   virtual absl::StatusOr<DataOffer> Count(const plan::Plan& plan) = 0;
+  // All images, with the labels of the plan's target if it names one. The same images give the same
+  // description.
+  virtual absl::StatusOr<metrics::Description> Describe(const plan::Plan& plan,
+                                                        Progress& progress) = 0;
   // A split, preprocessed as the plan asks.
   virtual absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                         datasets::Split split,

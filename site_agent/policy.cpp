@@ -50,6 +50,12 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
     policy->sealed_updates = *value;
     return absl::OkStatus();
   }
+  if (key == "describe") {
+    const auto value = node.value_exact<bool>();
+    if (!value) return Refuse(node, key, "true or false");
+    policy->describe = *value;
+    return absl::OkStatus();
+  }
   if (key == "decide") {
     const auto value = node.value_exact<std::string>();
     if (value != "rules" && value != "ask") return Refuse(node, key, "\"rules\" or \"ask\"");
@@ -70,11 +76,11 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
     return absl::OkStatus();
   }
   if (key == "deidentification") return absl::OkStatus();  // read by ParseIndexPolicy
-  return absl::InvalidArgumentError(
-      StrCat("policy.toml line ", node.source().begin.line, ": unknown key \"", key,
-             "\"; known are enabled, decide, researchers, plans, targets, modalities, "
-             "architectures, minimum_cohort, sealed_updates, maximum_rounds and the table "
-             "deidentification"));
+  return absl::InvalidArgumentError(StrCat(
+      "policy.toml line ", node.source().begin.line, ": unknown key \"", key,
+      "\"; known are enabled, decide, researchers, plans, targets, modalities, "
+      "architectures, minimum_cohort, sealed_updates, maximum_rounds, describe and the table "
+      "deidentification"));
 }
 
 absl::Status CheckListed(const Words& allowed, std::string_view what, std::string_view value) {
@@ -93,7 +99,13 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
   }
   RETURN_IF_ERROR(CheckListed(researchers, "plans of researcher", researcher));
   RETURN_IF_ERROR(CheckListed(plans, "plan", plan.name));
-  RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
+  if (plan.describe && !describe) {
+    return absl::PermissionDeniedError(
+        "the site's policy does not let it tell what its images are (describe = true would)");
+  }
+  if (!plan.describe || !plan.target.name.empty()) {
+    RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
+  }
   for (const std::string& modality : plan.data.modalities) {
     RETURN_IF_ERROR(CheckListed(modalities, "modality", modality));
   }
@@ -103,7 +115,10 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
                                               "\", the site's policy does not "
                                               "(deidentification.retain)"));
   }
-  RETURN_IF_ERROR(CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
+  if (!plan.describe) {
+    RETURN_IF_ERROR(
+        CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
+  }
   if (plan.aggregation.updates == plan::Updates::kSealed && !sealed_updates) {
     return absl::PermissionDeniedError(
         "the plan's updates are only sealed, so that the coordinator sees this site's own; the "

@@ -15,6 +15,8 @@
 //                                       # needs sealed_updates
 //   sealed_updates = false              # true: also plans whose updates the coordinator sees
 //   maximum_rounds = 50
+//   describe = true                     # false: never tell what the images are, not even added up
+//                                       # with those of other sites
 //
 //   [deidentification]                  # what enters the catalog (datasets/index_policy.h)
 //   retain = ["patient_characteristics", "device_identity"]
@@ -45,6 +47,7 @@ struct Policy {
   std::uint32_t minimum_cohort = 3;
   bool sealed_updates = false;
   std::optional<std::uint32_t> maximum_rounds;
+  bool describe = true;
   datasets::IndexPolicy deidentification;  // a plan may retain no more
 
   // kPermissionDenied with the rule that forbids it.

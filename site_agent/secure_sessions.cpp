@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/crypto/aead.h"
 #include "common/crypto/sha256.h"
+#include "common/metrics/description.h"
 #include "common/metrics/evaluation_sums.h"
 #include "common/model/safetensors.h"
 
@@ -199,27 +200,27 @@ absl::StatusOr<std::optional<wire::SecureAnswer>> SecureSessions::Answer(
   using Result = absl::StatusOr<std::optional<wire::SecureAnswer>>;
   if (entry.state == SessionState::kOpened) return AnswerAgain(notice, entry.context, *entry.given);
   secagg::SiteSession& session = *entry.session;
-  return std::visit(Overloaded{[&](const wire::SecureNotice::Members& n) -> Result {
-                                 ASSIGN_OR_RETURN(auto shares, session.ShareWith(n.members));
-                                 RETURN_IF_ERROR(Save(entry));
-                                 return wire::SecureAnswer{entry.key, std::move(shares)};
-                               },
-                               [&](const wire::SecureNotice::Shares& n) -> Result {
-                                 RETURN_IF_ERROR(session.TakeShares(n.shares));
-                                 return std::nullopt;
-                               },
-                               [&](const wire::SecureNotice::Survivors& n) -> Result {
-                                 ASSIGN_OR_RETURN(const auto released,
-                                                  state_.FindRelease(entry.key, entry.model));
-                                 ASSIGN_OR_RETURN(const auto signature,
-                                                  session.SignSurvivors(n.sites, released));
-                                 RETURN_IF_ERROR(Save(entry));
-                                 return wire::SecureAnswer{entry.key, signature};
-                               },
-                               [&](const wire::SecureNotice::Signatures& n) -> Result {
-                                 return Unmask(entry, n.signatures);
-                               }},
-                    notice.notice);
+  return std::visit(
+      Overloaded{[&](const wire::SecureNotice::Members& n) -> Result {
+                   ASSIGN_OR_RETURN(auto shares, session.ShareWith(n.members));
+                   RETURN_IF_ERROR(Save(entry));
+                   return wire::SecureAnswer{entry.key, std::move(shares)};
+                 },
+                 [&](const wire::SecureNotice::Shares& n) -> Result {
+                   RETURN_IF_ERROR(session.TakeShares(n.shares));
+                   return std::nullopt;
+                 },
+                 [&](const wire::SecureNotice::Survivors& n) -> Result {
+                   ASSIGN_OR_RETURN(const auto released,
+                                    state_.FindRelease(entry.key, entry.model, clock_.Now()));
+                   ASSIGN_OR_RETURN(const auto signature, session.SignSurvivors(n.sites, released));
+                   RETURN_IF_ERROR(Save(entry));
+                   return wire::SecureAnswer{entry.key, signature};
+                 },
+                 [&](const wire::SecureNotice::Signatures& n) -> Result {
+                   return Unmask(entry, n.signatures);
+                 }},
+      notice.notice);
 }
 
 absl::StatusOr<wire::SecureAnswer> SecureSessions::Unmask(
@@ -306,11 +307,11 @@ absl::Status CheckTraining(const secagg::SessionConfig& config, const SessionTer
   return absl::OkStatus();
 }
 
-absl::Status CheckEvaluation(const secagg::SessionConfig& config) {
-  if (config.sums != metrics::kEvaluationSums || config.values != 0 || !config.layout.IsZero()) {
+absl::Status CheckSumsOnly(const secagg::SessionConfig& config, std::size_t sums) {
+  if (config.sums != sums || config.values != 0 || !config.layout.IsZero()) {
     return Differs(
         "numbers to add up:", StrCat(config.values, " values and ", config.sums, " sums"),
-        StrCat("no values and ", metrics::kEvaluationSums, " sums"));
+        StrCat("no values and ", sums, " sums"));
   }
   return absl::OkStatus();
 }
@@ -340,8 +341,19 @@ absl::Status CheckConfig(const secagg::SessionConfig& config, const SessionTerms
   if (config.privacy != "none") {
     return Differs("privacy", StrCat("\"", config.privacy, "\""), "\"none\" from the plan");
   }
-  return expected.purpose == secagg::Purpose::kTraining ? CheckTraining(config, terms)
-                                                        : CheckEvaluation(config);
+  if (terms.plan.describe.has_value() != (expected.purpose == secagg::Purpose::kDescription)) {
+    return Differs("purpose", secagg::Name(expected.purpose), "another one from the plan");
+  }
+  switch (expected.purpose) {
+    case secagg::Purpose::kTraining:
+      return CheckTraining(config, terms);
+    case secagg::Purpose::kDescription:
+      return CheckSumsOnly(config, metrics::DescriptionSums());
+    case secagg::Purpose::kValidation:
+    case secagg::Purpose::kTest:
+      break;
+  }
+  return CheckSumsOnly(config, metrics::kEvaluationSums);
 }
 
 absl::Status CheckBase(const secagg::SessionConfig& config, const ModelState& base) {

@@ -145,6 +145,13 @@ CREATE TABLE trained (
   made_us INTEGER NOT NULL,
   PRIMARY KEY (run, round)
 );
+)sql",
+                                         R"sql(
+CREATE TABLE description (
+  question BLOB PRIMARY KEY,
+  sums BLOB NOT NULL,
+  made_us INTEGER NOT NULL
+);
 )sql"};
 
 // "9 burned-in-annotation", one reason a line.

@@ -127,6 +127,14 @@ struct LogHead {
   Digest head;
 };
 
+// What was asked (wire::QuestionOf), and the site's own counts (metrics::ToRing).
+struct KeptDescription {
+  Digest question;
+  std::vector<std::uint64_t> sums;
+  Time made{};
+};
+inline constexpr Duration kDescriptionLasts = std::chrono::hours(30 * 24);
+
 class SiteState {
  public:
   enum class Access { kOwn, kLook };  // kLook: without the lock, for status; changes nothing
@@ -183,6 +191,13 @@ class SiteState {
   absl::StatusOr<std::optional<wire::EvaluationReport>> FindEvaluation(
       const wire::EvaluateRequest& request);
 
+  // ---- what its images are. A description that is asked for again within kDescriptionLasts is the
+  // same one, so that the difference of two shows nobody.
+
+  absl::Status RecordDescription(const KeptDescription& description);
+  // Those that last still, oldest first.
+  absl::StatusOr<std::vector<KeptDescription>> Descriptions(Time now);
+
   // ---- secure sessions (secure_sessions.h)
 
   // `sealed`: for the disk, never in the clear.
@@ -200,9 +215,10 @@ class SiteState {
   // quantity was opened with others.
   absl::Status RecordUnmasking(const secagg::UnmaskRecord& record, ByteView sealed_answer,
                                Time now);
-  // With whom the quantity that this session adds up was opened, if it was.
+  // With whom the quantity that this session adds up was opened, if it was. All descriptions within
+  // kDescriptionLasts are one quantity, whatever run they are of.
   absl::StatusOr<std::optional<std::set<SiteId>>> FindRelease(const secagg::SessionKey& key,
-                                                              const ModelId& model);
+                                                              const ModelId& model, Time now);
 
   // ---- the coordinator's audit log (log_follower.h)
   absl::StatusOr<std::optional<LogHead>> FindLogHead();
@@ -223,7 +239,7 @@ class SiteState {
   absl::Status EraseSessions(const RunId& run, const std::optional<secagg::SessionKey>& except,
                              Time now);
   absl::StatusOr<std::optional<std::set<SiteId>>> SelectRelease(const secagg::SessionKey& key,
-                                                                const ModelId& model);
+                                                                const ModelId& model, Time now);
   absl::Status SweepOutbox();
   absl::StatusOr<std::vector<TaskRecord>> SelectTasks(std::string_view where,
                                                       const AttemptKey& key);

@@ -90,6 +90,7 @@ absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, Byte
   const AttemptKey& attempt = record.key.attempt;
   const std::string survivors = ToText(record.survivors);
   return database_.Transact([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(auto released, SelectRelease(record.key, record.model, now));
     const absl::Status once =
         database_.Execute("INSERT INTO unmasking VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                           ByteView(record.transcript.bytes), attempt.run.value, attempt.round,
@@ -100,11 +101,12 @@ absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, Byte
           "this site has given its shares for this very session before, and never does so twice");
     }
     RETURN_IF_ERROR(once);
-    RETURN_IF_ERROR(database_.Execute("INSERT OR IGNORE INTO release VALUES (?, ?, ?, ?, ?)",
-                                      attempt.run.value, ReleasedRound(record.key),
-                                      record.key.purpose, ByteView(record.model.bytes), survivors));
-    ASSIGN_OR_RETURN(const auto released, SelectRelease(record.key, record.model));
-    if (!released || *released != record.survivors) {
+    if (!released && record.key.purpose != secagg::Purpose::kDescription) {
+      RETURN_IF_ERROR(database_.Execute(
+          "INSERT INTO release VALUES (?, ?, ?, ?, ?)", attempt.run.value,
+          ReleasedRound(record.key), record.key.purpose, ByteView(record.model.bytes), survivors));
+    }
+    if (released && *released != record.survivors) {
       return absl::PermissionDeniedError(
           "the same quantity was opened before with another set of survivors");
     }
@@ -117,19 +119,59 @@ absl::Status SiteState::RecordUnmasking(const secagg::UnmaskRecord& record, Byte
 }
 
 absl::StatusOr<std::optional<std::set<SiteId>>> SiteState::SelectRelease(
-    const secagg::SessionKey& key, const ModelId& model) {
-  ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT survivors FROM release WHERE run = ?"
-                                               " AND round = ? AND purpose = ? AND model = ?"));
-  row.Bind(key.attempt.run.value, ReleasedRound(key), key.purpose, ByteView(model.bytes));
+    const secagg::SessionKey& key, const ModelId& model, Time now) {
+  const bool description = key.purpose == secagg::Purpose::kDescription;
+  ASSIGN_OR_RETURN(auto row,
+                   database_.Prepare(description ? "SELECT survivors FROM unmasking WHERE purpose ="
+                                                   " ? AND made_us > ? ORDER BY made_us DESC"
+                                                 : "SELECT survivors FROM release WHERE run = ? AND"
+                                                   " round = ? AND purpose = ? AND model = ?"));
+  if (description) {
+    row.Bind(key.purpose, Micros(now - kDescriptionLasts));
+  } else {
+    row.Bind(key.attempt.run.value, ReleasedRound(key), key.purpose, ByteView(model.bytes));
+  }
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return std::optional<std::set<SiteId>>();
   return std::optional<std::set<SiteId>>(ToSites(row.Text(0)));
 }
 
 absl::StatusOr<std::optional<std::set<SiteId>>> SiteState::FindRelease(
-    const secagg::SessionKey& key, const ModelId& model) {
+    const secagg::SessionKey& key, const ModelId& model, Time now) {
   const std::lock_guard lock(mutex_);
-  return SelectRelease(key, model);
+  return SelectRelease(key, model, now);
+}
+
+// ---- what its images are
+
+absl::Status SiteState::RecordDescription(const KeptDescription& description) {
+  const std::lock_guard lock(mutex_);
+  Bytes sums(8 * description.sums.size());
+  for (std::size_t i = 0; i < description.sums.size(); ++i) {
+    StoreLe64(sums.data() + 8 * i, description.sums[i]);
+  }
+  return database_.Execute("INSERT OR REPLACE INTO description VALUES (?, ?, ?)",
+                           ByteView(description.question.bytes), ByteView(sums),
+                           Micros(description.made));
+}
+
+absl::StatusOr<std::vector<KeptDescription>> SiteState::Descriptions(Time now) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT question, sums, made_us FROM description"
+                                               " WHERE made_us > ? ORDER BY made_us"));
+  row.Bind(Micros(now - kDescriptionLasts));
+  std::vector<KeptDescription> descriptions;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return descriptions;
+    KeptDescription& kept = descriptions.emplace_back();
+    kept.question = ToDigest(row.Blob(0));
+    const Bytes sums = row.Blob(1);
+    for (std::size_t i = 0; i + 8 <= sums.size(); i += 8) {
+      kept.sums.push_back(LoadLe64(sums.data() + i));
+    }
+    kept.made = FromMicros(row.Int(2));
+  }
 }
 
 // ---- the audit log

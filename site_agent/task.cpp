@@ -29,6 +29,7 @@ std::optional<AttemptKey> AttemptOf(const Task& task) {
 
 std::uint32_t RoundOf(const Task& task) {
   if (const auto key = AttemptOf(task)) return key->round;
+  if (const auto* describe = std::get_if<wire::DescribeRequest>(&task)) return describe->round;
   const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task);
   return evaluate != nullptr ? evaluate->round : 0;
 }
@@ -38,6 +39,7 @@ std::optional<secagg::SessionKey> SessionOf(const Task& task) {
   const auto of = [](const auto& t) -> Key { return t.secure ? Key(t.secure->key) : Key(); };
   return std::visit(Overloaded{[&](const wire::TrainRequest& t) { return of(t); },
                                [&](const wire::EvaluateRequest& t) { return of(t); },
+                               [](const wire::DescribeRequest& t) -> Key { return t.secure.key; },
                                [](const auto&) -> Key { return std::nullopt; }},
                     task);
 }
@@ -50,6 +52,7 @@ bool SameWork(const Task& a, const Task& b) {
     return x->run == y.run && x->round == y.round && x->model == y.model && x->split == y.split &&
            SessionOf(a) == SessionOf(b);
   }
+  if (std::holds_alternative<wire::DescribeRequest>(a)) return SessionOf(a) == SessionOf(b);
   return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
 }
 
@@ -59,6 +62,7 @@ std::string Describe(const Task& task) {
           [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
           [](const wire::TrainRequest&) -> std::string { return "train"; },
           [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
+          [](const wire::DescribeRequest&) -> std::string { return "describe the images"; },
           [](const SendSealed&) -> std::string { return "send an update"; },
           [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
       task);

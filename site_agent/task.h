@@ -22,7 +22,7 @@ struct FetchPublished {
 };
 
 using Task = std::variant<wire::MakeInitialModel, wire::TrainRequest, wire::EvaluateRequest,
-                          SendSealed, FetchPublished>;
+                          SendSealed, FetchPublished, wire::DescribeRequest>;
 
 const RunId& RunOf(const Task& task);
 std::uint32_t RoundOf(const Task& task);  // 0 where none

@@ -1,8 +1,9 @@
-// What a task runner does for an evaluation.
+// What a task runner does for an evaluation and a description.
 
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
+#include "common/metrics/description.h"
 #include "common/metrics/json.h"
 #include "site_agent/task_progress.h"
 #include "site_agent/task_runner.h"
@@ -34,7 +35,11 @@ absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token s
   ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
   ASSIGN_OR_RETURN(const wire::EvaluationReport report,
                    Evaluate(task, task.model, agreement.plan, stop));
-  if (task.secure) return SendMaskedSums(task, report, agreement.plan, stop);
+  if (task.secure) {
+    metrics::EvaluationSums sums{report.sums};
+    RETURN_IF_ERROR(Compare(task, agreement.plan, stop, &sums));
+    return SendMaskedSums(task.secure->key, metrics::ToRing(sums));
+  }
   const std::string sums = metrics::ToJson(report.sums);
   RETURN_IF_ERROR(Depart(StrCat("evaluation sums (", Name(task.split), ")"),
                          {task.run, task.round, 0}, AsBytes(sums)));
@@ -43,13 +48,60 @@ absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token s
   return absl::OkStatus();
 }
 
-absl::Status TaskRunner::SendMaskedSums(const wire::EvaluateRequest& task,
-                                        const wire::EvaluationReport& report,
-                                        const plan::Plan& plan, std::stop_token stop) {
-  const secagg::SessionKey& key = task.secure->key;
-  metrics::EvaluationSums sums{report.sums};
-  RETURN_IF_ERROR(Compare(task, plan, stop, &sums));
-  wire::MaskedSums masked{metrics::ToRing(sums)};
+// ---- what the site's images are
+
+namespace {
+
+// Another target changes the counts of labels, and nothing else while the images are the same.
+bool OfTheSameImages(const metrics::Description& a, const metrics::Description& b) {
+  metrics::Description other = b;
+  const auto& tables = metrics::DescriptionTables();
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    if (tables[i].name == "label") other.tables[i] = a.tables[i];
+  }
+  return a == other;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::uint64_t>> TaskRunner::DescribeImages(
+    const wire::DescribeRequest& task, const plan::Plan& plan, std::stop_token stop) {
+  const Digest question = wire::QuestionOf(plan);
+  const Time now = context_.clock.Now();
+  ASSIGN_OR_RETURN(const std::vector<KeptDescription> kept, context_.state.Descriptions(now));
+  for (const KeptDescription& description : kept) {
+    if (description.question == question) return description.sums;
+  }
+  TaskProgress progress = ProgressOf({task.run, task.round, 0}, stop);
+  progress.Report("describing", 0, 0);
+  ASSIGN_OR_RETURN(const metrics::Description description, context_.data.Describe(plan, progress));
+  RETURN_IF_ERROR(metrics::Check(description, !plan.target.name.empty()));
+  for (const KeptDescription& other : kept) {
+    for (const bool with_label : {false, true}) {
+      const auto before = metrics::DescriptionFromRing(other.sums, with_label);
+      if (!before.ok() || OfTheSameImages(*before, description)) continue;
+      return absl::FailedPreconditionError(StrCat(
+          "this site has told what its images are, and they have changed since: the difference "
+          "would be of few patients. Ask what was asked before, or from ",
+          ToRfc3339(other.made + kDescriptionLasts), " on"));
+    }
+  }
+  std::vector<std::uint64_t> sums = metrics::ToRing(description);
+  RETURN_IF_ERROR(context_.state.RecordDescription({question, sums, now}));
+  return sums;
+}
+
+absl::Status TaskRunner::Do(const wire::DescribeRequest& task, std::stop_token stop) {
+  ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> sums, DescribeImages(task, agreement.plan, stop));
+  return SendMaskedSums(task.secure.key, std::move(sums));
+}
+
+// ---- both
+
+absl::Status TaskRunner::SendMaskedSums(const secagg::SessionKey& key,
+                                        std::vector<std::uint64_t> sums) {
+  wire::MaskedSums masked{std::move(sums)};
   ASSIGN_OR_RETURN(const auto masks, MasksOf(key));
   ASSIGN_OR_RETURN(secagg::Masker masker, secagg::Masker::Create(masks, /*values=*/0));
   RETURN_IF_ERROR(masker.AddToSums(0, masked.sums));

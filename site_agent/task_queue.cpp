@@ -17,9 +17,10 @@ bool Overlap(const Task& a, const Task& b) {
 void TaskQueue::Add(Task task, Time now) {
   const std::lock_guard lock(mutex_);
   const auto same = [&](const Entry& entry) { return Overlap(task, entry.task); };
-  // An evaluation is repeated: the answer of the one being made may be lost with its connection,
-  // and the second time it is only read from the state.
-  const bool repeat = std::holds_alternative<wire::EvaluateRequest>(task);
+  // An evaluation or description is repeated: the answer of the one being made may be lost with its
+  // connection, and the second time it is only read from the state.
+  const bool repeat = std::holds_alternative<wire::EvaluateRequest>(task) ||
+                      std::holds_alternative<wire::DescribeRequest>(task);
   // Nor is a request dropped for the update in the outbox that it is about, which may turn out to
   // be of no use.
   const bool other_way = current_ && std::holds_alternative<SendSealed>(current_->entry.task) &&

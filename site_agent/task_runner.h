@@ -62,6 +62,7 @@ class TaskRunner {
   absl::Status Do(const wire::MakeInitialModel& task, std::stop_token stop);
   absl::Status Do(const wire::TrainRequest& task, std::stop_token stop);
   absl::Status Do(const wire::EvaluateRequest& task, std::stop_token stop);
+  absl::Status Do(const wire::DescribeRequest& task, std::stop_token stop);
   absl::Status Do(const SendSealed& task, std::stop_token stop);
   absl::Status Do(const FetchPublished& task, std::stop_token stop);
 
@@ -100,9 +101,11 @@ class TaskRunner {
   absl::StatusOr<wire::EvaluationReport> Evaluate(const wire::EvaluateRequest& task,
                                                   const ModelId& model, const plan::Plan& plan,
                                                   std::stop_token stop);
-  absl::Status SendMaskedSums(const wire::EvaluateRequest& task,
-                              const wire::EvaluationReport& report, const plan::Plan& plan,
-                              std::stop_token stop);
+  // What the site's images are, made or remembered.
+  absl::StatusOr<std::vector<std::uint64_t>> DescribeImages(const wire::DescribeRequest& task,
+                                                            const plan::Plan& plan,
+                                                            std::stop_token stop);
+  absl::Status SendMaskedSums(const secagg::SessionKey& key, std::vector<std::uint64_t> sums);
   // Against the last published model, for the release gate.
   absl::Status Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
                        std::stop_token stop, metrics::EvaluationSums* sums);

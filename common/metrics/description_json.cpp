@@ -44,6 +44,12 @@ ShownHistogram HistogramFrom(const std::string& modality, const Json& json) {
   if (histogram.shares.size() != kHistogramBins) {
     throw std::invalid_argument(StrCat("a histogram of ", histogram.shares.size(), " bins"));
   }
+  for (const double share : histogram.shares) {
+    if (!(share >= 0 && share <= 1)) throw std::invalid_argument("a share beyond 0 to 1");
+  }
+  if (!(std::abs(histogram.low) <= 1e9 && std::abs(histogram.high) <= 1e9)) {
+    throw std::invalid_argument("a histogram without ends");
+  }
   return histogram;
 }
 

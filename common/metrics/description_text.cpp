@@ -36,8 +36,8 @@ void AddTable(const ShownTable& table, const ShownDescription& shown, bool with_
     if (row.suppressed) {
       cells.insert(cells.end(), {"*", "*", "-"});
     } else {
-      const double share =
-          static_cast<double>(row.counts.images) / static_cast<double>(shown.total.counts.images);
+      const double share = static_cast<double>(row.counts.images) /
+                           std::max<double>(1, static_cast<double>(shown.total.counts.images));
       cells.insert(cells.end(),
                    {StrCat(row.counts.patients), StrCat(row.counts.images), Percent(share)});
       if (with_bars) cells.push_back(Bar(share));

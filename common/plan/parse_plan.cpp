@@ -599,6 +599,23 @@ void ReadStop(Section s, Stop& stop) {
   s.Finish();
 }
 
+void ReadDescribe(Section s, DescribeRun& describe) {
+  Set(describe.smallest_count, s.Whole("smallest_count", 5, 1'000'000));
+  s.Finish();
+}
+
+// A plan that describes has no word for training.
+void RefuseTablesOfTraining(const toml::table& root, Faults& faults) {
+  static const std::set<std::string_view> kOfDescribing = {"plan", "describe", "target", "cohort",
+                                                           "secure_aggregation"};
+  for (const auto& [key, node] : root) {
+    if (!node.is_table() || kOfDescribing.contains(key.str())) continue;
+    faults.Add(key.source().begin.line,
+               StrCat("the table [", Shown(key.str()),
+                      "] has no effect: a plan with [describe] trains nothing"));
+  }
+}
+
 void RefuseUnknownTables(const toml::table& root, Faults& faults) {
   static const std::vector<std::string> kTables = {"plan",
                                                    "model",
@@ -612,7 +629,8 @@ void RefuseUnknownTables(const toml::table& root, Faults& faults) {
                                                    "cohort",
                                                    "evaluation",
                                                    "gate",
-                                                   "stop"};
+                                                   "stop",
+                                                   "describe"};
   for (const auto& [key, node] : root) {
     const std::string_view name = key.str();
     if (std::find(kTables.begin(), kTables.end(), name) != kTables.end()) continue;
@@ -645,6 +663,19 @@ absl::StatusOr<Plan> ParsePlan(std::string_view toml) {
   Plan plan;
   RefuseUnknownTables(root, faults);
   ReadPlan(section("plan"), plan);
+  if (root.contains("describe")) {
+    RefuseTablesOfTraining(root, faults);
+    ReadDescribe(section("describe"), plan.describe.emplace());
+    if (root.contains("target")) ReadTarget(section("target"), plan.target);
+    ReadCohort(section("cohort"), plan.aggregation, plan.cohort);
+    ReadSecureAggregation(section("secure_aggregation"), plan.aggregation, plan.cohort,
+                          plan.secure_aggregation);
+    plan.aggregation.weight = WeightRule::kEqual;
+    plan.gate.minimum_sites = plan.cohort.minimum_sites;
+    plan.stop.rounds = 1;
+    RETURN_IF_ERROR(faults.ToStatus());
+    return plan;
+  }
   ReadModel(section("model"), plan.model);
   ReadTarget(section("target"), plan.target);
   ReadData(section("data"), plan.data);

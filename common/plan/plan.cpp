@@ -122,6 +122,12 @@ std::string End(const Stop& stop) {
   return text;
 }
 
+std::string Question(const Plan& plan) {
+  std::string text = "what the sites' images are: patients, sex, age, scanners, intensities";
+  if (!plan.target.name.empty()) StrAppend(&text, ", labels of \"", plan.target.name, "\"");
+  return text;
+}
+
 }  // namespace
 
 std::string Describe(const Plan& plan) {
@@ -130,6 +136,13 @@ std::string Describe(const Plan& plan) {
   const auto line = [&](std::string_view what, const std::string& how) {
     absl::StrAppendFormat(&text, "  %-12s %s\n", std::string(what), how);
   };
+  if (plan.describe) {
+    line("describes", Question(plan));
+    line("shown", StrCat("rows of ", plan.describe->smallest_count, " patients or more"));
+    line("protection", "secure aggregation: only sums over the cohort can be seen");
+    line("sites", Sites(plan.cohort));
+    return text;
+  }
   line("model", Network(plan));
   line("data", Patients(plan.data));
   line("input", Input(plan.preprocessing));

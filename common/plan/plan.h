@@ -190,6 +190,14 @@ struct Stop {  // [stop]: whichever comes first
   std::optional<double> wall_time_s;
 };
 
+// [describe]: the plan trains nothing. Its one round asks the sites what their images are
+// (metrics/description.h), adds that up by secure aggregation and shows it with small counts
+// suppressed. It has the tables [plan], [describe], [cohort], and if it likes [target] (whose
+// labels are counted, too) and [secure_aggregation]; no other.
+struct DescribeRun {
+  std::uint32_t smallest_count = 10;  // no row of fewer patients is shown; 5 or more
+};
+
 struct Plan {
   std::string name;         // [plan] name: grammar of ids.h
   std::string description;  // [plan] description
@@ -206,6 +214,8 @@ struct Plan {
   Evaluation evaluation;
   Gate gate;
   Stop stop;
+  std::optional<DescribeRun> describe;  // then target.name may be empty, and what else is said of
+                                        // data and training means nothing
 };
 
 // Reads and checks a plan. Unknown tables and keys, wrong types, values out of range and impossible

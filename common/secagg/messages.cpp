@@ -37,6 +37,8 @@ std::string_view Name(Purpose purpose) {
       return "validation";
     case Purpose::kTest:
       return "test";
+    case Purpose::kDescription:
+      return "description";
   }
   return "unknown";
 }

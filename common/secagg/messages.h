@@ -15,8 +15,8 @@
 //   4. Unmask. Each site: for one that delivered its share of the seed, else of the mask key.
 //
 // A session is a training attempt's updates (32-bit ring) with a few sums beside them (64-bit
-// ring), or the sums of an evaluation. No I/O, no threads, no clock: SiteSession and
-// CoordinatorSession are state machines.
+// ring), or the sums of an evaluation or a description. No I/O, no threads, no clock: SiteSession
+// and CoordinatorSession are state machines.
 
 #include <cstdint>
 #include <map>
@@ -33,8 +33,9 @@ namespace consilium::secagg {
 inline constexpr int kProtocolVersion = 1;
 inline constexpr std::size_t kFewestSites = 3, kMostSites = 255;
 
-enum class Purpose : std::uint8_t { kTraining = 1, kValidation = 2, kTest = 3 };
-std::string_view Name(Purpose purpose);  // "training", "validation", "test"
+enum class Purpose : std::uint8_t { kTraining = 1, kValidation = 2, kTest = 3, kDescription = 4 };
+inline constexpr int kPurposes = 4;      // numbered from 1
+std::string_view Name(Purpose purpose);  // "training", "validation", "test", "description"
 
 // One session. The attempts of a round's training and those of its evaluations are counted apart.
 struct SessionKey {
@@ -49,14 +50,15 @@ struct SessionKey {
 struct SessionConfig {
   std::string federation;
   SessionKey key;
-  ModelId model;                  // that is trained from, or evaluated
+  // That is trained from, or evaluated; of a description: what is asked (wire::QuestionOf).
+  ModelId model;
   Digest roster;                  // SHA-256 of the roster's file
   std::uint32_t cohort_size = 0;  // sites asked to take part: at most so many may advertise
   std::uint32_t threshold = 0;    // t: Threshold(cohort_size) or more
   // The vector and how it was made ("config hash")
-  std::uint64_t values = 0;      // d: 32-bit numbers; 0 in an evaluation
+  std::uint64_t values = 0;      // d: 32-bit numbers; 0 in an evaluation or description
   std::uint32_t sums = 0;        // 64-bit numbers beside them
-  Digest layout;                 // SHA-256 of the model's safetensors header; zero in an evaluation
+  Digest layout;                 // SHA-256 of the model's safetensors header; zero likewise
   double clip_norm = 0;          // C (model/quantizer.h)
   double total_weight = 0;       // W: of the whole cohort; a site's share is its weight / W
   std::string weight_rule;       // "examples", "patients", "equal"

@@ -324,6 +324,13 @@ void ToProto(const ToSite& message, v1::ToSite* proto) {
                  [&](const RosterFile& m) { proto->mutable_roster()->set_file(m.file); },
                  [&](const SecureNotice& m) { ToProto(m, proto->mutable_secure_notice()); },
                  [&](const LogExtension& m) { ToProto(m, proto->mutable_log_extension()); },
+                 [&](const DescribeRequest& m) {
+                   auto* p = proto->mutable_describe();
+                   p->set_run(m.run.value);
+                   p->set_round(m.round);
+                   p->set_seconds_left(m.seconds_left);
+                   ToProto(m.secure, p->mutable_secure());
+                 },
              },
              message);
 }
@@ -381,6 +388,15 @@ absl::StatusOr<ToSite> FromProto(const v1::ToSite& proto) {
       if (!p.last_published().empty()) {
         ASSIGN_OR_RETURN(m.last_published, DigestFromProto(p.last_published(), "last_published"));
       }
+      return m;
+    }
+    case v1::ToSite::kDescribe: {
+      const auto& p = proto.describe();
+      DescribeRequest m;
+      ASSIGN_OR_RETURN(m.run, RunFromProto(p.run()));
+      m.round = p.round();
+      ASSIGN_OR_RETURN(m.seconds_left, Finite(p.seconds_left(), "seconds_left"));
+      ASSIGN_OR_RETURN(m.secure, SessionConfigFromProto(p.secure()));
       return m;
     }
     case v1::ToSite::kAttemptClosed: {
@@ -479,7 +495,7 @@ void ToProto(const RunEvent& event, v1::RunEvent* proto) {
 
 absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
   if (proto.kind() < static_cast<int>(RunEventKind::kSubmitted) ||
-      proto.kind() > static_cast<int>(RunEventKind::kTrained)) {
+      proto.kind() > static_cast<int>(RunEventKind::kDescribed)) {
     return Malformed("event kind", "is not known; upgrade this program");
   }
   RunEvent event;

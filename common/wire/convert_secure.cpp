@@ -15,7 +15,8 @@ constexpr std::size_t kMostSums = 1 << 17;  // 1 MiB, the longest message
 constexpr int kMostLogEntries = 2000;
 
 absl::StatusOr<Purpose> PurposeFromProto(std::uint32_t purpose) {
-  if (purpose < 1 || purpose > 3) return Malformed("purpose", "is not known; upgrade this program");
+  if (purpose < 1 || purpose > secagg::kPurposes)
+    return Malformed("purpose", "is not known; upgrade this program");
   return static_cast<Purpose>(purpose);
 }
 

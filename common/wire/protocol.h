@@ -15,6 +15,7 @@
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
 #include "common/metrics/binary_metrics.h"
+#include "common/plan/plan.h"
 #include "common/secagg/messages.h"
 
 namespace consilium::wire {
@@ -189,6 +190,18 @@ struct EvaluateRequest {
   std::optional<ModelId> last_published;
 };
 
+// Of a run whose plan has [describe]: add what this site's images are (metrics/description.h) to a
+// sum. Always masked.
+struct DescribeRequest {
+  RunId run;
+  std::uint32_t round = 0;
+  double seconds_left = 0;
+  secagg::SessionConfig secure;
+};
+// What a plan with [describe] asks, as the `model` of its sessions: SHA-256 of the layout of the
+// counts and the target. Two sites that do not mean the same are in no session together.
+Digest QuestionOf(const plan::Plan& plan);
+
 // What became of the site's contribution. Until this arrives the site keeps its update.
 struct AttemptClosed {
   AttemptKey key;
@@ -206,8 +219,9 @@ struct RosterFile {  // a newer roster, before anything that needs it
   std::string file;
 };
 
-using ToSite = std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest,
-                            AttemptClosed, RunEnded, RosterFile, SecureNotice, LogExtension>;
+using ToSite =
+    std::variant<Welcome, Invite, MakeInitialModel, TrainRequest, EvaluateRequest, AttemptClosed,
+                 RunEnded, RosterFile, SecureNotice, LogExtension, DescribeRequest>;
 
 // ---- uploads
 
@@ -277,6 +291,7 @@ enum class RunEventKind {
   // "unmask": survivors, recovered (lost sites whose masks were taken out)
   kSecureStep = 24,
   kTrained = 25,  // values: patients, examples, seconds; before = 1 when nothing was trained again
+  kDescribed = 26,  // values: sites; patients and images when they may be shown
 };
 
 struct RunEvent {

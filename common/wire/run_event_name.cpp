@@ -31,7 +31,8 @@ std::string_view Name(RunEventKind kind) {
                                                 "site disconnected",
                                                 "restarted",
                                                 "secure step",
-                                                "trained"};
+                                                "trained",
+                                                "described"};
   const auto index = static_cast<std::size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : "";
 }

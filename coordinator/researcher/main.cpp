@@ -14,6 +14,7 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "coordinator/federation/command_line.h"
+#include "coordinator/researcher/describe_command.h"
 #include "coordinator/researcher/model_commands.h"
 #include "coordinator/researcher/run_commands.h"
 
@@ -28,6 +29,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium model list
   consilium model fetch 3fa9c1 --out opacity.safetensors
   consilium model verify opacity.safetensors
+  consilium federation describe --target opacity --html cohort.html
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
 
@@ -114,14 +116,39 @@ int Main(int argc, char** argv) {
   verify_log->add_option("--roster", roster, "The roster (else the one you enrolled with)");
 
   const federation::CommandLine operators(app, options.json);
+  // A researcher's, but asked of a whole federation.
+  DescribeOptions description;
+  std::string own_state = state;
+  auto* describe = app.get_subcommand("federation")
+                       ->add_subcommand("describe",
+                                        "What the images of all sites together are, by secure "
+                                        "aggregation (a researcher's command)");
+  describe->add_option("--state", own_state, "Folder that keeps your identity (CONSILIUM_STATE)")
+      ->capture_default_str();
+  describe->add_option("--passphrase-file", options.passphrase.file,
+                       "File whose first line unlocks your keys");
+  describe->add_option("--target", description.target, "A column of labels.csv, to be counted too");
+  describe
+      ->add_option("--smallest", description.smallest_count, "No row of fewer patients is shown")
+      ->check(CLI::Range(5, 1'000'000))
+      ->capture_default_str();
+  describe->add_option("--site", description.sites, "Ask only these (default: every site)");
+  describe->add_option("--minimum-sites", description.minimum_sites, "Of fewer nothing is told")
+      ->check(CLI::Range(3, 255))
+      ->capture_default_str();
+  auto* earlier = describe->add_option("--run", run, "Show what an earlier run described");
+  for (const char* asked : {"--target", "--smallest", "--site", "--minimum-sites"}) {
+    earlier->excludes(describe->get_option(asked));
+  }
+  describe->add_option("--html", description.html, "Write a page with plots, too");
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  options.state = state;
-  if (operators.chosen()) return ReportAndExitCode(operators.Run());
+  options.state = *describe ? own_state : state;
+  if (operators.chosen() && !*describe) return ReportAndExitCode(operators.Run());
   CatchInterrupts();
 
   absl::Status status;
@@ -139,6 +166,10 @@ int Main(int argc, char** argv) {
   if (*fetch) status = FetchCommand(options, model, out);
   if (*verify) status = VerifyCommand(options, verification);
   if (*fetch_log) status = FetchLogCommand(options, out);
+  if (*describe) {
+    description.run = RunId(run);
+    status = DescribeCommand(options, description);
+  }
   if (*verify_log) status = VerifyLogCommand(options, file, verification.root, roster);
   return ReportAndExitCode(status);
 }

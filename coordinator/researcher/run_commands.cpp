@@ -31,12 +31,6 @@ void Print(std::string_view text) {
 
 void PrintJson(const json& document) { Print(document.dump(2) + "\n"); }
 
-absl::StatusOr<std::unique_ptr<ResearchChannel>> Channel(const CommandOptions& options) {
-  ASSIGN_OR_RETURN(identity::Identity identity,
-                   identity::LoadIdentity(options.state, options.passphrase));
-  return std::make_unique<ResearchChannel>(std::move(identity));
-}
-
 std::string FingerprintOf(const identity::Identity& identity) {
   return identity::ReadableFingerprint(identity.name, identity.role, identity.signing.public_key,
                                        identity.tls_key);
@@ -106,12 +100,25 @@ bool MayPass(const absl::Status& status) {
 absl::Status Watch(ResearchChannel& channel, const CommandOptions& options, const RunId& run) {
   TreePrinter printer(options.json);
   if (!options.json) Print(StrCat("run ", run.value, "  "));
+  return FollowRun(channel, run, [&](const RunEvent& event) { printer.On(event); });
+}
+
+std::string TextOf(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+}  // namespace
+
+absl::Status FollowRun(ResearchChannel& channel, const RunId& run,
+                       const std::function<void(const RunEvent&)>& take) {
   std::uint64_t seen = 0;
   bool ended = false, failed = false;
   std::string outcome;
   const auto on_event = [&](const RunEvent& event) {
     seen = std::max(seen, event.sequence);
-    printer.On(event);
+    take(event);
     if (event.kind == RunEventKind::kEnded) {
       ended = true;
       const auto found = event.values.find("failed");
@@ -138,32 +145,21 @@ absl::Status Watch(ResearchChannel& channel, const CommandOptions& options, cons
   return absl::OkStatus();
 }
 
-// A blocked gRPC read does not end at a signal. Watching keeps nothing, so Ctrl-C may simply end
-// the program.
-class EndAtInterrupt {
- public:
-  EndAtInterrupt()
-      : thread_([] {
-          pollfd interrupt{InterruptDescriptor(), POLLIN, 0};
-          if (poll(&interrupt, 1, -1) > 0) {
-            std::fprintf(stderr, "\nstopped watching; the run goes on\n");
-            _exit(130);
-          }
-        }) {
-    thread_.detach();
-  }
-
- private:
-  std::thread thread_;
-};
-
-std::string TextOf(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return "-";
-  return found->is_string() ? found->get<std::string>() : found->dump();
+void EndWatchingAtInterrupt() {
+  std::thread([] {
+    pollfd interrupt{InterruptDescriptor(), POLLIN, 0};
+    if (poll(&interrupt, 1, -1) > 0) {
+      std::fprintf(stderr, "\nstopped watching; the run goes on\n");
+      _exit(130);
+    }
+  }).detach();
 }
 
-}  // namespace
+absl::StatusOr<std::unique_ptr<ResearchChannel>> Channel(const CommandOptions& options) {
+  ASSIGN_OR_RETURN(identity::Identity identity,
+                   identity::LoadIdentity(options.state, options.passphrase));
+  return std::make_unique<ResearchChannel>(std::move(identity));
+}
 
 absl::Status EnrolCommand(const CommandOptions& options, const std::string& coordinator,
                           const std::string& token, identity::Role role) {
@@ -226,13 +222,13 @@ absl::Status SubmitCommand(const CommandOptions& options, const std::string& fil
                  watch ? "\n" : StrCat("\nwatch it: consilium run watch ", run.value, "\n")));
   }
   if (!watch) return absl::OkStatus();
-  const EndAtInterrupt end_at_interrupt;
+  EndWatchingAtInterrupt();
   return Watch(*channel, options, run);
 }
 
 absl::Status WatchCommand(const CommandOptions& options, const RunId& run) {
   ASSIGN_OR_RETURN(auto channel, Channel(options));
-  const EndAtInterrupt end_at_interrupt;
+  EndWatchingAtInterrupt();
   return Watch(*channel, options, run);
 }
 

@@ -103,7 +103,7 @@ std::string RunTree::SecureStep(const RunEvent& event) {
                                                     " lost on the way were taken out")
                                            : std::string();
     if (evaluation) {
-      return Line(event, "evaluated",
+      return Line(event, Has(event, "description") ? "opened" : "evaluated",
                   StrCat("by ", Sites(survivors), "; only their sum was opened", lost));
     }
     return Line(event, "unmasked",
@@ -144,6 +144,7 @@ std::string RunTree::On(const RunEvent& as_it_came) {
     case RunEventKind::kSiteConnected:
       return "";
     case RunEventKind::kSiteAccepted: {
+      if (!Has(event, "patients")) return Line(event, site + " accepted", "");
       std::string text = StrCat(Whole(Value(event, "patients")), " patients, ",
                                 Whole(Value(event, "examples")), " images for training");
       if (Value(event, "refused_files") > 0) {
@@ -238,6 +239,11 @@ std::string RunTree::On(const RunEvent& as_it_came) {
       text = Line(event, "all sites", text);
       return text + CloseRound(event);
     }
+    case RunEventKind::kDescribed:
+      return Line(event, "described",
+                  Has(event, "images") ? StrCat(Whole(Value(event, "images")), " images of ",
+                                                Whole(Value(event, "patients")), " patients")
+                                       : std::string("too few patients to show anything"));
     case RunEventKind::kSecureStep:
       return SecureStep(event);
     case RunEventKind::kRoundFailed:

@@ -438,8 +438,8 @@ TEST_CASE("a ledger that a newer program wrote is refused") {
   TemporaryFolder folder;
   {
     Ledger ledger = OpenIn(folder);
-    auto database = storage::Database::Open(folder / "ledger.db",
-                                            {"", "", "", "", "CREATE TABLE newer (a INTEGER);"});
+    auto database = storage::Database::Open(
+        folder / "ledger.db", {"", "", "", "", "", "CREATE TABLE newer (a INTEGER);"});
     REQUIRE(database.ok());
   }
   const absl::Status refused = Ledger::Open(folder / "ledger.db").status();
@@ -492,6 +492,47 @@ TEST_CASE("a coordinator killed at any moment loses no event that was acknowledg
     CHECK(events.size() == events.back().sequence);
     CHECK(ledger.LoadRunState(run)->round == events.back().round);  // state and events agree
   }
+}
+
+TEST_CASE(
+    "what may be shown of a description is kept, and what opened it goes with the run's end") {
+  TemporaryFolder folder;
+  Ledger ledger = OpenIn(folder);
+  const plan::Plan plan = plan::ParsePlan("[plan]\nname = \"describe\"\n[describe]\n").value();
+  const RunId run = ledger.SubmitRun(plan, Submitted(7), kNow).value();
+  CHECK_FALSE(ledger.DescriptionOf(run).value());
+  RunState state;
+  state.run = run;
+  state.phase = Phase::kDescribing;
+  state.started = kNow;
+  state.round = 1;
+  state.candidate = wire::QuestionOf(plan);
+  WorkOpened opened;
+  opened.key = {run, 1, 0};
+  opened.weights = {{kEast, 0}, {kNorth, 0}, {kSouth, 0}};
+  REQUIRE(ledger.Commit(state, std::vector<Action>{KeepWork{opened}}).ok());
+  CHECK(ledger.LoadRunState(run)->phase == Phase::kDescribing);
+  CHECK(ledger.LoadRunState(run)->candidate == state.candidate);
+  CHECK_FALSE(ledger.LoadRunState(run)->work.empty());
+  CHECK(json::parse(ledger.RunJson(run).value())["state"] == "describing");
+
+  metrics::DescriptionBuilder builder(false);
+  for (int i = 0; i < 30; ++i) {
+    const std::string name = std::to_string(i);
+    builder.Add({.patient = name, .modality = i < 4 ? "MR" : "CT", .sex = "F"});
+  }
+  const StoreDescription stored{
+      run, {kEast, kNorth, kSouth}, metrics::Suppress(builder.description(), "", 10)};
+  state.phase = Phase::kEnded;
+  REQUIRE(ledger.Commit(state, std::vector<Action>{stored, EndRun{false, "described"}}).ok());
+  const auto kept = ledger.DescriptionOf(run).value();
+  REQUIRE(kept);
+  CHECK(kept->sites == stored.sites);
+  CHECK(kept->shown == stored.shown);
+  CHECK(ledger.LoadRunState(run)->work.empty());
+  const json shown = json::parse(ledger.RunJson(run).value())["description"];
+  CHECK(shown["sites"].size() == 3);
+  CHECK(metrics::ShownDescriptionFromJson(shown["shown"].dump()).value() == stored.shown);
 }
 
 TEST_CASE("metric sums come back from JSON exactly, and what is damaged is refused") {

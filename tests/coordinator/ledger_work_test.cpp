@@ -207,7 +207,7 @@ TEST_CASE("a damaged record is refused with the name of its run") {
   const RunState state = NewRun(ledger, 1);
   Commit(ledger, state, {KeepWork{Opened(state)}});
   {
-    auto raw = storage::Database::Open(folder / "ledger.db", {"", "", "", ""});
+    auto raw = storage::Database::Open(folder / "ledger.db", {"", "", "", "", ""});
     REQUIRE(raw.ok());
     REQUIRE(raw->Execute(damage).ok());
   }

@@ -61,6 +61,7 @@ void MaskedSite::Forget() { sessions_.clear(); }
 
 std::vector<Event> MaskedSite::On(const wire::ToSite& message, const RosterView& roster) {
   if (const auto* invite = std::get_if<wire::Invite>(&message)) {
+    if (!declines.empty()) return {InviteAnswered{id_, {invite->run, false, declines}}};
     return {InviteAnswered{id_, {invite->run, true, {}, examples / 2, examples, 0}}};
   }
   if (const auto* make = std::get_if<wire::MakeInitialModel>(&message)) {
@@ -71,6 +72,9 @@ std::vector<Event> MaskedSite::On(const wire::ToSite& message, const RosterView&
   }
   if (const auto* evaluate = std::get_if<wire::EvaluateRequest>(&message)) {
     return Begin(evaluate->secure.value(), roster);
+  }
+  if (const auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
+    return Begin(describe->secure, roster);
   }
   if (const auto* notice = std::get_if<wire::SecureNotice>(&message)) {
     if (Session* session = Find(notice->session)) return Step(*session, *notice);
@@ -152,6 +156,8 @@ absl::StatusOr<std::vector<Event>> MaskedSite::Deliver(
     values = UpdateOf(id_, config.key.attempt.round);
     const double share = Weight() / config.total_weight;
     sums = {ToFixedPoint(share * kSiteLoss), ToFixedPoint(share * 3)};
+  } else if (config.key.purpose == secagg::Purpose::kDescription) {
+    sums = metrics::ToRing(description);
   } else {
     sums = metrics::ToRing(results);
   }

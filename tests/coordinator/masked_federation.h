@@ -40,6 +40,8 @@ class MaskedSite {
   std::uint64_t examples = 100;
   double weight_cap = 0;
   metrics::EvaluationSums results;
+  metrics::Description description;
+  std::string declines;  // why; empty: it accepts
 
  private:
   struct Session {

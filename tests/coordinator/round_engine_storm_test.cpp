@@ -367,6 +367,7 @@ class Storm {
   }
   void Do(const EndRun&) { ++ends_; }
   void Do(const StorePooledEvaluation&) { Must(false, "a sealed run has each site's results"); }
+  void Do(const StoreDescription&) { Must(false, "nobody asked for a description"); }
   void Do(const KeepWork&) {}
   void Do(const Audit& audit) { Must(!audit.subject.empty(), "what is logged names its subject"); }
 

@@ -1,5 +1,6 @@
 #include "common/metrics/evaluation_sums.h"
 #include "common/metrics/json.h"
+#include "common/metrics/shown_description.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace consilium::metrics {
@@ -13,9 +14,43 @@ void CheckJson(std::string_view text) {
   FUZZ_EXPECT(!SiteJson(*sums, 0.9).empty());
 }
 
+// What a coordinator says that sites' images are.
+void CheckShownJson(std::string_view text) {
+  const auto shown = ShownDescriptionFromJson(text);
+  if (!shown.ok()) return;
+  const auto again = ShownDescriptionFromJson(ToJson(*shown));
+  FUZZ_EXPECT(again.ok() && *again == *shown);
+  FUZZ_EXPECT(!ToText(*shown, true).empty());
+  FUZZ_EXPECT(ToPage(*shown, "heading", {"note"}).find("<script") == std::string::npos);
+}
+
+// The input's numbers over a valid vector: what they add up to may be impossible, and if it is not,
+// then what is shown of it keeps the rule.
+void CheckDescription(ByteView bytes) {
+  static const std::vector<std::uint64_t> empty = ToRing(Description());
+  std::vector<std::uint64_t> ring = empty;
+  fuzz::Cursor input(bytes);
+  while (!input.AtEnd()) {
+    const std::size_t at = input.Byte() | input.Byte() << 8;
+    ring[at % ring.size()] = input.Number64();
+  }
+  const auto description = DescriptionFromRing(ring, true);
+  if (!description.ok()) return;
+  FUZZ_EXPECT(ToRing(*description) == ring);
+  const ShownDescription shown = Suppress(*description, "t", kDefaultSmallestCount);
+  for (const ShownTable& table : shown.tables) {
+    for (const ShownRow& row : table.rows) {
+      const std::uint64_t patients = row.counts.patients;
+      FUZZ_EXPECT(patients == 0 || patients >= kDefaultSmallestCount);
+      FUZZ_EXPECT(!row.suppressed || patients + row.counts.images == 0);
+    }
+  }
+  FUZZ_EXPECT(ShownDescriptionFromJson(ToJson(shown)).value() == shown);
+}
+
 // The input's numbers over the first of a valid vector.
 void CheckRing(ByteView bytes) {
-  static const std::vector<std::uint64_t> empty = ToRing({});
+  static const std::vector<std::uint64_t> empty = ToRing(EvaluationSums());
   std::vector<std::uint64_t> ring = empty;
   fuzz::Cursor input(bytes);
   while (!input.AtEnd()) {
@@ -31,7 +66,8 @@ void CheckRing(ByteView bytes) {
 }  // namespace
 }  // namespace consilium::metrics
 
-// '{': sums as JSON; else changes of a secure evaluation's numbers: index (2 bytes), value (8).
+// '{': sums as JSON, or a shown description; else changes of a secure evaluation's numbers: index
+// (2 bytes), value (8).
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace consilium;
   const std::size_t ring_bytes = 8 * metrics::kEvaluationSums;
@@ -39,8 +75,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView input = fuzz::Input(data, size);
   if (size > 0 && data[0] == '{') {
     metrics::CheckJson(AsText(input));
+    metrics::CheckShownJson(AsText(input));
   } else {
     metrics::CheckRing(input);
+    metrics::CheckDescription(input);
   }
   return 0;
 }

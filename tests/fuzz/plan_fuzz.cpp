@@ -12,6 +12,8 @@ void CheckAccepted(const Plan& plan) {
   FUZZ_EXPECT(plan.preprocessing.image_size >= 16 && plan.preprocessing.image_size <= 1024);
   FUZZ_EXPECT(plan.training.batch_size > 0 && plan.training.local_epochs > 0);
   FUZZ_EXPECT(plan.data.validation_fraction + plan.data.test_fraction < 1);
+  FUZZ_EXPECT(!plan.describe || plan.describe->smallest_count >= 5);
+  FUZZ_EXPECT(!plan.describe || plan.aggregation.updates == Updates::kMasked);
   const bool masked = plan.aggregation.updates == Updates::kMasked;
   FUZZ_EXPECT(plan.cohort.minimum_sites >= (masked ? 3u : 2u));
   for (const SiteId& site : plan.cohort.sites) FUZZ_EXPECT(CheckName("a site", site.value).ok());

@@ -48,6 +48,8 @@ void SeedToSite() {
   evaluate.last_published.emplace();
   wire::TrainRequest train{.key = kKey, .seed = 7, .seconds_left = 60, .secure = scene.config};
   train.secure->key.attempt = kKey;
+  secagg::SessionConfig describe = scene.config;
+  describe.key = {kKey, secagg::Purpose::kDescription};
   const wire::ToSite messages[] = {
       wire::Welcome{"0.2.0", 2, "lung-network", SiteId("north"), {1}},
       invite,
@@ -59,6 +61,7 @@ void SeedToSite() {
       wire::RosterFile{"{}"},
       scene.notices[0],
       extension,
+      wire::DescribeRequest{kRun, 1, 60, describe},
   };
   for (const wire::ToSite& message : messages) {
     Seed("to_site", StrCat("message-", message.index()), ToSiteBytes(message));
@@ -107,7 +110,7 @@ void SeedUpload() {
 
 void SeedEvents() {
   std::string all;
-  for (int kind = 1; kind <= 24; ++kind) {
+  for (int kind = 1; kind <= 26; ++kind) {
     wire::RunEvent event{.sequence = static_cast<std::uint64_t>(kind)};
     event.kind = static_cast<wire::RunEventKind>(kind);
     event.round = 1, event.attempt = 1;

@@ -1,12 +1,15 @@
 #include "common/base/status.h"
 #include "common/identity/token.h"
 #include "common/metrics/json.h"
+#include "common/metrics/shown_description.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/seeds.h"
 
 namespace consilium::fuzz {
 namespace {
 
+constexpr std::string_view kDescribePlan =
+    "[plan]\nname = \"a\"\n[describe]\nsmallest_count = 7\n[target]\nname = \"opacity\"\n";
 constexpr std::string_view kWholePlan = R"([plan]
 name = "chest-opacity"
 description = "every key there is"
@@ -83,6 +86,13 @@ void SeedMetrics() {
   for (int i = 0; i < 100; ++i) sums.Add(0.01 * i, i % 3 == 0);
   sums.patients = 90;
   Seed("metrics", "sums", metrics::ToJson(sums));
+  metrics::DescriptionBuilder builder(true);
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = StrCat(i);
+    builder.Add({.patient = name, .modality = i < 3 ? "MR" : "CT", .sex = "F", .label = i % 2});
+  }
+  Seed("metrics", "description",
+       metrics::ToJson(metrics::Suppress(builder.description(), "t", 10)));
   Bytes ring = {0, 0};  // index, value
   ring.resize(10, 3);
   Seed("metrics", "ring", ring);
@@ -101,6 +111,7 @@ void SeedToken() {
 void SeedTexts() {
   Seed("plan", "whole", kWholePlan);
   Seed("plan", "small", kSmallPlan);
+  Seed("plan", "describe", kDescribePlan);
   Seed("policy", "whole", kPolicy);
   Seed("policy", "off", "enabled = false\n");
   Seed("address", "name", "coordinator.example:8443");

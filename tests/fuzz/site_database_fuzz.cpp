@@ -16,7 +16,9 @@ void ReadAll(SiteState& state) {
   ReadThrough(state.TrainedElsewhere(key, ModelId{}, 1));
   ReadThrough(state.FindEvaluation({.run = run, .round = 1}));
   ReadThrough(state.FindSession({key}));
-  ReadThrough(state.FindRelease({key}, ModelId{}));
+  ReadThrough(state.FindRelease({key}, ModelId{}, Time{}));
+  ReadThrough(state.FindRelease({key, secagg::Purpose::kDescription}, ModelId{}, Time{}));
+  ReadThrough(state.Descriptions(Time{}));
   ReadThrough(state.FindLogHead());
   ReadThrough(state.LogFork());
   ReadThrough(state.Departures());

@@ -64,6 +64,27 @@ metrics::BinarySums Evaluated(const SiteId& site, std::span<const float> model,
   return sums;
 }
 
+metrics::Description Described(std::uint64_t patients, bool with_label) {
+  metrics::DescriptionBuilder builder(with_label);
+  for (std::uint64_t i = 0; i < patients; ++i) {
+    const std::string name = StrCat(i);
+    builder.Add({.patient = name,
+                 .modality = "DX",
+                 .sex = i % 3 == 0 ? "F" : "M",
+                 .age_years = static_cast<double>(i % 100),
+                 .manufacturer = "",
+                 .view = "PA",
+                 .rows = 512,
+                 .columns = 512,
+                 .label = static_cast<int>(i % 2)});
+  }
+  return builder.description();
+}
+
+absl::StatusOr<metrics::Description> FakeData::Describe(const plan::Plan& plan, Progress&) {
+  return Described(patients(), !plan.target.name.empty());
+}
+
 std::uint64_t SeedOf(std::uint64_t round_seed, const SiteId& site) {
   return SeededRandom(round_seed, StrCat("site ", site.value))();
 }

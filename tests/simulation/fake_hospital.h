@@ -23,6 +23,8 @@ ModelState FirstModel(std::uint64_t plan_seed, std::size_t parameters);
 std::vector<float> Trained(std::span<const float> base, std::uint64_t seed);
 metrics::BinarySums Evaluated(const SiteId& site, std::span<const float> model,
                               wire::EvaluationSplit split);
+// An image of each patient.
+metrics::Description Described(std::uint64_t patients, bool with_label);
 // The site's seed of a round (site_agent/task_runner.cpp).
 std::uint64_t SeedOf(std::uint64_t round_seed, const SiteId& site);
 
@@ -31,6 +33,8 @@ class FakeData final : public site_agent::LocalData {
   FakeData(std::uint64_t patients, std::uint64_t examples)
       : offer_{{patients, examples, examples / 2}, 0} {}
   absl::StatusOr<site_agent::DataOffer> Count(const plan::Plan&) override { return offer_; }
+  absl::StatusOr<metrics::Description> Describe(const plan::Plan& plan,
+                                                Progress& progress) override;
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                 datasets::Split split,
                                                                 Progress& progress) override;

@@ -137,7 +137,7 @@ void Invariants::CheckOneShotRecord(const SiteId& site, const wire::SecureAnswer
                                     const std::set<SiteId>& survivors, const ModelId& model) {
   site_agent::SiteState* state = world_.site(site).state();
   const auto record = state->FindSession(sent.session);
-  const auto released = state->FindRelease(sent.session, model);
+  const auto released = state->FindRelease(sent.session, model, world_.site(site).clock().Now());
   if (!record.ok() || !released.ok()) return;  // disk errors
   if (!*record || (*record)->state < site_agent::SessionState::kOpened || !*released ||
       **released != survivors) {
@@ -188,6 +188,8 @@ void Invariants::OnTold(const SiteId& site, const wire::ToSite& message) {
     if (train->secure) sessions_[train->secure->key].config = train->secure;
   } else if (const auto* evaluate = std::get_if<wire::EvaluateRequest>(&message)) {
     if (evaluate->secure) sessions_[evaluate->secure->key].config = evaluate->secure;
+  } else if (const auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
+    sessions_[describe->secure.key].config = describe->secure;
   } else if (const auto* closed = std::get_if<wire::AttemptClosed>(&message)) {
     const auto [known, is_new] = closed_.emplace(std::pair(site, closed->key), closed->counted);
     if (!is_new && known->second != closed->counted) {

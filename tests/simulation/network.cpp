@@ -72,6 +72,7 @@ std::string_view NameOf(const wire::ToSite& message) {
           },
           [](const wire::TrainRequest&) -> std::string_view { return "asks to train"; },
           [](const wire::EvaluateRequest&) -> std::string_view { return "asks to evaluate"; },
+          [](const wire::DescribeRequest&) -> std::string_view { return "asks for a description"; },
           [](const wire::AttemptClosed& m) -> std::string_view {
             return m.counted ? "counted" : "not counted";
           },

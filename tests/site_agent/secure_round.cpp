@@ -81,12 +81,24 @@ secagg::SessionConfig SecureRound::Evaluation(Hospitals& hospitals, const secagg
   return config;
 }
 
+secagg::SessionConfig SecureRound::Description(Hospitals& hospitals, const RunId& run,
+                                               const plan::Plan& plan) {
+  secagg::SessionConfig config = Common(hospitals);
+  config.key = {{run, 1, 1}, secagg::Purpose::kDescription};
+  config.model = wire::QuestionOf(plan);
+  config.sums = static_cast<std::uint32_t>(metrics::DescriptionSums());
+  return config;
+}
+
 SecureRound::SecureRound(Hospitals& hospitals, secagg::SessionConfig config)
     : session(std::move(config), hospitals.federation.SiteKeys()), hospitals_(hospitals) {}
 
 wire::ToSite SecureRound::Request() const {
   const secagg::SessionConfig& config = session.config();
   const AttemptKey& key = config.key.attempt;
+  if (config.key.purpose == secagg::Purpose::kDescription) {
+    return wire::DescribeRequest{key.run, key.round, 60, config};
+  }
   if (Training()) return wire::TrainRequest{key, config.model, 7, 60, config};
   const auto split = config.key.purpose == secagg::Purpose::kTest
                          ? wire::EvaluationSplit::kTest

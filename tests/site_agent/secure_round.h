@@ -36,6 +36,9 @@ class SecureRound {
   static secagg::SessionConfig Evaluation(Hospitals& hospitals, const secagg::SessionKey& key,
                                           const ModelId& model);
 
+  static secagg::SessionConfig Description(Hospitals& hospitals, const RunId& run,
+                                           const plan::Plan& plan);
+
   wire::ToSite Request() const;
   void Ask(TestSite& site) { site.coordinator.Send(Request()); }
 

@@ -62,11 +62,17 @@ class FixedDataset final : public datasets::Dataset {
 class FixedData final : public LocalData {
  public:
   absl::StatusOr<DataOffer> Count(const plan::Plan&) override { return offer; }
+  absl::StatusOr<metrics::Description> Describe(const plan::Plan&, Progress&) override {
+    ++descriptions;
+    return description;
+  }
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan&, datasets::Split,
                                                                 Progress&) override {
     return std::make_shared<FixedDataset>();
   }
   DataOffer offer{{40, 40, 20}, 3};
+  metrics::Description description;
+  int descriptions = 0;  // that were asked for
 };
 
 // Adds `step` to every weight.

@@ -41,6 +41,9 @@ class NoImages final : public site_agent::LocalData {
     return DataOffer{
         .train = {.patients = kExamples, .examples = kExamples, .positives = kExamples / 2}};
   }
+  absl::StatusOr<metrics::Description> Describe(const plan::Plan&, Progress&) override {
+    return metrics::Description();
+  }
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan&, datasets::Split,
                                                                 Progress&) override {
     return std::make_shared<OneBlackPixel>();

@@ -115,6 +115,16 @@ TEST_CASE("A task says under which secure session it is done") {
   CHECK(evaluate.secure == config);
   CHECK(evaluate.last_published.has_value());
 
+  config.key.purpose = secagg::Purpose::kDescription;
+  proto.Clear();
+  ToProto(ToSite(DescribeRequest{RunId("a"), 1, 60, config}), &proto);
+  const auto describe = std::get<DescribeRequest>(*FromProto(proto));
+  CHECK(describe.run == RunId("a"));
+  CHECK(describe.round == 1);
+  CHECK(describe.seconds_left == 60);
+  CHECK(describe.secure == config);
+  config.key.purpose = secagg::Purpose::kTraining;
+
   proto.Clear();
   ToProto(ToSite(TrainRequest{config.key.attempt, config.model, 7, 60, std::nullopt}), &proto);
   CHECK_FALSE(std::get<TrainRequest>(*FromProto(proto)).secure.has_value());
@@ -217,7 +227,7 @@ TEST_CASE("Lists that name a site twice, or are longer than any cohort, are refu
 TEST_CASE("An answer or notice of an unknown kind, or of an unknown purpose, is refused") {
   v1::FromSite proto;
   ToProto(FromSite(SecureAnswer{SomeKey(), crypto::Signature{}}), &proto);
-  proto.mutable_secure_answer()->set_purpose(4);
+  proto.mutable_secure_answer()->set_purpose(secagg::kPurposes + 1);
   CHECK_FALSE(FromProto(proto).ok());
   proto.mutable_secure_answer()->set_purpose(1);
   CHECK(FromProto(proto).ok());
