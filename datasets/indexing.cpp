@@ -66,8 +66,7 @@ absl::StatusOr<std::vector<FoundFile>> FindFiles(const fs::path& folder, const f
     const auto code = error == std::errc::no_such_file_or_directory
                           ? absl::StatusCode::kNotFound
                           : absl::StatusCode::kInvalidArgument;
-    return absl::Status(code, StrCat("the folder \"", folder.filename().string(),
-                                     "\" cannot be indexed: ", error.message()));
+    return absl::Status(code, StrCat("the folder of images cannot be indexed: ", error.message()));
   }
   std::sort(files.begin(), files.end(),
             [](const FoundFile& a, const FoundFile& b) { return a.path < b.path; });
