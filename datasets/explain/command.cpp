@@ -80,7 +80,7 @@ std::string ToText(const Account& account) {
     line("", absl::StrFormat("%d x %d; %.5g to %.5g, mean %.5g", step.columns, step.rows,
                              step.least, step.most, step.mean));
     const std::string reason = Reason(step.name, account.preprocessing);
-    if (!reason.empty()) line("", StrCat("because ", reason));
+    if (!reason.empty()) line("", StrCat("why: ", reason));
   }
   line("result", Verdict(account));
   return text;

@@ -40,13 +40,13 @@ std::string OfIntensity(const plan::Preprocessing& preprocessing) {
 std::string Reason(std::string_view step, const plan::Preprocessing& preprocessing) {
   if (step == "stored values") {
     return preprocessing.frame == plan::FrameChoice::kMiddle
-               ? "of a loop the middle frame is taken: the ends are often a frozen or empty view"
-               : "one image is one example";
+               ? "the ends of a loop often show nothing yet or no more"
+               : "";
   }
   if (step == "modality units") {
     return preprocessing.channel == plan::Channel::kGreen
                ? "vessels and haemorrhages have the best contrast in green"
-               : "what the machine measured, whatever way it was stored";
+               : "files store the same measurement in many ways";
   }
   if (step == "uptake") return "activity alone depends on dose, weight and time since injection";
   if (step == "cropped") return OfCrop(preprocessing.crop);

@@ -1,6 +1,7 @@
 #include "datasets/pipeline/pipeline.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
@@ -78,14 +79,20 @@ class Watch {
     Stage stage{std::move(name), std::move(what), image.rows, image.columns,
                 image.pixels,    range.low,       range.high};
     if (image.larger_is_darker) std::swap(stage.low, stage.high);
-    observer_->See(std::move(stage));
+    Tell(std::move(stage));
   }
   void See(std::string name, std::string what, std::uint32_t rows, std::uint32_t columns,
            const std::vector<float>& brightness) const {
-    if (on()) observer_->See({std::move(name), std::move(what), rows, columns, brightness, 0, 1});
+    if (on()) Tell({std::move(name), std::move(what), rows, columns, brightness, 0, 1});
   }
 
  private:
+  // Infinities of a file of fractions cannot be shown.
+  void Tell(Stage stage) const {
+    for (float& value : stage.pixels) value = std::isfinite(value) ? value : 0;
+    if (!std::isfinite(stage.low) || !std::isfinite(stage.high)) stage.low = stage.high = 0;
+    observer_->See(std::move(stage));
+  }
   StageObserver* observer_;
 };
 
@@ -106,9 +113,11 @@ void SeeStored(ImageFile& file, std::uint32_t frame, const plan::Preprocessing& 
   image.larger_is_darker = header.monochrome1;
   const std::vector<float> samples = stored->As<float>();
   const auto step = static_cast<std::size_t>(stored->samples);
-  const std::size_t first = step == 3 && preprocessing.channel == plan::Channel::kGreen ? 1 : 0;
+  const bool green =
+      TakesGreen(header, preprocessing) && stored->photometric == dicom::Photometric::kRgb;
+  const std::size_t first = green ? 1 : 0;
   for (std::size_t i = first; i < samples.size(); i += step) image.pixels.push_back(samples[i]);
-  if (step == 3) StrAppend(&what, "; shown is its ", first == 1 ? "second" : "first", " sample");
+  if (step == 3) StrAppend(&what, "; shown is its ", green ? "second" : "first", " sample");
   watch.See("stored values", std::move(what), image);
 }
 
@@ -148,6 +157,15 @@ void TakeSpacing(const Hints& hints, const plan::Preprocessing& preprocessing, I
   if (spaced || preprocessing.crop != plan::Crop::kScanRegion || !hints.scan_region) return;
   image->row_spacing_mm = hints.region_row_mm;
   image->column_spacing_mm = hints.region_column_mm;
+}
+
+std::string InputWords(const plan::Preprocessing& preprocessing, double rows, double columns) {
+  return absl::StrFormat(
+      "%s, %.3g x %.3g pixels to one: %d x %d",
+      preprocessing.spacing_mm > 0
+          ? absl::StrFormat("resampled to %.3g mm a pixel", preprocessing.spacing_mm)
+          : "the longer side fits",
+      columns, rows, preprocessing.image_size, preprocessing.image_size);
 }
 
 Placement PlacementOf(const Image& image, const Framing& framing, double output_mm, double row_mm,
@@ -211,16 +229,8 @@ OrRefused<std::vector<float>> MakeInput(const Image& image,
   std::vector<float> input =
       OntoSquare(brightness, {seen.rows, centre_row, output_mm / row_mm},
                  {seen.columns, centre_column, output_mm / column_mm}, preprocessing.image_size);
-  if (watch.on()) {
-    const std::string what = absl::StrFormat(
-        "%s, %.3g x %.3g pixels to one: %d x %d",
-        preprocessing.spacing_mm > 0
-            ? absl::StrFormat("resampled to %.3g mm a pixel", preprocessing.spacing_mm)
-            : "the longer side fits",
-        output_mm / column_mm, output_mm / row_mm, preprocessing.image_size,
-        preprocessing.image_size);
-    watch.See("input", what, preprocessing.image_size, preprocessing.image_size, input);
-  }
+  watch.See("input", InputWords(preprocessing, output_mm / row_mm, output_mm / column_mm),
+            preprocessing.image_size, preprocessing.image_size, input);
   if (placement != nullptr) {
     *placement =
         PlacementOf(image, framing, output_mm, row_mm, column_mm, preprocessing.image_size);

@@ -107,9 +107,8 @@ struct Stack {
   double Cosine() const { return std::cos(tilt_degrees * std::numbers::pi / 180); }
   double Sine() const { return std::sin(tilt_degrees * std::numbers::pi / 180); }
   Point FirstPixel(std::uint32_t slice) const {
-    const double half = (rows - 1) / 2.0 * spacing_mm;
-    return {-(columns - 1) / 2.0 * spacing_mm, -half * Cosine(),
-            lowest_z + slice * distance_mm - half * Sine()};
+    const double half = (rows - 1) / 2.0 * spacing_mm, across = (columns - 1) / 2.0 * spacing_mm;
+    return {-across, -half * Cosine(), lowest_z + slice * distance_mm - half * Sine()};
   }
   Point At(std::uint32_t slice, double row, double column) const {
     const Point first = FirstPixel(slice);

@@ -48,7 +48,7 @@ double Brightness(const Breast& b, const Grain& coarse, const Grain& fine, bool 
     const Point at{depth, across, oblique ? 500.0 : 0.0};
     const double gland = Smooth(0.75 - std::hypot(u - 0.42, v) + 0.09 * coarse.At(at), 0.5);
     light = Smooth(inside, 0.18) *
-            (0.24 + 0.26 * b.density * gland + 0.035 * coarse.At(at) + 0.025 * fine.At(at));
+            (0.3 + 0.3 * b.density * gland + 0.035 * coarse.At(at) + 0.025 * fine.At(at));
     if (b.has_mass) {
       const double from_mass = oblique ? across - b.mass_up_mm : across - b.mass_out_mm;
       const double angle = std::atan2(from_mass, depth - b.mass_depth_mm);
@@ -60,7 +60,8 @@ double Brightness(const Breast& b, const Grain& coarse, const Grain& fine, bool 
   }
   if (oblique) {  // the pectoral muscle: across runs downwards
     const double muscle = 34 * (1 - (across + b.half_height_mm) / (1.1 * b.half_height_mm));
-    light = std::max(light, 0.62 * Smooth(muscle - depth, 6));
+    const double grain = 0.02 * coarse.At({across, depth, 900});
+    light = std::max(light, (0.5 + grain) * Smooth(muscle - depth, 14));
   }
   return light;
 }
