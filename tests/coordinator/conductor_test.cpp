@@ -94,6 +94,40 @@ TEST_CASE(
         nlohmann::json({"east", "north", "south"}));
 }
 
+TEST_CASE("three sites are described through the service, and only what may be shown is kept") {
+  InProcessCoordinator coordinator;
+  const auto ada = coordinator.Enrol("ada", Role::kResearcher);
+  ScriptedSite::Script script;
+  metrics::DescriptionBuilder builder(false);
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = std::to_string(i);
+    builder.Add({.patient = name, .modality = i < 2 ? "MR" : i < 9 ? "US" : "CT", .sex = "F"});
+  }
+  script.images = builder.description();
+  std::vector<std::unique_ptr<ScriptedSite>> sites;
+  for (const char* name : {"north", "south", "west"}) {
+    sites.push_back(std::make_unique<ScriptedSite>(coordinator.Enrol(name, Role::kSite), script));
+  }
+  for (const auto& site : sites) REQUIRE(site->AwaitWelcome());
+  const auto run = Submit(ada, "[plan]\nname = \"describe\"\n[describe]\n");
+  INFO(run.status().ToString());
+  REQUIRE(run.ok());
+  const auto events = WatchToTheEnd(ada, *run);
+  CHECK(CountOf(events, RunEventKind::kDescribed) == 1);
+  CHECK(events.back().text == "described by 3 sites together");
+  const auto stored =
+      coordinator.ledger().With([&](Ledger& ledger) { return ledger.DescriptionOf(*run); });
+  REQUIRE(stored.ok());
+  REQUIRE(stored->has_value());
+  CHECK((*stored)->shown.total.counts == metrics::RowCounts{60, 60});
+  for (const metrics::ShownRow& row : (*stored)->shown.tables[0].rows) {
+    CAPTURE(row.name);
+    CHECK(row.suppressed == (row.name == "MR" || row.name == "US"));  // 6; and 21, which hides it
+    if (row.name == "CT") CHECK(row.counts == metrics::RowCounts{33, 33});
+  }
+  CHECK(coordinator.ledger().With([](Ledger& ledger) { return ledger.VerifyLog(); }).ok());
+}
+
 TEST_CASE("two sites train sealed when the plan says so") {
   InProcessCoordinator coordinator;
   const auto ada = coordinator.Enrol("ada", Role::kResearcher);

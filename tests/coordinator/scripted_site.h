@@ -24,6 +24,7 @@
 #include "common/base/version.h"
 #include "common/crypto/sha256.h"
 #include "common/identity/identity.h"
+#include "common/metrics/description.h"
 #include "common/metrics/evaluation_sums.h"
 #include "common/model/quantizer.h"
 #include "common/model/safetensors.h"
@@ -44,6 +45,7 @@ class ScriptedSite {
     double auroc_shift = 2;  // how far apart the scores of the two classes lie
     std::function<void(std::vector<float>&)> spoil;
     double train_s = 0;
+    metrics::Description images;
   };
 
   ScriptedSite(identity::Identity identity, Script script)
@@ -168,6 +170,9 @@ class ScriptedSite {
     if (!Download(m.model)) return;
     Say(stream, wire::EvaluationReport{m.run, m.round, m.model, m.split, Scores(m.round), 0.1});
   }
+  void On(Stream& stream, const wire::DescribeRequest& m) {
+    Advertise(stream, m.secure, {m.run, m.round, 0});
+  }
   void On(Stream&, const wire::AttemptClosed& m) { rounds_counted_ += m.counted; }
   void On(Stream&, const wire::RunEnded&) {}
 
@@ -228,7 +233,9 @@ class ScriptedSite {
     if (s.upload) return Send(*s.upload);
     const absl::Status taken = s.session.TakeShares(m.shares);
     const secagg::SessionConfig& config = s.session.config();
-    if (!taken.ok() || !Download(config.model)) return Complain(taken);
+    const bool describes = config.key.purpose == secagg::Purpose::kDescription;
+    if (!taken.ok() || (!describes && !Download(config.model))) return Complain(taken);
+    if (describes) return Reply(stream, s, 2, MaskedSums(s.session, ToRing(script_.images)));
     if (config.key.purpose != secagg::Purpose::kTraining) {
       return Reply(stream, s, 2, MaskedScores(s.session));
     }
@@ -262,7 +269,11 @@ class ScriptedSite {
   absl::StatusOr<wire::MaskedSums> MaskedScores(secagg::SiteSession& session) const {
     metrics::EvaluationSums scores;
     scores.sums = Scores(session.config().key.attempt.round);
-    wire::MaskedSums masked{metrics::ToRing(scores), {}};
+    return MaskedSums(session, metrics::ToRing(scores));
+  }
+  static absl::StatusOr<wire::MaskedSums> MaskedSums(secagg::SiteSession& session,
+                                                     std::vector<std::uint64_t> sums) {
+    wire::MaskedSums masked{std::move(sums), {}};
     ASSIGN_OR_RETURN(const std::vector<secagg::Mask> masks, session.Masks());
     ASSIGN_OR_RETURN(auto masker, secagg::Masker::Create(masks, 0));
     RETURN_IF_ERROR(masker.AddToSums(0, masked.sums));
