@@ -9,6 +9,7 @@
 #include "datasets/dicom/writer.h"
 #include "site_agent/given_answers.h"
 #include "site_agent/site_state.h"
+#include "tests/fuzz/catalog_key.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/pixel_cache_scene.h"
 #include "tests/fuzz/published_model.h"
@@ -113,6 +114,7 @@ void SeedCatalog() {
   FUZZ_EXPECT(WriteFileDurably(folder / "2.dcm", "no image").ok());
   SmallPages(file);
   {
+    PutCatalogKey(file);
     auto catalog = *datasets::Catalog::Open(file);
     NoProgress progress;
     FUZZ_EXPECT(catalog.Index(folder, {}, *datasets::ReadInThisProcess(), progress).ok());
