@@ -15,6 +15,7 @@ inline void Seed(std::string_view target, std::string_view name, std::string_vie
 void SeedTexts();      // plans, tables, tokens ...
 void SeedFiles();      // models, keys, databases, pixel caches
 void SeedImages();     // DICOM, PNG, JPEG, NIfTI
+void SeedDicom();      // PDUs, JPEG 2000, workers' answers
 void SeedDocuments();  // rosters, records, logs, certificates
 void SeedMessages();   // between sites and coordinator
 

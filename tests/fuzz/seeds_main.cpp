@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   SeedTexts();
   SeedFiles();
   SeedImages();
+  SeedDicom();
   SeedDocuments();
   SeedMessages();
   return 0;

@@ -48,3 +48,15 @@ consilium_fuzz_target(dicom LINK consilium_datasets)
 consilium_fuzz_target(rle LINK consilium_dicom)
 find_package(ZLIB REQUIRED)
 consilium_fuzz_target(image_import LINK consilium_import ZLIB::ZLIB MUTATIONS 1000)
+consilium_fuzz_target(jpeg2000 LINK consilium_dicom MUTATIONS 1000)
+consilium_fuzz_target(segmentation LINK consilium_targets MUTATIONS 1000)
+consilium_fuzz_target(structure_set LINK consilium_targets MUTATIONS 1000)
+consilium_fuzz_target(report LINK consilium_targets MUTATIONS 1000)
+
+# archives
+consilium_fuzz_target(pdu LINK consilium_pacs)
+consilium_fuzz_target(multipart LINK consilium_pacs)
+consilium_fuzz_target(part10 LINK consilium_pacs)
+
+# sandboxed workers
+consilium_fuzz_target(worker_answer LINK consilium_deidentification consilium_volumes consilium_worker_messages)
