@@ -172,6 +172,22 @@ TEST_CASE("A federation of real processes stores and sends no identifier") {
   RequireOk(watched.status());
   CHECK_THAT(*watched, ContainsText("published"));
   RequireOk(federation.Researcher({"run", "show", run, "--json"}, "show").status());
+  RequireOk(federation
+                .Researcher({"federation", "describe", "--target", "opacity", "--html",
+                             (folder / "page.html").string()},
+                            "describe")
+                .status());
+  for (const char* name : {"north", "south", "east"}) {
+    for (const char* command : {"status", "outbox"}) {
+      const auto printed =
+          experiments::RunProgram({.program = Programs() / "consilium-site",
+                                   .arguments = {command, "--state", federation.SiteState(name)},
+                                   .logs = federation.logs(),
+                                   .name = StrCat(command, "-", name)});
+      RequireOk(printed.status());
+      CHECK_FALSE(printed->empty());
+    }
+  }
   RequireOk(WriteFileDurably(folder / "temporary" / "there", "so that it is scanned"));
 
   std::vector<PlaceScan> scans;
@@ -194,6 +210,7 @@ TEST_CASE("A federation of real processes stores and sends no identifier") {
   scans.push_back(ScanFiles("coordinator: state folder", federation.CoordinatorState()));
   scans.push_back(ScanFiles("researcher: state folder", federation.ResearcherState()));
   scans.push_back(ScanFiles("all logs and outputs", federation.logs()));
+  scans.push_back(ScanFiles("federation describe: page", folder / "page.html"));
   scans.push_back(ScanFiles("temporary files", folder / "temporary"));
   CheckNothingFound(scans);
 
