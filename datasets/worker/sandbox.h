@@ -7,6 +7,14 @@
 
 #include "absl/status/status.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CONSILIUM_UNDER_SANITIZER
+#elif defined(__has_feature)  // clang
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CONSILIUM_UNDER_SANITIZER
+#endif
+#endif
+
 namespace consilium::datasets::worker {
 
 struct SandboxLimits {
@@ -19,14 +27,8 @@ struct SandboxLimits {
 // limits on processor time, core files and descriptors hold: kSandboxed is false.
 absl::Status EnterSandbox(int socket, const SandboxLimits& limits);
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef CONSILIUM_UNDER_SANITIZER
 inline constexpr bool kSandboxed = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kSandboxed = false;
-#else
-inline constexpr bool kSandboxed = true;
-#endif
 #else
 inline constexpr bool kSandboxed = true;
 #endif

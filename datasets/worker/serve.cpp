@@ -10,11 +10,11 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <new>
 #include <optional>
 
 #include "common/base/allocator.h"
 #include "common/base/status.h"
+#include "datasets/worker/out_of_memory.h"
 #include "datasets/worker/protocol.h"
 #include "datasets/worker/sandbox.h"
 
@@ -23,9 +23,6 @@ namespace {
 
 // Replies are sent when there are so many bytes of them, and at the end of a request.
 constexpr std::size_t kReplyBufferBytes = 64 << 10;
-
-// The pool refuses the file, and starts another worker: nobody can say what state this one is in.
-[[noreturn]] void EndOutOfMemory() { _exit(kOutOfMemoryExit); }
 
 bool SendAll(ByteView bytes) {
   while (!bytes.empty()) {
@@ -136,7 +133,7 @@ absl::Status Prepare(const Operations& operations, pid_t parent, const SandboxLi
   }
   signal(SIGPIPE, SIG_IGN);
   operations.WarmUp();
-  std::set_new_handler(EndOutOfMemory);
+  EndWhenOutOfMemory();
   return EnterSandbox(kWorkerSocket, limits);
 }
 

@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -60,9 +62,9 @@ std::string Obey(WorkerPool& pool, const fs::path& file) {
   return Words(pool.Call("obey", {}, {&file, 1}, kLargest));
 }
 
-// The processes whose parent is this one.
-int Children() {
-  int children = 0;
+// The processes whose parent is `of`, which are not dead.
+std::vector<pid_t> ChildrenOf(pid_t of) {
+  std::vector<pid_t> children;
   DIR* processes = opendir("/proc");
   while (const dirent* entry = readdir(processes)) {
     std::ifstream file(std::string("/proc/") + entry->d_name + "/stat");
@@ -74,10 +76,21 @@ int Children() {
     char state = 0;
     pid_t parent = 0;
     rest >> state >> parent;
-    children += parent == getpid() && state != 'Z';
+    if (parent == of && state != 'Z') children.push_back(std::atoi(entry->d_name));
   }
   closedir(processes);
   return children;
+}
+
+int Children() { return static_cast<int>(ChildrenOf(getpid()).size()); }
+
+// Whether a process is there and not dead.
+bool Lives(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const std::size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text.compare(name_end, 3, ") Z") != 0;
 }
 
 bool Unconfined(const WorkerPool& pool) {
@@ -251,6 +264,36 @@ TEST_CASE("A worker outlives the thread that asked for it first, and none outliv
   CHECK(Children() == before + 1);
   pool.reset();
   CHECK(Children() == before);
+}
+
+TEST_CASE("Workers end with a parent that is killed, whatever they are at") {
+  Orders orders;
+  const fs::path hang = orders.File("hang"), sign = orders.File("") += ".started";
+  const pid_t parent = fork();
+  if (parent == 0) {
+    const auto pool =
+        WorkerPool::Create({.program = Program("consilium-obedient-worker"), .workers = 1});
+    if (!pool.ok()) _exit(1);
+    std::ofstream(sign) << "started";
+    (void)(*pool)->Call("obey", {}, {&hang, 1}, kLargest);
+    _exit(0);
+  }
+  const auto patience = std::chrono::steady_clock::now() + 20s;
+  std::vector<pid_t> workers;
+  while (!fs::exists(sign) || workers.empty()) {
+    REQUIRE(std::chrono::steady_clock::now() < patience);
+    std::this_thread::sleep_for(5ms);
+    workers = ChildrenOf(parent);
+  }
+  std::this_thread::sleep_for(50ms);  // it is at the file
+  kill(parent, SIGKILL);
+  REQUIRE(waitpid(parent, nullptr, 0) == parent);
+  for (const pid_t worker : workers) {
+    while (Lives(worker) && std::chrono::steady_clock::now() < patience) {
+      std::this_thread::sleep_for(5ms);
+    }
+    CHECK_FALSE(Lives(worker));
+  }
 }
 
 TEST_CASE("A program that is not there, or is none of ours, says what is to be done") {
