@@ -134,7 +134,8 @@ void RoundEngine::BeginDescription() {
 
 void RoundEngine::FinishDescription() {
   if (!work_->described) {
-    End(true, work_->failure);
+    const std::string why = work_->failure;  // End forgets the work
+    End(true, why);
     return;
   }
   AuditDescription();

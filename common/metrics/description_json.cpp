@@ -1,5 +1,6 @@
 // A shown description as JSON, and back.
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -53,6 +54,13 @@ ShownHistogram HistogramFrom(const std::string& modality, const Json& json) {
   return histogram;
 }
 
+std::size_t PlaceOf(std::string_view table) {
+  const auto& tables = DescriptionTables();
+  return std::find_if(tables.begin(), tables.end(),
+                      [&](const TableLayout& layout) { return layout.name == table; }) -
+         tables.begin();
+}
+
 ShownDescription From(const Json& json) {
   ShownDescription shown;
   shown.target = json.at("target").is_null() ? "" : json.at("target").get<std::string>();
@@ -68,6 +76,10 @@ ShownDescription From(const Json& json) {
     }
     shown.tables.push_back(std::move(to));
   }
+  // Who carried the document here may have sorted its keys.
+  std::stable_sort(
+      shown.tables.begin(), shown.tables.end(),
+      [](const ShownTable& a, const ShownTable& b) { return PlaceOf(a.name) < PlaceOf(b.name); });
   shown.refused = {"refused", "Refused files", {}, {}};
   for (const Json& row : json.at("refused_files")) shown.refused.rows.push_back(FilesFrom(row));
   for (const auto& [modality, histogram] : json.at("intensities").items()) {

@@ -102,6 +102,7 @@ std::string RunTree::SecureStep(const RunEvent& event) {
     const std::string lost = recovered > 0 ? StrCat("; the masks of ", Sites(recovered),
                                                     " lost on the way were taken out")
                                            : std::string();
+    describes_ = Has(event, "description");
     if (evaluation) {
       return Line(event, Has(event, "description") ? "opened" : "evaluated",
                   StrCat("by ", Sites(survivors), "; only their sum was opened", lost));
@@ -121,14 +122,16 @@ std::string RunTree::SecureStep(const RunEvent& event) {
 
 std::string RunTree::Protection(const RunEvent& event) {
   if (opened_sums_ == 0) return "";
-  return Line(event, "protection",
-              StrCat("the coordinator saw ", Whole(opened_sums_), " sums, each over ",
-                     Whole(fewest_survivors_), " sites or more (threshold ",
-                     Whole(lowest_threshold_), "), and nobody's own update, loss or results",
-                     recovered_ > 0 ? StrCat("; ", Whole(recovered_),
-                                             recovered_ == 1 ? " dropout was recovered"
-                                                             : " dropouts were recovered")
-                                    : std::string()));
+  return Line(
+      event, "protection",
+      StrCat("the coordinator saw ", Whole(opened_sums_),
+             opened_sums_ == 1 ? " sum, over " : " sums, each over ", Whole(fewest_survivors_),
+             " sites or more (threshold ", Whole(lowest_threshold_), "), and nobody's own ",
+             describes_ ? "counts" : "update, loss or results",
+             recovered_ > 0
+                 ? StrCat("; ", Whole(recovered_),
+                          recovered_ == 1 ? " dropout was recovered" : " dropouts were recovered")
+                 : std::string()));
 }
 
 std::string RunTree::On(const RunEvent& as_it_came) {

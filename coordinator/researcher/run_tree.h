@@ -50,6 +50,7 @@ class RunTree {
   std::map<SiteId, SiteWork> work_;
   // Of all sums that were opened: how many, over how few sites, and with which thresholds.
   double opened_sums_ = 0, fewest_survivors_ = 0, lowest_threshold_ = 0, recovered_ = 0;
+  bool describes_ = false;
 };
 
 // "AUROC 0.912 (0.861 to 0.946)", or why there is none.

@@ -123,11 +123,12 @@ void Invariants::Unmasked(const SiteId& site, Session& session, const wire::Secu
   // The sums of one model on one split are the same in every round.
   const std::uint32_t round =
       sent.session.purpose == secagg::Purpose::kTraining ? sent.session.attempt.round : 0;
-  const auto [opened, first] =
-      opened_.emplace(std::tuple(site, sent.session.attempt.run, round, sent.session.purpose,
-                                 session.config->model),
-                      survivors);
-  if (!first && opened->second != survivors) {
+  const bool description = sent.session.purpose == secagg::Purpose::kDescription;
+  const auto [opened, first] = opened_.emplace(
+      std::tuple(site, description ? RunId() : sent.session.attempt.run, round,
+                 sent.session.purpose, description ? ModelId() : session.config->model),
+      survivors);
+  if (!first && opened->second != survivors && !(description && harmed_.contains(site.value))) {
     Violate("shares", StrCat(who, " opens what it opened before with another set of sites"));
   }
 }
@@ -333,6 +334,7 @@ void Invariants::TakeEntry(CoordinatorMachine& coordinator, const wire::LogEntry
                     entry.details);
   if (entry.action == "aggregate") CheckAggregate(coordinator, entry);
   if (entry.action == "publish") CheckPublication(coordinator, entry);
+  if (entry.action == "describe") CheckDescription(coordinator, RunId(entry.subject));
   if (entry.action == "end run") {
     coordinator.ledger().With(
         [&](coordinator::Ledger& ledger) { CheckEvaluations(ledger, RunId(entry.subject)); });

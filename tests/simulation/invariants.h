@@ -109,6 +109,7 @@ class Invariants {
   void TakeEntry(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckAggregate(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckEvaluations(coordinator::Ledger& ledger, const RunId& run);
+  void CheckDescription(CoordinatorMachine& coordinator, const RunId& run);
   void CheckPublication(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckSites(const RunId& run);
   std::optional<Values> ExpectedModel(const AttemptKey& key, const Asked& asked,
@@ -130,7 +131,7 @@ class Invariants {
   std::map<RunId, std::optional<ModelId>> ended_told_;
   // Trainings that a site said were on its disk: by the base's values and the site's seed.
   std::set<std::tuple<SiteId, std::uint64_t, std::uint64_t>> kept_;
-  // With whom a site opened a quantity: run, round, purpose, model.
+  // With whom a site opened a quantity: run, round, purpose, model. All descriptions are one.
   std::map<std::tuple<SiteId, RunId, std::uint32_t, secagg::Purpose, ModelId>, std::set<SiteId>>
       opened_;
   std::set<SiteId> pieces_corrupted_;

@@ -205,6 +205,30 @@ void Invariants::CheckEvaluations(coordinator::Ledger& ledger, const RunId& run)
   }
 }
 
+// It is the sum of its sites' own, suppressed, and of the plan's minimum at least.
+void Invariants::CheckDescription(CoordinatorMachine& coordinator, const RunId& run) {
+  const Run* known = RunOf(run);
+  const auto stored = coordinator.ledger().With(
+      [&](coordinator::Ledger& ledger) { return ledger.DescriptionOf(run); });
+  if (!stored.ok()) return;  // disk errors
+  if (known == nullptr || !known->plan.describe || !stored->has_value()) {
+    Violate("description", StrCat("the log says that ", run.value, " described, the ledger not"));
+    return;
+  }
+  const plan::Plan& plan = known->plan;
+  std::vector<std::uint64_t> sum(metrics::DescriptionSums());
+  for (const SiteId& site : (*stored)->sites) {
+    secagg::Add(sum, metrics::ToRing(Described(world_.site(site).data().patients(),
+                                               !plan.target.name.empty())));
+  }
+  const auto description = metrics::DescriptionFromRing(sum, !plan.target.name.empty());
+  if ((*stored)->sites.size() < plan.cohort.minimum_sites || !description.ok() ||
+      (*stored)->shown !=
+          metrics::Suppress(*description, plan.target.name, plan.describe->smallest_count)) {
+    Violate("description", StrCat("what ", run.value, " describes is not what its sites have"));
+  }
+}
+
 void Invariants::CheckPublication(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
   const auto details = nlohmann::json::parse(entry.details);
   const RunId run(details["run"].get<std::string>());

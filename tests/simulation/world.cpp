@@ -64,6 +64,7 @@ World::World(Options given, Trace& traced)
     plans_ = *options.plans;
   } else {
     DrawPlans();
+    DrawDescriptions();
   }
 }
 
@@ -76,6 +77,20 @@ void World::DrawPlans() {
   SeededRandom drawing(options.seed, "plans");
   const std::size_t runs = 1 + drawing.Below(3);
   for (std::size_t i = 0; i < runs; ++i) plans_.push_back(DrawPlan(drawing, static_cast<int>(i)));
+}
+
+// Of its own draws, so that the other plans of a seed stay what they are.
+void World::DrawDescriptions() {
+  SeededRandom drawing(options.seed, "descriptions");
+  if (sites_.size() < 3 || !drawing.Chance(0.4)) return;
+  for (std::size_t i = 0, count = 1 + drawing.Below(2); i < count; ++i) {
+    std::string toml =
+        StrCat("[plan]\nname = \"describe\"\n[describe]\nsmallest_count = ", 5 + drawing.Below(10),
+               "\n[cohort]\nround_deadline_s = ", drawing.Uniform(60, 600),
+               "\nabsence_grace_s = ", drawing.Uniform(2, 50), "\n");
+    if (drawing.Chance(0.5)) toml += "[target]\nname = \"opacity\"\n";
+    plans_.insert(plans_.begin() + drawing.Below(plans_.size() + 1), std::move(toml));
+  }
 }
 
 std::string World::DrawPlan(SeededRandom& drawing, int index) {

@@ -105,6 +105,7 @@ class World {
   void TrySubmit(std::size_t index);
   absl::StatusOr<RunId> RunSubmittedAs(const wire::PlanNonce& nonce);
   void DrawPlans();
+  void DrawDescriptions();
   std::string DrawPlan(SeededRandom& random, int index);
   void Every(double mean_seconds, const std::function<void()>& strike);
   void PlanWeather();

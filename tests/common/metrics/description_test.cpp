@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 
@@ -294,6 +295,8 @@ TEST_CASE("What is shown comes back from its JSON") {
     const auto back = ShownDescriptionFromJson(ToJson(shown));
     REQUIRE(back.ok());
     CHECK(*back == shown);
+    const std::string sorted = nlohmann::json::parse(ToJson(shown)).dump();  // keys by the alphabet
+    CHECK(ShownDescriptionFromJson(sorted).value() == shown);
   }
   for (const char* bad : {"", "{", "[]", "{\"target\": 7}", "null"}) {
     CHECK_FALSE(ShownDescriptionFromJson(bad).ok());
