@@ -74,8 +74,9 @@ struct CatalogImage {
   int target = 0;  // 0 or 1
 };
 
-// What is known of an accepted image, for describing a site's data. Nothing of it identifies the
-// patient; what the site's policy does not retain is empty.
+// What is known of an accepted image, for describing a site's data. Nothing of it but the path,
+// which is opened for reading the file, identifies the patient; what the site's policy does not
+// retain is empty.
 struct ImageDescription {
   std::string patient;              // pseudonym
   std::string sex;                  // "M", "F", "O"; empty: not known

@@ -18,8 +18,8 @@ std::uint64_t Spread(std::uint64_t x) {
 
 }  // namespace
 
-Split SplitOf(std::string_view patient_id, double validation_fraction, double test_fraction) {
-  const std::uint64_t hash = Spread(StableHash(StrCat(kSplitSalt, patient_id)));
+Split SplitOf(std::string_view patient, double validation_fraction, double test_fraction) {
+  const std::uint64_t hash = Spread(StableHash(StrCat(kSplitSalt, patient)));
   const double position = static_cast<double>(hash >> 11) * 0x1.0p-53;  // [0, 1)
   if (position < test_fraction) return Split::kTest;
   // Validation is taken from the other end, so that one fraction does not shift the other's
@@ -28,7 +28,7 @@ Split SplitOf(std::string_view patient_id, double validation_fraction, double te
   return Split::kTrain;
 }
 
-std::uint64_t PatientNumber(std::string_view patient_id) { return Spread(StableHash(patient_id)); }
+std::uint64_t PatientNumber(std::string_view patient) { return Spread(StableHash(patient)); }
 
 std::string_view Name(Split split) {
   switch (split) {

@@ -144,6 +144,29 @@ TEST_CASE("index, describe and deidentify write no identifier") {
                      ScanFiles("with options", folder / "more")});
 }
 
+TEST_CASE("index --policy leaves out of the catalog what the site does not retain") {
+  const TemporaryFolder folder;
+  const fs::path images = DrawPlantedHospital(folder.path(), 3, 1), said = folder / "said";
+  const auto index = [&](const std::string& state, const std::string& policy) {
+    RequireOk(WriteFileDurably(folder / "policy.toml", policy));
+    RunDataset({"index", images, "--state", folder / state, "--policy", folder / "policy.toml"},
+               said, state);
+    return *ReadTextFile(folder / state / "catalog.db");
+  };
+  const std::string maker = "Consilium Phantoms";
+  CHECK(index("wide", "enabled = true\n").find(maker) != std::string::npos);
+  CHECK(index("narrow", "[deidentification]\nretain = []\n").find(maker) == std::string::npos);
+  RequireOk(WriteFileDurably(folder / "policy.toml", "[deidentification]\nfaces = \"clean\"\n"));
+  const auto refused =
+      experiments::RunProgram({.program = Programs() / "consilium-dataset",
+                               .arguments = {"index", images, "--state", folder / "wide",
+                                             "--policy", folder / "policy.toml"},
+                               .logs = said,
+                               .name = "clean"});
+  CHECK(absl::IsInvalidArgument(refused.status()));
+  CHECK_THAT(std::string(ToStd(refused.status().message())), ContainsText("line 2"));
+}
+
 TEST_CASE("A federation of real processes stores and sends no identifier") {
   const TemporaryFolder folder;
   auto created = Federation::Create(Programs(), folder / "federation", Federation::Keys::kBare);
