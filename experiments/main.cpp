@@ -7,6 +7,7 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "experiments/pacs_session.h"
 #include "experiments/quickstart.h"
 
 namespace consilium::experiments {
@@ -17,6 +18,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-experiment quickstart --data clinic-a --data clinic-b --data clinic-c --plan opacity.toml
   consilium-experiment quickstart --fresh --seed 2
   consilium-experiment report --from study
+  consilium-experiment pacs-session
 
 Cut off (Ctrl-C, kill -9, a power cut), a quickstart goes on when the same command is given again; finished, it shows
 its results again. Other options for the same --out are refused, with what differs.
@@ -58,6 +60,28 @@ void AddQuickstartOptions(CLI::App* app, QuickstartOptions* options) {
   app->add_flag("--json", options->json, "Print the results as JSON");
 }
 
+void AddPacsSessionOptions(CLI::App* app, PacsSessionOptions* options) {
+  app->add_option("--out", options->out, "Folder for everything it makes")->capture_default_str();
+  app->add_option("--patients", options->patients, "Of each of three hospitals, to train on")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  app->add_option("--new-patients", options->new_patients, "To predict")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  app->add_option("--rounds", options->rounds, "Of training")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  app->add_flag("--small", options->small, "Small images and no release gate: quick");
+  app->add_flag("--fresh", options->fresh, "Replace what an earlier session left in --out");
+}
+
+int RunAndShow(const PacsSessionOptions& options) {
+  const absl::StatusOr<PacsSession> session = RunPacsSession(options);
+  if (!session.ok()) return ReportAndExitCode(session.status());
+  std::fputs(Summary(*session, options.out).c_str(), stdout);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("consilium-experiment: whole federations on one machine", "consilium-experiment");
   app.footer(kExamples);
@@ -71,12 +95,18 @@ int Main(int argc, char** argv) {
   fs::path from;
   CLI::App* report_app = app.add_subcommand("report", "Make report.html again from results.json");
   report_app->add_option("--from", from, "The --out of a quickstart")->required();
+  PacsSessionOptions pacs_session;
+  CLI::App* pacs_app = app.add_subcommand("pacs-session",
+                                          "A real archive (Orthanc): push, pull by query, train, "
+                                          "predict, send results back, list them");
+  AddPacsSessionOptions(pacs_app, &pacs_session);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   CatchInterrupts();
+  if (pacs_app->parsed()) return RunAndShow(pacs_session);
   if (report_app->parsed()) {
     const int code = ReportAndExitCode(RewriteReport(from));
     if (code == 0) std::printf("%s\n", (from / "report.html").c_str());
