@@ -2,16 +2,8 @@
 
 // Where the network's input lies on the image that it was made of, so that what the network says
 // about its input can be shown on the image.
-//
-// For who implements MakeInput: please fill it there, through a last argument
-//   MakeInput(file, preprocessing, observer = nullptr, Placement* placement = nullptr),
-// for all crops, spacings and mirrorings; "results" reads it (datasets/results/overlay.h) and until
-// then uses PlacementOf of this header, which knows of no crops and no mirroring.
 
 #include <cstdint>
-
-#include "common/plan/plan.h"
-#include "datasets/dicom/header.h"
 
 namespace consilium::datasets::pipeline {
 
@@ -47,29 +39,5 @@ struct Placement {
     return column >= left && column < right && row >= top && row < bottom;
   }
 };
-
-// Of a whole image, neither cropped nor mirrored (PS3.3 spacings as in dicom::Header; 0: square
-// pixels). Preprocessing::spacing_mm needs a known spacing.
-inline Placement PlacementOf(const dicom::Header& header,
-                             const plan::Preprocessing& preprocessing) {
-  const bool spaced = header.row_spacing_mm > 0 && header.column_spacing_mm > 0;
-  const double row_mm = spaced ? header.row_spacing_mm : 1;
-  const double column_mm = spaced ? header.column_spacing_mm : 1;
-  const double height_mm = header.rows * row_mm, width_mm = header.columns * column_mm;
-  const double longer_mm = height_mm > width_mm ? height_mm : width_mm;
-  const double pixel_mm = preprocessing.spacing_mm > 0 ? preprocessing.spacing_mm
-                                                       : longer_mm / preprocessing.image_size;
-  Placement placement;
-  placement.rows = header.rows;
-  placement.columns = header.columns;
-  placement.size = preprocessing.image_size;
-  placement.right = header.columns;
-  placement.bottom = header.rows;
-  placement.columns_a_pixel = pixel_mm / column_mm;
-  placement.rows_a_pixel = pixel_mm / row_mm;
-  placement.centre_column = header.columns / 2.0;
-  placement.centre_row = header.rows / 2.0;
-  return placement;
-}
 
 }  // namespace consilium::datasets::pipeline
