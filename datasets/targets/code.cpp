@@ -17,13 +17,19 @@ Code ReadCode(const DataSet& data_set, std::uint32_t sequence) {
 }
 
 OrRefused<DataSet> OpenTarget(const fs::path& path) {
-  const auto bytes = FileSize(path);
-  if (!bytes.ok()) return Refused{Refusal::kUnreadable, ""};
+  auto file = File::OpenForReading(path);
+  if (!file.ok()) return dicom::Unreadable(file.status());
+  return OpenTarget(*std::move(file));
+}
+
+OrRefused<DataSet> OpenTarget(File file) {
+  const auto bytes = file.Size();
+  if (!bytes.ok()) return dicom::Unreadable(bytes.status());
   if (*bytes > kMaxTargetBytes) {
     return Refused{Refusal::kTooLarge,
                    StrCat(*bytes >> 20, " MiB; at most ", kMaxTargetBytes >> 20)};
   }
-  return DataSet::Open(path);
+  return DataSet::Open(std::move(file));
 }
 
 }  // namespace consilium::datasets::targets

@@ -10,5 +10,6 @@ Code ReadCode(const dicom::DataSet& data_set, std::uint32_t sequence);
 
 // Opens a file of at most kMaxTargetBytes.
 OrRefused<dicom::DataSet> OpenTarget(const fs::path& path);
+OrRefused<dicom::DataSet> OpenTarget(File file);
 
 }  // namespace consilium::datasets::targets

@@ -172,8 +172,7 @@ class Reading {
 
 }  // namespace
 
-OrRefused<Report> ReadReport(const fs::path& path) {
-  const OrRefused<DataSet> data_set = OpenTarget(path);
+static OrRefused<Report> ReportOf(const OrRefused<DataSet>& data_set) {
   if (!data_set.ok()) return data_set.refused();
   Report report;
   report.title = ReadCode(*data_set, kConceptName);
@@ -191,5 +190,9 @@ OrRefused<Report> ReadReport(const fs::path& path) {
   if (reading.refused()) return *reading.refused();
   return report;
 }
+
+OrRefused<Report> ReadReport(const fs::path& path) { return ReportOf(OpenTarget(path)); }
+
+OrRefused<Report> ReadReport(File file) { return ReportOf(OpenTarget(std::move(file))); }
 
 }  // namespace consilium::datasets::targets

@@ -61,5 +61,6 @@ struct Report {
 // kUnsupportedTarget when it is no structured report with the title of TID 1500; kDamaged for a
 // measurement whose value is no number; kTooLarge. Thread-safe.
 OrRefused<Report> ReadReport(const fs::path& path);
+OrRefused<Report> ReadReport(File file);
 
 }  // namespace consilium::datasets::targets

@@ -100,8 +100,11 @@ Segment ReadSegment(const DataSet& item) {
 
 }  // namespace
 
-OrRefused<Segmentation> Segmentation::Open(const fs::path& path) {
-  OrRefused<DataSet> data_set = OpenTarget(path);
+OrRefused<Segmentation> Segmentation::Open(const fs::path& path) { return Of(OpenTarget(path)); }
+
+OrRefused<Segmentation> Segmentation::Open(File file) { return Of(OpenTarget(std::move(file))); }
+
+OrRefused<Segmentation> Segmentation::Of(OrRefused<DataSet> data_set) {
   if (!data_set.ok()) return data_set.refused();
   if (!data_set->Has(Tag(0x0062, 0x0002))) {
     return Refused{Refusal::kUnsupportedTarget, "no segmentation: it has no segments"};

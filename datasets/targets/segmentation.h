@@ -30,6 +30,7 @@ class Segmentation {
   // Reads all but the pixels. kUnsupportedTarget when it is no segmentation, or of a kind not
   // known; kNoGeometry when its frames do not say where they lie.
   static OrRefused<Segmentation> Open(const fs::path& path);
+  static OrRefused<Segmentation> Open(File file);
 
   Kind kind() const { return kind_; }
   const std::vector<Segment>& segments() const { return segments_; }
@@ -51,6 +52,7 @@ class Segmentation {
     volumes::Grid plane;        // one slice
   };
 
+  static OrRefused<Segmentation> Of(OrRefused<dicom::DataSet> data_set);
   explicit Segmentation(dicom::ImageFile file) : file_(std::move(file)) {}
   std::optional<Refused> ReadHeader();
   std::optional<Refused> ReadFrames();

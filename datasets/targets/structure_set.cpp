@@ -43,8 +43,11 @@ OrRefused<Contour> ReadContour(const DataSet& item) {
 
 }  // namespace
 
-OrRefused<StructureSet> StructureSet::Open(const fs::path& path) {
-  OrRefused<DataSet> data_set = OpenTarget(path);
+OrRefused<StructureSet> StructureSet::Open(const fs::path& path) { return Of(OpenTarget(path)); }
+
+OrRefused<StructureSet> StructureSet::Open(File file) { return Of(OpenTarget(std::move(file))); }
+
+OrRefused<StructureSet> StructureSet::Of(OrRefused<DataSet> data_set) {
   if (!data_set.ok()) return data_set.refused();
   if (!data_set->Has(kRois)) {
     return Refused{Refusal::kUnsupportedTarget, "no structure set: it has no regions of interest"};

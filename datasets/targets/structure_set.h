@@ -28,6 +28,7 @@ class StructureSet {
  public:
   // Reads all but the contours. kUnsupportedTarget when it is no structure set.
   static OrRefused<StructureSet> Open(const fs::path& path);
+  static OrRefused<StructureSet> Open(File file);
 
   const std::vector<Region>& regions() const { return regions_; }
   const std::vector<std::string>& referenced_series() const { return referenced_series_; }
@@ -40,6 +41,7 @@ class StructureSet {
                            const std::string& frame_of_reference) const;
 
  private:
+  static OrRefused<StructureSet> Of(OrRefused<dicom::DataSet> data_set);
   explicit StructureSet(dicom::DataSet data_set) : data_set_(std::move(data_set)) {}
   std::optional<Refused> ReadRegions();
   std::optional<Refused> ReadReferences();

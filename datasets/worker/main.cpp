@@ -3,6 +3,7 @@
 #include "datasets/deidentification/operations.h"
 #include "datasets/explain/operation.h"
 #include "datasets/results/subject.h"
+#include "datasets/targets/operations.h"
 #include "datasets/volumes/operations.h"
 #include "datasets/worker/image_operations.h"
 #include "datasets/worker/serve.h"
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   deidentification::AddOperations(operations);
   explain::AddOperation(operations);
   results::AddSubjectOperation(operations);
+  targets::AddOperations(operations);
   volumes::AddOperations(operations);
   return worker::ServeMain(argc, argv, operations);
 }

@@ -1,0 +1,60 @@
+#include "datasets/targets/operations.h"
+
+#include "datasets/dicom/library.h"
+#include "datasets/targets/target_message.h"
+
+namespace consilium::datasets::targets {
+namespace {
+
+OrRefused<Bytes> SummariseSegmentation(ByteView, std::vector<File> files) {
+  const auto read = Segmentation::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  return Encode(SegmentationSummary{read->kind(), read->segments(), read->referenced_series(),
+                                    read->frame_of_reference()});
+}
+
+OrRefused<Bytes> MaskOfSegment(ByteView arguments, std::vector<File> files) {
+  const auto request = DecodeMaskRequest(arguments);
+  if (!request) return Refused{Refusal::kUnreadable, "the pool asks for what is not known"};
+  auto read = Segmentation::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  auto mask = read->ReadMask(request->number, request->grid, request->frame_of_reference,
+                             request->threshold);
+  if (!mask.ok()) return mask.refused();
+  return std::move(mask->voxels);
+}
+
+OrRefused<Bytes> SummariseStructureSet(ByteView, std::vector<File> files) {
+  const auto read = StructureSet::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  return Encode(StructureSetSummary{read->regions(), read->referenced_series()});
+}
+
+OrRefused<Bytes> MaskOfRegion(ByteView arguments, std::vector<File> files) {
+  const auto request = DecodeMaskRequest(arguments);
+  if (!request) return Refused{Refusal::kUnreadable, "the pool asks for what is not known"};
+  const auto read = StructureSet::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  auto mask =
+      read->ReadMask(static_cast<int>(request->number), request->grid, request->frame_of_reference);
+  if (!mask.ok()) return mask.refused();
+  return std::move(mask->voxels);
+}
+
+OrRefused<Bytes> WholeReport(ByteView, std::vector<File> files) {
+  const auto report = ReadReport(std::move(files.at(0)));
+  if (!report.ok()) return report.refused();
+  return Encode(*report);
+}
+
+}  // namespace
+
+void AddOperations(worker::Operations& operations) {
+  operations.Add(kReadSegmentation, SummariseSegmentation, dicom::InitialiseLibrary);
+  operations.Add(kReadSegment, MaskOfSegment);
+  operations.Add(kReadStructureSet, SummariseStructureSet);
+  operations.Add(kReadRegion, MaskOfRegion);
+  operations.Add(kReadReport, WholeReport);
+}
+
+}  // namespace consilium::datasets::targets

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "datasets/worker/operations.h"
+
+namespace consilium::datasets::targets {
+
+// What a sandboxed worker does for targets (sandboxed_targets.h): each of one file.
+inline constexpr char kReadSegmentation[] = "segmentation", kReadSegment[] = "segment mask",
+                      kReadStructureSet[] = "structure set", kReadRegion[] = "region mask",
+                      kReadReport[] = "report";
+
+void AddOperations(worker::Operations& operations);
+
+}  // namespace consilium::datasets::targets

@@ -1,0 +1,31 @@
+#pragma once
+
+// What is said to and by a worker that reads targets (worker/message.h). Internal to this folder.
+// Decoding gives nothing where a message is not sound.
+
+#include <optional>
+
+#include "datasets/targets/sandboxed_targets.h"
+
+namespace consilium::datasets::targets {
+
+Bytes Encode(const SegmentationSummary& summary);
+std::optional<SegmentationSummary> DecodeSegmentation(ByteView message);
+
+Bytes Encode(const StructureSetSummary& summary);
+std::optional<StructureSetSummary> DecodeStructureSet(ByteView message);
+
+Bytes Encode(const Report& report);
+std::optional<Report> DecodeReport(ByteView message);
+
+// Which mask is wanted: a segment's, or a region's.
+struct MaskRequest {
+  std::uint32_t number = 0;
+  volumes::Grid grid;
+  std::string frame_of_reference;
+  double threshold = 0.5;
+};
+Bytes Encode(const MaskRequest& request);
+std::optional<MaskRequest> DecodeMaskRequest(ByteView message);
+
+}  // namespace consilium::datasets::targets
