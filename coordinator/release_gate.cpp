@@ -86,7 +86,7 @@ GateDecision Decide(const plan::Gate& gate, double at_specificity,
     if (sums.Count() > 0) ++evaluated;
   }
   std::vector<GateCondition> conditions = {EnoughSites(gate.minimum_sites, evaluated),
-                                           PooledAuroc(gate.minimum_auroc, at_specificity, pooled)};
+                                           PooledAuroc(gate.minimum, at_specificity, pooled)};
   if (!gate.maximum_site_drop) return DecisionOf(std::move(conditions));
   for (const auto& [site, last] : last_published_aurocs) {
     const auto sums = test.find(site);
@@ -105,7 +105,7 @@ GateDecision Decide(const plan::Gate& gate, double at_specificity, std::size_t s
                     const metrics::EvaluationSums& pooled, bool compared_with_last) {
   std::vector<GateCondition> conditions = {
       EnoughSites(gate.minimum_sites, sites),
-      PooledAuroc(gate.minimum_auroc, at_specificity, pooled.sums)};
+      PooledAuroc(gate.minimum, at_specificity, pooled.sums)};
   if (gate.maximum_site_drop && compared_with_last) {
     conditions.push_back(NoneMuchWorse(pooled, *gate.maximum_site_drop));
   }

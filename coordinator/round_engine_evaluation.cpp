@@ -189,9 +189,9 @@ void RoundEngine::JudgeCandidate() {
 
 std::string RoundEngine::StopCondition(double auroc) const {
   const plan::Stop& stop = plan_.stop;
-  if (stop.target_auroc && auroc >= *stop.target_auroc) {
+  if (stop.target && auroc >= *stop.target) {
     return absl::StrFormat("the pooled AUROC reached %.3f, the target is %.3f", auroc,
-                           *stop.target_auroc);
+                           *stop.target);
   }
   if (state_.round >= stop.rounds) return StrCat("all ", stop.rounds, " rounds are done");
   if (stop.patience && state_.round - state_.best_round >= *stop.patience) {

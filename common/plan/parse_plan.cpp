@@ -575,7 +575,7 @@ void ReadEvaluation(Section s, Evaluation& evaluation) {
 }
 
 void ReadGate(Section s, const Cohort& cohort, Gate& gate) {
-  Set(gate.minimum_auroc, s.Real("minimum_auroc", 0, 1));
+  Set(gate.minimum, s.Real("minimum_auroc", 0, 1));
   if (const auto drop = s.Real("maximum_site_drop", 0, 1)) gate.maximum_site_drop = drop;
   gate.minimum_sites = cohort.minimum_sites;
   Set(gate.minimum_sites, s.Whole("minimum_sites", 2, 255));
@@ -593,7 +593,7 @@ void ReadStop(Section s, Stop& stop) {
     }
   }
   if (const auto target = s.Real("target_auroc", 0.5, 1, Ends::kLowExcluded)) {
-    stop.target_auroc = target;
+    stop.target = target;
   }
   if (const auto limit = s.Real("wall_time_s", 1, 52 * kWeekInSeconds)) stop.wall_time_s = limit;
   s.Finish();

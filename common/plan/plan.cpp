@@ -105,7 +105,7 @@ std::string Sites(const Cohort& cohort) {
 }
 
 std::string Release(const Gate& gate) {
-  std::string text = StrCat("with a pooled test AUROC of ", gate.minimum_auroc, " or more at ",
+  std::string text = StrCat("with a pooled test AUROC of ", gate.minimum, " or more at ",
                             gate.minimum_sites, " or more sites");
   if (gate.maximum_site_drop) {
     StrAppend(&text, ", and no site ", *gate.maximum_site_drop, " below the last published model");
@@ -117,7 +117,7 @@ std::string End(const Stop& stop) {
   std::string text = StrCat(stop.rounds, stop.rounds == 1 ? " round" : " rounds");
   if (stop.patience)
     StrAppend(&text, ", or ", *stop.patience, " without a better validation AUROC");
-  if (stop.target_auroc) StrAppend(&text, ", or a validation AUROC of ", *stop.target_auroc);
+  if (stop.target) StrAppend(&text, ", or a validation AUROC of ", *stop.target);
   if (stop.wall_time_s) StrAppend(&text, ", or ", ToReadable(FromSeconds(*stop.wall_time_s)));
   return text;
 }

@@ -13,24 +13,56 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
+#include "common/base/task.h"
 
 namespace consilium::plan {
 
-enum class Architecture { kSmallCnn, kResNet18 };  // "small_cnn", "resnet18"
-enum class Norm { kGroup, kBatch };                // "group", "batch"
+// "small_cnn", "resnet18", "resnet34", "resnet50", "densenet121", "efficientnet_b0" (classifiers of
+// images); "unet" (segmentation); "logistic", "mlp" (tables).
+enum class Architecture {
+  kSmallCnn,
+  kResNet18,
+  kResNet34,
+  kResNet50,
+  kDenseNet121,
+  kEfficientNetB0,
+  kUnet,
+  kLogistic,
+  kMlp,
+};
+enum class Norm { kGroup, kBatch };  // "group", "batch"
 
 struct Model {  // [model]
   Architecture architecture = Architecture::kSmallCnn;
   Norm norm = Norm::kGroup;
+  std::uint32_t width = 0;            // unet: channels of the first level; 0: its default, 16
+  std::vector<std::uint32_t> hidden;  // mlp: units of each hidden layer; empty: {32}
+  double dropout = 0;                 // mlp: in training, of each hidden layer; [0, 1)
   std::optional<ModelId>
       initial;  // start from this model of the coordinator's registry instead of from the seed
 };
 
-struct Target {      // [target]
-  std::string name;  // a column of labels.csv; its values are 0 and 1
+struct Target {  // [target]
+  Task task = Task::kBinary;
+  // A column of labels.csv or, with [data] source = "table", of the table. binary: its values are 0
+  // and 1. multiclass: the words of `classes`. multilabel, survival: not given, as `classes` and
+  // `time` name the columns. segmentation: what the masks are called in messages and reports.
+  std::string name;
+  // multiclass: the values, in the order of the logits, 2 or more. multilabel: columns of 0 and 1
+  // (empty: not known), 2 or more. segmentation: the labels of the segments of SEG objects, in the
+  // order of the logits after the background, 1 or more; each is found in any case.
+  std::vector<std::string> classes;
+  std::string time, event;  // survival: columns: days, and 1 where the event happened then, else 0
+
+  TaskShape Shape() const {
+    return {task, classes.empty() ? 1 : static_cast<std::uint32_t>(classes.size())};
+  }
 };
 
+enum class Source { kDicom, kTable };  // "dicom", "table"
+
 struct Data {  // [data]
+  Source source = Source::kDicom;
   std::vector<std::string>
       modalities;  // DICOM (0008,0060) values taken, any of: "DX", "CR", "MR" ...
   // What else an image must be to be trained on, evaluated or predicted from; empty and absent:
@@ -50,6 +82,33 @@ enum class Retain { kPatientCharacteristics, kDeviceIdentity, kInstitutionIdenti
 
 struct Deidentification {      // [deidentification]
   std::vector<Retain> retain;  // plans that ask for ages must retain patient characteristics
+};
+
+// What is read of a table NAME.csv in the site's data folder, one row an example: a column
+// "patient_id", the columns of the target, those below, and if there is one the column "split",
+// whose "train", "validation" or "test" overrides the split by the patient's hash.
+enum class ColumnKind { kNumber, kCategory };  // "number", "category"
+struct Column {                                // [[table.columns]]
+  std::string name;
+  ColumnKind kind = ColumnKind::kNumber;
+  // number: the plausible range, in the column's unit, the same at all sites. What lies beyond is
+  // a missing value; a site where that is more than half of what it has refuses the plan, as its
+  // unit must be another.
+  double minimum = 0, maximum = 1;
+  // category: its values, 2 or more, one input each; any other value is a missing one.
+  std::vector<std::string> values;
+  bool operator==(const Column&) const = default;
+};
+struct Table {  // [table], needed with [data] source = "table"
+  std::string name;
+  std::vector<Column> columns;  // inputs: the numbers in their order, then the categories' values
+  // One input more for each number that is 1 where the value is missing. A missing number is the
+  // federation's mean (0 after scaling), a missing category is none of its values.
+  bool missing_indicators = false;
+
+  std::uint32_t Numbers() const;
+  std::uint32_t Inputs() const;  // after one-hot coding and with indicators
+  bool operator==(const Table&) const = default;
 };
 
 // A kind of image, which chooses the defaults of all keys of Preprocessing; docs/preprocessing.md
@@ -72,10 +131,10 @@ enum class Crop {
   kForeground,
   kScanRegion,
   kDisc
-};                                          // "none", "foreground", "scan_region", "disc"
-enum class Channel { kLuminance, kGreen };  // "luminance", "green"
-enum class FrameChoice { kOnly, kMiddle };  // "only", "middle"
-enum class Units { kModality, kSuv };       // "modality", "suv"
+};                                                // "none", "foreground", "scan_region", "disc"
+enum class Channel { kLuminance, kGreen, kRgb };  // "luminance", "green", "rgb": three channels
+enum class FrameChoice { kOnly, kMiddle };        // "only", "middle"
+enum class Units { kModality, kSuv };             // "modality", "suv"
 
 // What turns a DICOM image into the network's input. The same at every site.
 struct Preprocessing {  // [preprocessing]
@@ -120,8 +179,8 @@ struct HounsfieldWindow {
 };
 std::span<const HounsfieldWindow> HounsfieldWindows();
 
-enum class Optimizer { kSgd, kAdamW };           // "sgd", "adamw"
-enum class Augmentation { kNone, kRadiograph };  // "none", "radiograph"
+enum class Optimizer { kSgd, kAdamW };                      // "sgd", "adamw"
+enum class Augmentation { kNone, kRadiograph, kMirrored };  // "none", "radiograph", "mirrored"
 
 struct Training {  // [training]
   std::uint32_t local_epochs = 1;
@@ -130,10 +189,12 @@ struct Training {  // [training]
   double learning_rate = 1e-3;
   double momentum = 0.9;  // sgd only
   double weight_decay = 1e-4;
-  bool class_weighting =
-      true;  // loss weights inverse to the class counts of the site's training examples
+  // Loss weights inverse to the class counts of the site's training examples (binary and
+  // multiclass). Without it a site that has only one class may train, too.
+  bool class_weighting = true;
   // kRadiograph: small rotations, shifts, zooms, brightness and contrast, noise; no flips, which
-  // would put the heart on the wrong side.
+  // would put the heart on the wrong side. kMirrored: the same and left-right flips, for what looks
+  // alike from both sides.
   Augmentation augmentation = Augmentation::kRadiograph;
 };
 
@@ -177,16 +238,19 @@ struct Evaluation {             // [evaluation]
 };
 
 struct Gate {  // [gate]: what a candidate must show on the sites' test sets to be published
-  double minimum_auroc = 0.5;  // pooled
+  // Of the task's headline, pooled (base/task.h). The TOML key says which: minimum_auroc,
+  // minimum_dice, minimum_concordance.
+  double minimum = 0.5;
   std::optional<double>
-      maximum_site_drop;  // no site's AUROC may fall this far below the last published model
+      maximum_site_drop;  // no site's headline may fall this far below the last published model
   std::uint32_t minimum_sites = 3;  // that evaluated it; default: cohort.minimum_sites
 };
 
 struct Stop {  // [stop]: whichever comes first
   std::uint32_t rounds = 10;
-  std::optional<std::uint32_t> patience;  // rounds without a better pooled validation AUROC
-  std::optional<double> target_auroc;     // pooled, validation
+  std::optional<std::uint32_t> patience;  // rounds without a better pooled validation headline
+  // Of the headline, pooled, validation. TOML: target_auroc, target_dice, target_concordance.
+  std::optional<double> target;
   std::optional<double> wall_time_s;
 };
 
@@ -205,6 +269,7 @@ struct Plan {
   Model model;
   Target target;
   Data data;
+  Table table;
   Deidentification deidentification;
   Preprocessing preprocessing;
   Training training;
@@ -229,6 +294,8 @@ std::string Describe(const Plan& plan);
 
 // TOML words of the enums, for messages and reports.
 std::string_view Name(Architecture v);
+std::string_view Name(Source v);
+std::string_view Name(ColumnKind v);
 std::string_view Name(Norm v);
 std::string_view Name(Intensity v);
 std::string_view Name(Retain v);

@@ -29,26 +29,27 @@ struct FeatureGrid {
   double first = 0, step = 1;  // the first value's centre, the distance between neighbours
 };
 
-// A classifier: images in, one logit each out: a feature map, its mean over the image, one linear
-// layer. Not thread-safe: training moves running statistics.
+// The logits of a plan's network: binary and survival 1, multiclass and multilabel one a class,
+// segmentation one for the background and one a structure.
+std::int64_t OutputsOf(const plan::Plan& plan);
+// Channels of its images: 3 of channel = "rgb", else 1.
+std::int64_t ChannelsOf(const plan::Plan& plan);
+
+class ImageClassifier;
+
+// Not thread-safe: training moves running statistics.
 class Network {
  public:
-  static std::unique_ptr<Network> Make(const plan::Model& model);
+  static std::unique_ptr<Network> Make(const plan::Plan& plan);
   virtual ~Network() = default;
 
-  // images: N x 1 x size x size, float32. Returns N logits of target 1.
-  at::Tensor Forward(const at::Tensor& images, bool training) {
-    return Classify(Features(images, training));
-  }
+  // Images: N x channels x size x size, float32, channels-last. Tables: N x columns, as a Dataset
+  // gives them (raw numbers, NaN missing, then one-hot categories and indicators). Returns the
+  // logits: N x outputs (N where outputs is 1), of segmentation N x outputs x size x size.
+  virtual at::Tensor Forward(const at::Tensor& input, bool training) = 0;
 
-  // The last feature map: N x channels x side x side.
-  virtual at::Tensor Features(const at::Tensor& images, bool training) = 0;
-  virtual FeatureGrid feature_grid() const = 0;
-  // N logits of a feature map.
-  at::Tensor Classify(const at::Tensor& features) const;
-  // What each place of a feature map adds to the logit: N x 1 x side x side. Their mean and the
-  // bias are the logit.
-  at::Tensor Contributions(const at::Tensor& features) const;
+  // This, when it is an ImageClassifier; else null.
+  virtual ImageClassifier* AsImageClassifier() { return nullptr; }
 
   // In state-dict order.
   std::span<const NamedTensor> tensors() const { return tensors_; }
@@ -63,15 +64,36 @@ class Network {
   // Registers a tensor under `name`; the values are whatever memory held until Load.
   at::Tensor Add(std::string name, std::vector<std::int64_t> shape, bool trained = true);
 
-  // The linear layer, last in the state dict.
-  void AddClassifier(std::int64_t channels);
-
   struct Norm;
   friend struct Norm;
 
  private:
-  at::Tensor fc_weight_, fc_bias_;
   std::vector<NamedTensor> tensors_;
+};
+
+// Images in, logits out: a feature map, its mean over the image, one linear layer.
+class ImageClassifier : public Network {
+ public:
+  at::Tensor Forward(const at::Tensor& images, bool training) final {
+    return Classify(Features(images, training));
+  }
+  ImageClassifier* AsImageClassifier() final { return this; }
+
+  // The last feature map: N x channels x side x side.
+  virtual at::Tensor Features(const at::Tensor& images, bool training) = 0;
+  virtual FeatureGrid feature_grid() const = 0;
+  // The logits of a feature map.
+  at::Tensor Classify(const at::Tensor& features) const;
+  // What each place of a feature map adds to each logit: N x outputs x side x side. Their mean and
+  // the bias are the logit.
+  at::Tensor Contributions(const at::Tensor& features) const;
+
+ protected:
+  // The linear layer, last in the state dict: `name`.weight, `name`.bias ("fc", "classifier" ...).
+  void AddClassifier(const std::string& name, std::int64_t channels, std::int64_t outputs);
+
+ private:
+  at::Tensor fc_weight_, fc_bias_;
 };
 
 }  // namespace consilium::learning

@@ -8,7 +8,7 @@ namespace {
 
 plan::Gate AGate() {
   plan::Gate gate;
-  gate.minimum_auroc = 0.8;
+  gate.minimum = 0.8;
   gate.minimum_sites = 2;
   return gate;
 }
@@ -42,7 +42,7 @@ TEST_CASE("a site that evaluated nothing does not count as a site") {
 
 TEST_CASE("a model without results, or with too few to judge, never passes") {
   plan::Gate lax = AGate();
-  lax.minimum_auroc = 0;
+  lax.minimum = 0;
   lax.minimum_sites = 1;
   CHECK_FALSE(Decide(lax, 0.9, {}, {}).passed);
   CHECK_FALSE(Decide(lax, 0.9, {{kEast, SumsWithAuroc(1, 9)}}, {}).passed);
@@ -109,14 +109,14 @@ TEST_CASE("without a last published model, or without a limit, no site is compar
 
 TEST_CASE("a pooled evaluation that failed passes no gate") {
   plan::Gate lax = AGate();
-  lax.minimum_auroc = 0;
+  lax.minimum = 0;
   lax.minimum_sites = 1;
   CHECK_FALSE(Decide(lax, 0.9, 0, metrics::EvaluationSums{}, false).passed);
 }
 
 TEST_CASE("numbers that differ are written with enough digits to see it") {
   plan::Gate gate = AGate();
-  gate.minimum_auroc = 0.90004;
+  gate.minimum = 0.90004;
   const GateDecision decision =
       Decide(gate, 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, SumsWithAuroc(0.9)}}, {});
   CHECK(decision.conditions[1].text == "pooled AUROC 0.90000 is below 0.90004");

@@ -42,7 +42,7 @@ inline plan::Plan ShortPlan() {
   plan.cohort.minimum_sites = 2;
   plan.cohort.round_deadline_s = 600;
   plan.cohort.absence_grace_s = 60;
-  plan.gate.minimum_auroc = 0.7;
+  plan.gate.minimum = 0.7;
   plan.gate.minimum_sites = 2;
   plan.stop.rounds = 2;
   return plan;

@@ -63,10 +63,10 @@ class Storm {
     plan::Plan plan = ShortPlan();
     plan.cohort.minimum_sites = 2 + static_cast<std::uint32_t>(random_.Below(2));
     plan.cohort.round_deadline_s = 300;
-    plan.gate.minimum_auroc = 0.65;
+    plan.gate.minimum = 0.65;
     plan.stop.rounds = 1 + static_cast<std::uint32_t>(random_.Below(2));
     if (random_.Chance(0.2)) plan.stop.patience = 1;
-    if (random_.Chance(0.2)) plan.stop.target_auroc = 0.85;
+    if (random_.Chance(0.2)) plan.stop.target = 0.85;
     if (random_.Chance(0.2)) plan.stop.wall_time_s = 400;
     if (random_.Chance(0.2)) plan.model.initial = ModelNumber(200);
     return plan;

@@ -425,7 +425,7 @@ TEST_CASE("the run stops after its patience, at its target, and at its wall time
     CHECK(scene.state().candidate == ModelNumber(1));
   }
   SECTION("target") {
-    plan.stop.target_auroc = 0.85;
+    plan.stop.target = 0.85;
     Scene scene(plan);
     scene.BeginTraining();
     scene.Round(1, 0.8);

@@ -21,9 +21,9 @@ void CheckAccepted(const Plan& plan) {
        {plan.training.learning_rate, plan.training.momentum, plan.training.weight_decay,
         plan.aggregation.proximal_mu, plan.aggregation.server_learning_rate,
         plan.secure_aggregation.clip_norm, plan.cohort.round_deadline_s,
-        plan.cohort.absence_grace_s, plan.evaluation.at_specificity, plan.gate.minimum_auroc,
+        plan.cohort.absence_grace_s, plan.evaluation.at_specificity, plan.gate.minimum,
         plan.preprocessing.spacing_mm, plan.stop.wall_time_s.value_or(1),
-        plan.stop.target_auroc.value_or(1)}) {
+        plan.stop.target.value_or(1)}) {
     FUZZ_EXPECT(std::isfinite(number) && number >= 0);
   }
   FUZZ_EXPECT(!Describe(plan).empty());

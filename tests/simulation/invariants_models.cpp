@@ -278,9 +278,9 @@ void Invariants::CheckPublication(CoordinatorMachine& coordinator, const wire::L
       sums += Evaluated(site, *values, wire::EvaluationSplit::kTest);
     }
     const auto found = metrics::Compute(sums, known->plan.evaluation.at_specificity);
-    if (!found.ok() || found->auroc < known->plan.gate.minimum_auroc) {
+    if (!found.ok() || found->auroc < known->plan.gate.minimum) {
       Violate("gate", StrCat(what, " has AUROC ", found.ok() ? found->auroc : 0,
-                             " at the sites, below ", known->plan.gate.minimum_auroc));
+                             " at the sites, below ", known->plan.gate.minimum));
     }
     const auto registered = ledger.FindModel(entry.subject);
     if (registered.ok() && (registered->stage != coordinator::ModelStage::kPublished ||

@@ -46,11 +46,11 @@ TEST_CASE("the example plan is read whole") {
   CHECK(plan->aggregation.method == AggregationMethod::kFedAvg);
   CHECK(plan->cohort.minimum_sites == 3);
   CHECK(plan->cohort.round_deadline_s == 600);
-  CHECK(plan->gate.minimum_auroc == 0.75);
+  CHECK(plan->gate.minimum == 0.75);
   CHECK(plan->gate.maximum_site_drop == 0.05);
   CHECK(plan->stop.rounds == 10);
   CHECK(plan->stop.patience == 5u);
-  CHECK_FALSE(plan->stop.target_auroc);
+  CHECK_FALSE(plan->stop.target);
 }
 
 TEST_CASE("every fault of a bad plan is told at once, with its line, value and what is allowed") {
@@ -123,7 +123,7 @@ weight = "patients"
 TEST_CASE("whole numbers may stand where numbers are asked for") {
   const auto plan = With("[stop]\ntarget_auroc = 1\nwall_time_s = 60\n");
   REQUIRE(plan.ok());
-  CHECK(plan->stop.target_auroc == 1.0);
+  CHECK(plan->stop.target == 1.0);
   CHECK(plan->stop.wall_time_s == 60.0);
 }
 
