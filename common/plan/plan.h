@@ -29,6 +29,7 @@ enum class Architecture {
   kUnet,
   kLogistic,
   kMlp,
+  kTorchScript,  // "torchscript": a module of the consortium's own (site_agent/learning/modules.h)
 };
 enum class Norm { kGroup, kBatch };  // "group", "batch"
 
@@ -37,6 +38,7 @@ struct Model {  // [model]
   Norm norm = Norm::kGroup;
   std::uint32_t width = 0;            // unet: channels of the first level; 0: its default, 16
   std::vector<std::uint32_t> hidden;  // mlp: units of each hidden layer; empty: {32}
+  std::string module;                 // torchscript: SHA-256 of its file, 64 hexadecimal digits
   double dropout = 0;                 // mlp: in training, of each hidden layer; [0, 1)
   std::optional<ModelId>
       initial;  // start from this model of the coordinator's registry instead of from the seed
