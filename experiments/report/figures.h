@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "experiments/report/plot.h"
+#include "common/report/plot.h"
 #include "experiments/results.h"
 #include "experiments/run_history.h"
 

@@ -6,8 +6,8 @@
 #include "common/base/text.h"
 #include "experiments/comparison.h"
 #include "experiments/report/figures.h"
-#include "experiments/report/page_style.h"
-#include "experiments/report/plot.h"
+#include "common/report/page_style.h"
+#include "common/report/plot.h"
 #include "experiments/run_history.h"
 
 namespace consilium::report {

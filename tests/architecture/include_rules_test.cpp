@@ -35,6 +35,7 @@ const std::vector<FolderRule> kFolderRules = {
     {"common/plan/", {"common/base/"}},
     {"common/model/", {"common/base/"}},
     {"common/metrics/", {"common/base/"}},
+    {"common/report/", {"common/base/"}},
     {"common/crypto/", {"common/base/"}},
     {"common/storage/", {"common/base/"}},
     {"common/privacy/", {"common/base/", "common/model/"}},

@@ -1,4 +1,4 @@
-#include "experiments/report/page_style.h"
+#include "common/report/page_style.h"
 
 namespace consilium::report {
 

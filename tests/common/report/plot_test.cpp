@@ -1,4 +1,4 @@
-#include "experiments/report/plot.h"
+#include "common/report/plot.h"
 
 #include <cmath>
 #include <limits>
