@@ -5,11 +5,30 @@
 
 namespace consilium::learning {
 
-absl::Status CheckImageSize(const datasets::Dataset& data, const plan::Plan& plan) {
-  if (data.image_size() == plan.preprocessing.image_size) return absl::OkStatus();
+datasets::InputShape InputOf(const plan::Plan& plan) {
+  if (plan.data.source == plan::Source::kTable) {
+    return {.channels = 0, .columns = plan.table.Inputs()};
+  }
+  const std::uint32_t size = plan.preprocessing.image_size;
+  return {.channels = static_cast<std::uint32_t>(ChannelsOf(plan)), .height = size, .width = size};
+}
+
+absl::Status CheckInput(const datasets::Dataset& data, const plan::Plan& plan) {
+  const datasets::InputShape found = data.input_shape(), needed = InputOf(plan);
+  if (found == needed) return absl::OkStatus();
+  if (needed.columns > 0) {
+    return absl::InvalidArgumentError(
+        StrCat("the rows have ", found.columns, " inputs, but the plan's [table] makes ",
+               needed.columns, ": prepare the data again for this plan"));
+  }
+  if (found.width != needed.width) {
+    return absl::InvalidArgumentError(
+        StrCat("the images are ", found.width, " pixels wide, but the plan's image_size is ",
+               needed.width, ": prepare the data again for this plan"));
+  }
   return absl::InvalidArgumentError(
-      StrCat("the images are ", data.image_size(), " pixels wide, but the plan's image_size is ",
-             plan.preprocessing.image_size, ": prepare the data again for this plan"));
+      StrCat("the images have ", found.channels, " channels, but the plan's network takes ",
+             needed.channels, ": prepare the data again for this plan"));
 }
 
 absl::Status LoadInto(Network& network, const ModelState& model, const plan::Plan& plan) {

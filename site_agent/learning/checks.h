@@ -11,8 +11,11 @@ namespace consilium::learning {
 
 class Network;
 
-// kInvalidArgument unless the images have the plan's size.
-absl::Status CheckImageSize(const datasets::Dataset& data, const plan::Plan& plan);
+// What the plan's network takes of each example.
+datasets::InputShape InputOf(const plan::Plan& plan);
+
+// kInvalidArgument unless the data's examples have that shape.
+absl::Status CheckInput(const datasets::Dataset& data, const plan::Plan& plan);
 
 // Network::Load, with the plan's network named in the error.
 absl::Status LoadInto(Network& network, const ModelState& model, const plan::Plan& plan);

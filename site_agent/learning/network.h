@@ -1,7 +1,7 @@
 #pragma once
 
 // Private to this folder: the one header that shows torch's tensors. See trainer.h for the
-// networks' shapes and names.
+// networks' shapes and names; networks/ holds them, one file a family.
 
 #include <ATen/core/Tensor.h>
 
@@ -16,11 +16,20 @@
 
 namespace consilium::learning {
 
+// What InitialModel fills a tensor with: the constant `value`, or numbers of our own generator,
+// normal with deviation `value` or uniform within +-`value`.
+struct Start {
+  enum class Kind { kConstant, kNormal, kUniform };
+  Kind kind = Kind::kConstant;
+  double value = 0;
+};
+
 // One entry of a state dict. Convolution weights lie channels-last in memory.
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;  // float32
-  bool trained;       // false: a running statistic
+  bool trained;       // false: a running statistic, or a table's preparation
+  Start start;
 };
 
 // Where on the input the values of the last feature map are: continuous positions, pixel i reaching
@@ -48,6 +57,10 @@ class Network {
   // logits: N x outputs (N where outputs is 1), of segmentation N x outputs x size x size.
   virtual at::Tensor Forward(const at::Tensor& input, bool training) = 0;
 
+  // What chance decides in training (dropout) follows this seed from here on; the plan's, until it
+  // is called. Give each round and site its own.
+  virtual void Seed(std::uint64_t seed) { static_cast<void>(seed); }
+
   // This, when it is an ImageClassifier; else null.
   virtual ImageClassifier* AsImageClassifier() { return nullptr; }
 
@@ -62,10 +75,15 @@ class Network {
 
  protected:
   // Registers a tensor under `name`; the values are whatever memory held until Load.
-  at::Tensor Add(std::string name, std::vector<std::int64_t> shape, bool trained = true);
+  at::Tensor Add(std::string name, std::vector<std::int64_t> shape, Start start,
+                 bool trained = true);
 
-  struct Norm;
-  friend struct Norm;
+  // Registers a tensor that is there already, with the value it has.
+  void Adopt(std::string name, at::Tensor tensor, bool trained);
+
+  struct Norm;  // networks/layers.h
+  struct Convolution;
+  struct Linear;
 
  private:
   std::vector<NamedTensor> tensors_;
@@ -93,7 +111,7 @@ class ImageClassifier : public Network {
   void AddClassifier(const std::string& name, std::int64_t channels, std::int64_t outputs);
 
  private:
-  at::Tensor fc_weight_, fc_bias_;
+  at::Tensor classifier_weight_, classifier_bias_;
 };
 
 }  // namespace consilium::learning

@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<double>> TimeTrainingSteps(const plan::Plan& plan, in
                                                       int steps) {
   ASSIGN_OR_RETURN(const ModelState model, InitialModel(plan));
   return WithTorch("the benchmark", [&]() -> absl::StatusOr<std::vector<double>> {
-    const std::unique_ptr<Network> network = Network::Make(plan.model);
+    const std::unique_ptr<Network> network = Network::Make(plan);
     RETURN_IF_ERROR(LoadInto(*network, model, plan));
     TrainingStep step(*network, plan);
     const Batch batch = NoiseBatch(plan);

@@ -1,0 +1,68 @@
+#include "site_agent/learning/networks/layers.h"
+
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/group_norm.h>
+#include <ATen/ops/linear.h>
+
+#include <cmath>
+
+namespace consilium::learning {
+namespace {
+
+constexpr double kNormEpsilon = 1e-5;
+constexpr double kRunningMomentum = 0.1;
+
+Start Constant(double value) { return {Start::Kind::kConstant, value}; }
+
+}  // namespace
+
+Network::Norm::Norm(Network& network, const std::string& name, std::int64_t channels,
+                    plan::Norm kind, std::int64_t group_count) {
+  weight = network.Add(name + ".weight", {channels}, Constant(1));
+  bias = network.Add(name + ".bias", {channels}, Constant(0));
+  if (kind == plan::Norm::kGroup) {
+    groups = group_count;
+    return;
+  }
+  running_mean = network.Add(name + ".running_mean", {channels}, Constant(0), false);
+  running_var = network.Add(name + ".running_var", {channels}, Constant(1), false);
+  batches = network.Add(name + ".num_batches_tracked", {}, Constant(0), false);
+}
+
+at::Tensor Network::Norm::operator()(const at::Tensor& x, bool training) {
+  if (groups > 0) return at::group_norm(x, groups, weight, bias, kNormEpsilon);
+  if (training) batches.add_(1);
+  return at::batch_norm(x, weight, bias, running_mean, running_var, training, kRunningMomentum,
+                        kNormEpsilon, /*cudnn_enabled=*/false);
+}
+
+Network::Convolution::Convolution(Network& network, const std::string& name,
+                                  std::int64_t channels_in, std::int64_t channels_out,
+                                  const Options& options)
+    : stride(options.stride), groups(options.groups) {
+  const std::int64_t area = options.kernel * options.kernel;
+  // As torch counts a fan of outputs: all of them, whatever the groups.
+  const std::int64_t fan = (options.fan_in ? channels_in / groups : channels_out) * area;
+  weight = network.Add(name + ".weight",
+                       {channels_out, channels_in / groups, options.kernel, options.kernel},
+                       {Start::Kind::kNormal, std::sqrt(2 / static_cast<double>(fan))});
+  if (options.bias) bias = network.Add(name + ".bias", {channels_out}, Constant(0));
+}
+
+at::Tensor Network::Convolution::operator()(const at::Tensor& x) const {
+  return at::conv2d(x, weight, bias, stride, weight.size(2) / 2, 1, groups);
+}
+
+Network::Linear::Linear(Network& network, const std::string& name, std::int64_t inputs,
+                        std::int64_t outputs) {
+  const Start start{Start::Kind::kUniform, 1 / std::sqrt(static_cast<double>(inputs))};
+  weight = network.Add(name + ".weight", {outputs, inputs}, start);
+  bias = network.Add(name + ".bias", {outputs}, start);
+}
+
+at::Tensor Network::Linear::operator()(const at::Tensor& x) const {
+  return at::linear(x, weight, bias);
+}
+
+}  // namespace consilium::learning

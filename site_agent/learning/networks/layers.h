@@ -1,0 +1,55 @@
+#pragma once
+
+// Private to this folder and network.cpp: the layers that networks are made of, each with the
+// tensors and names of torch's module. Activations are channels-last.
+
+#include <cstdint>
+#include <string>
+
+#include "site_agent/learning/network.h"
+
+namespace consilium::learning {
+
+// Group or batch normalisation.
+struct Network::Norm {
+  Norm() = default;
+  // `groups` of group norm.
+  Norm(Network& network, const std::string& name, std::int64_t channels, plan::Norm kind,
+       std::int64_t groups);
+
+  at::Tensor operator()(const at::Tensor& x, bool training);
+
+  at::Tensor weight, bias, running_mean, running_var, batches;
+  std::int64_t groups = 0;  // 0: batch norm
+};
+
+// A convolution with padding that keeps the size where the stride is 1.
+struct Network::Convolution {
+  struct Options {
+    std::int64_t kernel = 3, stride = 1, groups = 1;
+    bool bias = false;
+    bool fan_in = false;  // He et al.'s variance by the inputs instead of by the outputs
+  };
+
+  Convolution() = default;
+  Convolution(Network& network, const std::string& name, std::int64_t channels_in,
+              std::int64_t channels_out, const Options& options);
+
+  bool defined() const { return weight.defined(); }
+  at::Tensor operator()(const at::Tensor& x) const;
+
+  at::Tensor weight, bias;
+  std::int64_t stride = 1, groups = 1;
+};
+
+// A linear layer, begun as torch begins it.
+struct Network::Linear {
+  Linear() = default;
+  Linear(Network& network, const std::string& name, std::int64_t inputs, std::int64_t outputs);
+
+  at::Tensor operator()(const at::Tensor& x) const;
+
+  at::Tensor weight, bias;
+};
+
+}  // namespace consilium::learning
