@@ -29,6 +29,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium model list
   consilium model fetch 3fa9c1 --out opacity.safetensors
   consilium model verify opacity.safetensors
+  consilium model card opacity.safetensors --plan opacity.toml --results north.json --out card.html
   consilium federation describe --target opacity --html cohort.html
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
@@ -107,6 +108,19 @@ int Main(int argc, char** argv) {
       "The federation's root.pub, or its 64 digits (else the one you enrolled with)";
   verify->add_option("--root", verification.root, root_help);
 
+  CardOptions card;
+  auto* card_app = models->add_subcommand(
+      "card", "Write a model's card: one page for clinicians and reviewers, HTML and Markdown");
+  card_app->add_option("model", card.verify.model, "safetensors file")->required();
+  card_app->add_option("--plan", card.plan, "The plan as it was submitted (TOML)");
+  card_app->add_option("--results", card.results,
+                       "A place's own results, as consilium-site evaluate --json printed them "
+                       "(NAME.json; may be given several times)");
+  card_app->add_option("--out", card.out, "Where to write it (FILE.html; FILE.md goes beside it)")
+      ->required();
+  card_app->add_option("--record", card.verify.record, "The record (else beside the model)");
+  card_app->add_option("--root", card.verify.root, root_help);
+
   auto* log = app.add_subcommand("log", "The audit log")->require_subcommand(1);
   auto* fetch_log = log->add_subcommand("fetch", "Fetch the log with the sites' countersignatures");
   fetch_log->add_option("--out", out, "Where to write it (JSON)")->required();
@@ -165,6 +179,7 @@ int Main(int argc, char** argv) {
   if (*list_models) status = ListModelsCommand(options);
   if (*fetch) status = FetchCommand(options, model, out);
   if (*verify) status = VerifyCommand(options, verification);
+  if (*card_app) status = CardCommand(options, card);
   if (*fetch_log) status = FetchLogCommand(options, out);
   if (*describe) {
     description.run = RunId(run);

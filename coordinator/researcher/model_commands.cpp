@@ -10,6 +10,7 @@
 #include "common/base/text_table.h"
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
+#include "coordinator/researcher/model_card.h"
 #include "coordinator/researcher/research_channel.h"
 #include "coordinator/researcher/verify_model.h"
 
@@ -165,7 +166,15 @@ absl::Status FetchCommand(const CommandOptions& options, const std::string& mode
   return absl::OkStatus();
 }
 
-absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& verify) {
+namespace {
+
+// What the model's file, its record and, where it is there, the log prove together.
+struct Proof {
+  Digest model;
+  bool with_log = false;
+  Verification verification;
+};
+absl::StatusOr<Proof> Prove(const CommandOptions& options, const VerifyOptions& verify) {
   ASSIGN_OR_RETURN(const crypto::Ed25519PublicKey root, RootKey(options, verify.root));
   ASSIGN_OR_RETURN(const Digest actual, crypto::Sha256OfFile(verify.model));
   ASSIGN_OR_RETURN(
@@ -174,7 +183,15 @@ absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& v
   ASSIGN_OR_RETURN(const std::optional<std::string> log,
                    ReadIfThere(verify.log.empty() ? LogBeside(verify.model) : verify.log,
                                /*must=*/!verify.log.empty()));
-  const Verification verification = VerifyModel(root, actual, record, log);
+  return Proof{actual, log.has_value(), VerifyModel(root, actual, record, log)};
+}
+
+}  // namespace
+
+absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& verify) {
+  ASSIGN_OR_RETURN(const Proof proof, Prove(options, verify));
+  const Digest& actual = proof.model;
+  const Verification& verification = proof.verification;
   if (!verification.ok()) {
     Print(options.json ? ToJson(verification).dump(2) + "\n" : InWords(verification));
     return ToStatus(verification);
@@ -196,9 +213,36 @@ absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& v
                "This proves that the file is, byte for byte, the model that this federation's "
                "coordinator published,\nfrom a plan that its researcher signed, with the "
                "contributions of the sites named, as the log",
-               log ? " shows" : " would show (--log)",
+               proof.with_log ? " shows" : " would show (--log)",
                ".\nIt does not prove that the sites' images were right, nor that the model is fit "
                "for a patient.\n"));
+  return absl::OkStatus();
+}
+
+absl::Status CardCommand(const CommandOptions& options, const CardOptions& card) {
+  ASSIGN_OR_RETURN(const Proof proof, Prove(options, card.verify));
+  RETURN_IF_ERROR(ToStatus(proof.verification));
+  std::optional<std::string> plan;
+  if (!card.plan.empty()) {
+    ASSIGN_OR_RETURN(plan, ReadTextFile(card.plan, 1 << 20));
+  }
+  std::vector<SiteResult> results;
+  for (const fs::path& file : card.results) {
+    ASSIGN_OR_RETURN(std::string text, ReadTextFile(file, 64 << 20));
+    results.push_back({file.stem().string(), std::move(text)});
+  }
+  ASSIGN_OR_RETURN(const report::Document document,
+                   ModelCard(proof.verification.record_json, plan, results));
+  fs::path markdown = card.out;
+  markdown.replace_extension(".md");
+  if (markdown == card.out) {
+    return absl::InvalidArgumentError("--out is the card's HTML file; its Markdown goes beside it");
+  }
+  RETURN_IF_ERROR(WriteFileDurably(card.out, document.Html()));
+  RETURN_IF_ERROR(WriteFileDurably(markdown, document.Markdown()));
+  Print(options.json
+            ? json{{"html", card.out.string()}, {"markdown", markdown.string()}}.dump() + "\n"
+            : StrCat(card.out.string(), "\n", markdown.string(), "\n"));
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 // The commands of the researcher's program about models. Each prints its result to standard output.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "coordinator/researcher/run_commands.h"
@@ -22,6 +23,16 @@ struct VerifyOptions {
 // Offline. kUnauthenticated naming the first link that is broken; says what it proves when all
 // fits.
 absl::Status VerifyCommand(const CommandOptions& options, const VerifyOptions& verify);
+
+struct CardOptions {
+  VerifyOptions verify;
+  fs::path plan;                  // as it was submitted; empty: the card does without
+  std::vector<fs::path> results;  // what `consilium-site evaluate --json` printed; the file's stem
+                                  // is the place's name
+  fs::path out;                   // FILE.html; FILE.md is written beside it
+};
+// Offline: verifies the model, then writes its card as HTML and Markdown.
+absl::Status CardCommand(const CommandOptions& options, const CardOptions& card);
 
 // The whole log, to a file.
 absl::Status FetchLogCommand(const CommandOptions& options, const fs::path& out);
