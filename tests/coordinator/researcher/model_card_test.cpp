@@ -1,5 +1,6 @@
 #include "coordinator/researcher/model_card.h"
 
+#include "common/base/text.h"
 #include "common/crypto/sha256.h"
 #include "tests/catch.h"
 
