@@ -7,7 +7,9 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "site_agent/approved_networks.h"
 #include "site_agent/commands.h"
+#include "site_agent/network_command.h"
 #include "site_agent/predict_command.h"
 
 namespace consilium::site_agent {
@@ -21,6 +23,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-site approve chest-opacity-0003 --state site
   consilium-site pause --state site
   consilium-site outbox --state site
+  consilium-site network approve net.pt --state site
   consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
   consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
   consilium-site predict --state site --record chest.record.json --data new --out results
@@ -28,6 +31,13 @@ constexpr char kExamples[] = R"(Examples:
 The agent connects out only. policy.toml in the state folder says what this site takes part in.
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong input, 3 coordinator not reachable, 4 refused, 130 interrupted.)";
+
+// What trains or uses a model knows the networks that the operator has approved.
+template <class Command>
+absl::Status WithNetworks(const fs::path& state, Command& command) {
+  RETURN_IF_ERROR(LoadApprovedNetworks(state));
+  return Run(command);
+}
 
 int Main(int argc, char** argv) {
   ForbidCoreDumps();
@@ -122,6 +132,11 @@ int Main(int argc, char** argv) {
       app.add_subcommand("listen", "Take images that archives and scanners send (C-STORE)");
   AddListenOptions(*listen_app, listen);
 
+  NetworkCommand network;
+  CLI::App* network_app =
+      app.add_subcommand("network", "The consortium's own networks that may be trained here");
+  AddNetworkOptions(*network_app, network);
+
   LookCommand look;
   CLI::App* status_app = app.add_subcommand("status", "Runs and tasks this site knows");
   CLI::App* outbox_app = app.add_subcommand("outbox", "Everything that left the building");
@@ -154,10 +169,11 @@ int Main(int argc, char** argv) {
   CatchInterrupts();
   const auto dispatch = [&]() -> absl::Status {
     if (enrol_app->parsed()) return Run(enrol);
-    if (run_app->parsed()) return Run(run);
-    if (train_app->parsed()) return Run(train);
-    if (evaluate_app->parsed()) return Run(evaluate);
-    if (predict_app->parsed()) return Run(predict);
+    if (run_app->parsed()) return WithNetworks(run.state, run);
+    if (train_app->parsed()) return WithNetworks(train.state, train);
+    if (evaluate_app->parsed()) return WithNetworks(evaluate.state, evaluate);
+    if (predict_app->parsed()) return WithNetworks(predict.state, predict);
+    if (network_app->parsed()) return Run(network);
     if (listen_app->parsed()) return Run(listen);
     if (fingerprint_app->parsed()) return ShowFingerprint(keys);
     if (check_app->parsed()) return Check(keys);
