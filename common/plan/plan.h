@@ -59,7 +59,14 @@ struct Target {  // [target]
   TaskShape Shape() const {
     return {task, classes.empty() ? 1 : static_cast<std::uint32_t>(classes.size())};
   }
+  // The columns of labels.csv or of the table that teach: binary, multiclass `name`; multilabel
+  // `classes`; survival `time` and `event`; segmentation none.
+  std::vector<std::string> Columns() const;
+  // For people and as a report's title: the name, "effusion, nodule", "death after days".
+  std::string Title() const;
 };
+// Most classes or labels, and most structures of a segmentation.
+inline constexpr std::uint32_t kMostClasses = 100, kMostStructures = 64;
 
 enum class Source { kDicom, kTable };  // "dicom", "table"
 
@@ -97,7 +104,9 @@ struct Column {                                // [[table.columns]]
   // a missing value; a site where that is more than half of what it has refuses the plan, as its
   // unit must be another.
   double minimum = 0, maximum = 1;
-  // category: its values, 2 or more, one input each; any other value is a missing one.
+  // category: its values, 2 or more, one input each, found in any case and, where both are numbers,
+  // by number ("1" is "1.0"). Any other value is a missing one; a site where that is more than half
+  // of what it has refuses the plan, as it must write them in another way.
   std::vector<std::string> values;
   bool operator==(const Column&) const = default;
 };
@@ -112,6 +121,13 @@ struct Table {  // [table], needed with [data] source = "table"
   std::uint32_t Inputs() const;  // after one-hot coding and with indicators
   bool operator==(const Table&) const = default;
 };
+inline constexpr std::uint32_t kMostInputs = 4096;  // of a table
+// Whether a cell of a table stands for a value that is not there: nothing, "NA", "N/A", "#N/A",
+// "NaN", "NULL", "?" or ".", in any case.
+bool IsMissing(std::string_view cell);
+// A value of a category or class as two of them are compared: in small letters, a number as the
+// number that it is.
+std::string Comparable(std::string_view value);
 
 // A kind of image, which chooses the defaults of all keys of Preprocessing; docs/preprocessing.md
 // gives the reasons. "generic", "radiograph", "mammography", "ct", "mr", "ultrasound", "retina",
@@ -290,8 +306,8 @@ struct Plan {
 // faults at once, one a line.
 absl::StatusOr<Plan> ParsePlan(std::string_view toml);
 
-// The plan as people read it: what will be trained, on what, with whom and until when. Several
-// lines.
+// The plan as people read it: what will be trained, on what (of a table, which columns are read),
+// with whom and until when. Several lines.
 std::string Describe(const Plan& plan);
 
 // TOML words of the enums, for messages and reports.

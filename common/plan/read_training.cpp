@@ -1,0 +1,89 @@
+#include "common/plan/readers.h"
+
+namespace consilium::plan {
+
+namespace {
+
+void ReadClassWeighting(Section& s, const Subject& subject, Training& t) {
+  const auto weighting = s.Flag("class_weighting");
+  Set(t.class_weighting, weighting);
+  if (!subject.task || *subject.task == Task::kBinary || *subject.task == Task::kMulticlass) return;
+  t.class_weighting = false;
+  if (weighting == true) {
+    s.Refuse("class_weighting", StrCat("has no effect with target.task \"", Name(*subject.task),
+                                       "\": only \"binary\" and \"multiclass\" have classes "
+                                       "that exclude each other"));
+  }
+}
+
+void ReadAugmentation(Section& s, const Subject& subject, Training& t) {
+  const auto augmentation = s.Choice(
+      "augmentation", {Augmentation::kNone, Augmentation::kRadiograph, Augmentation::kMirrored});
+  Set(t.augmentation, augmentation);
+  if (subject.source != Source::kTable) return;
+  t.augmentation = Augmentation::kNone;
+  if (augmentation.value_or(Augmentation::kNone) != Augmentation::kNone) {
+    s.Refuse("augmentation", "has no effect: it is of images, and data.source is \"table\"");
+  }
+}
+
+}  // namespace
+
+void ReadTraining(Section s, const Subject& subject, Training& t) {
+  Set(t.local_epochs, s.Whole("local_epochs", 1, 1000));
+  Set(t.batch_size, s.Whole("batch_size", 1, 4096));
+  const auto optimizer = s.Choice("optimizer", {Optimizer::kSgd, Optimizer::kAdamW});
+  Set(t.optimizer, optimizer);
+  Set(t.learning_rate, s.Real("learning_rate", 0, 10, Ends::kLowExcluded));
+  const auto momentum = s.Real("momentum", 0, 1, Ends::kHighExcluded);
+  Set(t.momentum, momentum);
+  if (momentum && t.optimizer == Optimizer::kAdamW && (optimizer || !s.Has("optimizer"))) {
+    s.Refuse("momentum", "has no effect with optimizer \"adamw\": remove it, or use \"sgd\"");
+  }
+  Set(t.weight_decay, s.Real("weight_decay", 0, 1));
+  ReadClassWeighting(s, subject, t);
+  ReadAugmentation(s, subject, t);
+  s.Finish();
+}
+
+void ReadAggregation(Section s, const Subject& subject, Aggregation& a) {
+  const auto method = s.Choice("method", {AggregationMethod::kFedAvg, AggregationMethod::kFedProx});
+  Set(a.method, method);
+  const auto mu = s.Real("proximal_mu", 0, 100);
+  Set(a.proximal_mu, mu);
+  if (a.method == AggregationMethod::kFedAvg && a.proximal_mu > 0 && (method || !s.Has("method"))) {
+    s.Refuse("proximal_mu", "has no effect with method \"fedavg\": remove it, or use \"fedprox\"");
+  }
+  if (a.method == AggregationMethod::kFedProx && a.proximal_mu == 0 &&
+      (mu || !s.Has("proximal_mu"))) {
+    s.Refuse("method", "needs proximal_mu above 0: with 0 it is \"fedavg\"");
+  }
+  Set(a.weight,
+      s.Choice("weight", {WeightRule::kExamples, WeightRule::kPatients, WeightRule::kEqual}));
+  Set(a.server_learning_rate, s.Real("server_learning_rate", 0, 10, Ends::kLowExcluded));
+  Set(a.updates, s.Choice("updates", {Updates::kMasked, Updates::kSealed}));
+  if (subject.source == Source::kTable && a.updates == Updates::kSealed) {
+    s.Refuse("updates",
+             "does not suit tables: what brings their columns to one scale is found by secure "
+             "aggregation, so use \"masked\"");
+  }
+  s.Finish();
+}
+
+void ReadSecureAggregation(Section s, const Aggregation& aggregation, const Cohort& cohort,
+                           SecureAggregation& secure) {
+  Set(secure.clip_norm, s.Real("clip_norm", 0, 1e9, Ends::kLowExcluded));
+  Set(secure.threshold, s.Whole("threshold", 3, 255));
+  if (aggregation.updates == Updates::kSealed) {
+    for (const char* key : {"clip_norm", "threshold"}) {
+      if (s.Has(key)) {
+        s.Refuse(key, "has no effect: aggregation.updates is \"sealed\"");
+      }
+    }
+  } else if (!cohort.sites.empty() && secure.threshold > cohort.sites.size()) {
+    s.Refuse("threshold", StrCat("can never be reached: cohort.sites names ", cohort.sites.size()));
+  }
+  s.Finish();
+}
+
+}  // namespace consilium::plan
