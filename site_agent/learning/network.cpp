@@ -38,6 +38,12 @@ std::unique_ptr<Network> Network::Make(const plan::Plan& plan) {
     case plan::Architecture::kResNet34:
     case plan::Architecture::kResNet50:
       return MakeResNet(plan);
+    case plan::Architecture::kDenseNet121:
+      return MakeDenseNet(plan);
+    case plan::Architecture::kEfficientNetB0:
+      return MakeEfficientNet(plan);
+    case plan::Architecture::kUnet:
+      return MakeUnet(plan);
     case plan::Architecture::kLogistic:
     case plan::Architecture::kMlp:
       return MakeTableNetwork(plan);

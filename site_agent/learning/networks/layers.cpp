@@ -42,12 +42,16 @@ Network::Convolution::Convolution(Network& network, const std::string& name,
                                   const Options& options)
     : stride(options.stride), groups(options.groups) {
   const std::int64_t area = options.kernel * options.kernel;
-  // As torch counts a fan of outputs: all of them, whatever the groups.
-  const std::int64_t fan = (options.fan_in ? channels_in / groups : channels_out) * area;
+  const auto fan_in = static_cast<double>(channels_in / groups * area);
+  const auto fan_out = static_cast<double>(channels_out * area);  // torch's count, without groups
+  Start start{Start::Kind::kNormal, std::sqrt(2 / fan_out)}, bias_start = Constant(0);
+  if (options.begin == Begin::kFanIn) start.value = std::sqrt(2 / fan_in);
+  if (options.begin == Begin::kTorch) {
+    start = bias_start = {Start::Kind::kUniform, 1 / std::sqrt(fan_in)};
+  }
   weight = network.Add(name + ".weight",
-                       {channels_out, channels_in / groups, options.kernel, options.kernel},
-                       {Start::Kind::kNormal, std::sqrt(2 / static_cast<double>(fan))});
-  if (options.bias) bias = network.Add(name + ".bias", {channels_out}, Constant(0));
+                       {channels_out, channels_in / groups, options.kernel, options.kernel}, start);
+  if (options.bias) bias = network.Add(name + ".bias", {channels_out}, bias_start);
 }
 
 at::Tensor Network::Convolution::operator()(const at::Tensor& x) const {

@@ -25,10 +25,13 @@ struct Network::Norm {
 
 // A convolution with padding that keeps the size where the stride is 1.
 struct Network::Convolution {
+  // kFanOut, kFanIn: normal, with He et al.'s variance by the outputs or the inputs, and no bias to
+  // begin with. kTorch: as torch itself begins, uniform by the inputs, the bias too.
+  enum class Begin { kFanOut, kFanIn, kTorch };
   struct Options {
     std::int64_t kernel = 3, stride = 1, groups = 1;
     bool bias = false;
-    bool fan_in = false;  // He et al.'s variance by the inputs instead of by the outputs
+    Begin begin = Begin::kFanOut;
   };
 
   Convolution() = default;

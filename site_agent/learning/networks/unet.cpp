@@ -1,0 +1,108 @@
+#include <ATen/ops/cat.h>
+#include <ATen/ops/conv_transpose2d.h>
+#include <ATen/ops/max_pool2d.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "common/base/text.h"
+#include "site_agent/learning/networks/layers.h"
+#include "site_agent/learning/networks/networks.h"
+
+namespace consilium::learning {
+namespace {
+
+constexpr std::int64_t kDefaultWidth = 16, kGroups = 8;
+constexpr int kLevels = 4;
+
+// Ronneberger et al. 2015 with a residual connection round each level's two convolutions. Takes any
+// size that is a multiple of 8.
+class Unet final : public Network {
+ public:
+  explicit Unet(const plan::Plan& plan) : norm_(plan.model.norm) {
+    const std::int64_t width = plan.model.width > 0 ? plan.model.width : kDefaultWidth;
+    std::int64_t channels_in = ChannelsOf(plan), channels = width;
+    for (int level = 0; level < kLevels; ++level) {
+      encoder_.push_back(MakeUnit(StrCat("encoder.", level), channels_in, channels));
+      channels_in = channels;
+      channels *= 2;
+    }
+    for (int i = 0; i + 1 < kLevels; ++i) {
+      const std::string name = StrCat("decoder.", i);
+      channels = channels_in / 2;
+      Up up = MakeUp(name + ".up", channels_in, channels);
+      decoder_.push_back({up, MakeUnit(name, 2 * channels, channels)});
+      channels_in = channels;
+    }
+    head_ = Convolution(*this, "head", width, OutputsOf(plan),
+                        {.kernel = 1, .bias = true, .begin = Convolution::Begin::kTorch});
+  }
+
+  at::Tensor Forward(const at::Tensor& images, bool training) override {
+    std::vector<at::Tensor> levels;
+    at::Tensor x = images;
+    for (Unit& unit : encoder_) {
+      if (!levels.empty()) x = at::max_pool2d(x, 2);
+      x = unit.Forward(x, training);
+      levels.push_back(x);
+    }
+    for (Decoder& decoder : decoder_) {
+      levels.pop_back();
+      x = decoder.unit.Forward(at::cat({levels.back(), decoder.up(x)}, 1), training);
+    }
+    return head_(x);
+  }
+
+ private:
+  struct Unit {
+    Convolution conv1, conv2, shortcut;
+    Norm norm1, norm2;
+
+    at::Tensor Forward(const at::Tensor& x, bool training) {
+      at::Tensor y = norm1(conv1(x), training).relu_();
+      y = norm2(conv2(y), training);
+      return y.add_(shortcut(x)).relu_();
+    }
+  };
+
+  struct Up {  // twice the size: each pixel becomes 2 x 2
+    at::Tensor weight, bias;
+    at::Tensor operator()(const at::Tensor& x) const {
+      return at::conv_transpose2d(x, weight, bias, /*stride=*/2);
+    }
+  };
+
+  struct Decoder {
+    Up up;
+    Unit unit;
+  };
+
+  Unit MakeUnit(const std::string& name, std::int64_t channels_in, std::int64_t channels) {
+    const std::int64_t groups = std::gcd(channels, kGroups);
+    Unit unit;
+    unit.conv1 = Convolution(*this, name + ".conv1", channels_in, channels, {});
+    unit.norm1 = Norm(*this, name + ".norm1", channels, norm_, groups);
+    unit.conv2 = Convolution(*this, name + ".conv2", channels, channels, {});
+    unit.norm2 = Norm(*this, name + ".norm2", channels, norm_, groups);
+    unit.shortcut = Convolution(*this, name + ".shortcut", channels_in, channels, {.kernel = 1});
+    return unit;
+  }
+
+  Up MakeUp(const std::string& name, std::int64_t channels_in, std::int64_t channels) {
+    // Each output is a sum over the channels of one pixel, and nothing cuts it off.
+    const Start start{Start::Kind::kNormal, 1 / std::sqrt(static_cast<double>(channels_in))};
+    return {Add(name + ".weight", {channels_in, channels, 2, 2}, start),
+            Add(name + ".bias", {channels}, {Start::Kind::kConstant, 0})};
+  }
+
+  const plan::Norm norm_;
+  std::vector<Unit> encoder_;
+  std::vector<Decoder> decoder_;  // from the coarsest
+  Convolution head_;
+};
+
+}  // namespace
+
+std::unique_ptr<Network> MakeUnet(const plan::Plan& plan) { return std::make_unique<Unet>(plan); }
+
+}  // namespace consilium::learning
