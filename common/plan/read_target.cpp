@@ -121,7 +121,7 @@ struct TargetWords {
       return {};
     }
     if (classes->size() < least || classes->size() > most) {
-      s.Refuse("classes", StrCat("lists ", classes->size(), " ", what, ": ", least, " to ", most,
+      s.Refuse("classes", StrCat("lists ", classes->size(), ": ", least, " to ", most,
                                  " are allowed ", With()));
       return {};
     }

@@ -1,5 +1,6 @@
 #include "common/plan/plan.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/fuzz/fuzz.h"
@@ -7,7 +8,44 @@
 namespace consilium::plan {
 namespace {
 
+void CheckTarget(const Target& target) {
+  const std::size_t classes = target.classes.size();
+  const bool several = target.task == Task::kMulticlass || target.task == Task::kMultilabel;
+  const bool outlines = target.task == Task::kSegmentation;
+  FUZZ_EXPECT(several ? classes >= 2 && classes <= kMostClasses : outlines || classes == 0);
+  FUZZ_EXPECT(!outlines || (classes >= 1 && classes <= kMostStructures));
+  for (const std::string& column : target.Columns()) FUZZ_EXPECT(!column.empty());
+}
+
+void CheckTable(const Plan& plan) {
+  const bool table = plan.data.source == Source::kTable;
+  const bool of_tables = plan.model.architecture == Architecture::kLogistic ||
+                         plan.model.architecture == Architecture::kMlp;
+  FUZZ_EXPECT(table != plan.table.columns.empty());
+  FUZZ_EXPECT(table ? of_tables || plan.model.architecture == Architecture::kTorchScript
+                    : !of_tables);
+  if (!table) return;
+  FUZZ_EXPECT(plan.aggregation.updates == Updates::kMasked);
+  FUZZ_EXPECT(plan.target.task != Task::kSegmentation && plan.data.modalities.empty());
+  FUZZ_EXPECT(plan.table.Inputs() >= 1 && plan.table.Inputs() <= kMostInputs);
+  FUZZ_EXPECT(plan.table.name.find_first_of("./") == std::string::npos);
+  const std::vector<std::string> taught = plan.target.Columns();
+  for (const Column& column : plan.table.columns) {
+    FUZZ_EXPECT(std::ranges::count(taught, column.name) == 0);
+    FUZZ_EXPECT(column.name != "patient_id" && column.name != "split");
+    if (column.kind == ColumnKind::kNumber) {
+      FUZZ_EXPECT(column.minimum < column.maximum && std::isfinite(column.maximum));
+    } else {
+      FUZZ_EXPECT(column.values.size() >= 2);
+    }
+  }
+}
+
 void CheckAccepted(const Plan& plan) {
+  if (!plan.describe) {
+    CheckTarget(plan.target);
+    CheckTable(plan);
+  }
   FUZZ_EXPECT(CheckName("a plan", plan.name).ok());
   FUZZ_EXPECT(plan.preprocessing.image_size >= 16 && plan.preprocessing.image_size <= 1024);
   FUZZ_EXPECT(plan.training.batch_size > 0 && plan.training.local_epochs > 0);

@@ -66,6 +66,73 @@ target_auroc = 0.95
 wall_time_s = 7200
 )";
 
+constexpr std::string_view kTablePlan = R"([plan]
+name = "heart"
+[model]
+architecture = "mlp"
+hidden = [16, 8]
+dropout = 0.2
+[target]
+task = "multiclass"
+name = "disease"
+classes = ["none", "mild", "severe"]
+[data]
+source = "table"
+[table]
+name = "heart"
+missing_indicators = true
+[[table.columns]]
+name = "age"
+minimum = 0
+maximum = 120
+[[table.columns]]
+name = "sex"
+kind = "category"
+values = ["male", "female"]
+)";
+
+constexpr std::string_view kSurvivalPlan = R"([plan]
+name = "breast"
+[model]
+architecture = "logistic"
+[target]
+task = "survival"
+time = "days"
+event = "death"
+[data]
+source = "table"
+[table]
+name = "breast"
+columns = [{ name = "age", minimum = 0, maximum = 1.5 }]
+[gate]
+minimum_concordance = 0.6
+[stop]
+target_concordance = 0.8
+)";
+
+constexpr std::string_view kSegmentationPlan = R"([plan]
+name = "tumours"
+[model]
+architecture = "unet"
+width = 16
+[target]
+task = "segmentation"
+name = "tumours"
+classes = ["tumour", "oedema"]
+[data]
+modalities = ["MR"]
+[preprocessing]
+channel = "rgb"
+[training]
+augmentation = "mirrored"
+[gate]
+minimum_dice = 0.6
+)";
+
+constexpr std::string_view kMultilabelPlan =
+    "[plan]\nname = \"a\"\n[target]\ntask = \"multilabel\"\nclasses = [\"effusion\", "
+    "\"nodule\"]\n[data]\nmodalities = [\"DX\"]\n";
+
 constexpr std::string_view kSmallPlan =
     "[plan]\nname = \"a\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = [\"DX\"]\n";
 
@@ -112,6 +179,10 @@ void SeedTexts() {
   Seed("plan", "whole", kWholePlan);
   Seed("plan", "small", kSmallPlan);
   Seed("plan", "describe", kDescribePlan);
+  Seed("plan", "table", kTablePlan);
+  Seed("plan", "survival", kSurvivalPlan);
+  Seed("plan", "segmentation", kSegmentationPlan);
+  Seed("plan", "multilabel", kMultilabelPlan);
   Seed("policy", "whole", kPolicy);
   Seed("policy", "off", "enabled = false\n");
   Seed("address", "name", "coordinator.example:8443");

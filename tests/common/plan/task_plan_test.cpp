@@ -1,0 +1,184 @@
+// Plans of every task: what each may say, and what is refused in which words.
+
+#include "common/plan/plan.h"
+#include "tests/catch.h"
+#include "tests/common/says.h"
+
+namespace consilium::plan {
+namespace {
+
+// A plan of DICOM images with these lines in [target] and these tables after it.
+absl::StatusOr<Plan> OfImages(std::string_view target, std::string_view more = {}) {
+  return ParsePlan(StrCat("[plan]\nname = \"p\"\n[data]\nmodalities = [\"MR\"]\n[target]\n", target,
+                          "\n", more));
+}
+
+Plan Read(const absl::StatusOr<Plan>& plan) {
+  INFO(plan.status().ToString());
+  REQUIRE(plan.ok());
+  return *plan;
+}
+
+std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
+  REQUIRE(plan.status().code() == absl::StatusCode::kInvalidArgument);
+  const std::string message(plan.status().message());
+  INFO(message);
+  CHECK(message.find('\n') == std::string::npos);
+  return message;
+}
+
+constexpr char kOutlines[] =
+    "task = \"segmentation\"\nname = \"tumours\"\nclasses = [\"tumour\", \"oedema\"]";
+constexpr char kUnet[] = "[model]\narchitecture = \"unet\"\n";
+
+TEST_CASE("Each task reads its own words of [target]") {
+  const Plan classes = Read(OfImages(
+      "task = \"multiclass\"\nname = \"finding\"\nclasses = [\"normal\", \"benign\", \"cancer\"]"));
+  CHECK(classes.target.Shape() == TaskShape{Task::kMulticlass, 3});
+  CHECK(classes.target.Columns() == std::vector<std::string>{"finding"});
+
+  const Plan labels = Read(OfImages("task = \"multilabel\"\nclasses = [\"effusion\", \"nodule\"]"));
+  CHECK(labels.target.Shape() == TaskShape{Task::kMultilabel, 2});
+  CHECK(labels.target.Columns() == labels.target.classes);
+  CHECK(labels.target.Title() == "effusion, nodule");
+  CHECK_FALSE(labels.training.class_weighting);
+
+  const Plan outlines = Read(OfImages(kOutlines, StrCat(kUnet, "width = 32\n")));
+  CHECK(outlines.target.Shape() == TaskShape{Task::kSegmentation, 2});
+  CHECK(outlines.target.Columns().empty());
+  CHECK(outlines.model.width == 32);
+
+  const Plan binary = Read(OfImages("task = \"binary\"\nname = \"tumour\""));
+  CHECK(binary.target.Shape() == TaskShape{});
+  CHECK(binary.training.class_weighting);
+}
+
+TEST_CASE("What a task has no use for, or lacks, is refused in words") {
+  CHECK_THAT(OnlyFault(OfImages("task = \"regression\"\nname = \"t\"")),
+             ContainsText("line 6: target.task = \"regression\" is not allowed: one of \"binary\", "
+                          "\"multiclass\", \"multilabel\", \"segmentation\", \"survival\""));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"\nclasses = [\"a\", \"b\"]")),
+             ContainsText("target.classes has no effect with task \"binary\": say \"multiclass\""));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"\ntime = \"days\"")),
+             ContainsText("target.time = \"days\" has no effect with task \"binary\""));
+  CHECK_THAT(OnlyFault(OfImages("task = \"multiclass\"\nname = \"t\"")),
+             ContainsText("target.classes is missing: with task \"multiclass\" it lists the values "
+                          "of the column"));
+  CHECK_THAT(OnlyFault(OfImages("task = \"multiclass\"\nname = \"t\"\nclasses = []")),
+             ContainsText("lists 0: 2 to 100 are allowed"));
+  CHECK_THAT(OnlyFault(OfImages("task = \"multiclass\"\nname = \"t\"\nclasses = [\"a\", \"A\"]")),
+             ContainsText("holds \"A\" twice"));
+  CHECK_THAT(OnlyFault(OfImages("task = \"multiclass\"\nname = \"t\"\nclasses = [\"1\", \"1.0\"]")),
+             ContainsText("holds \"1.0\" twice"));
+  CHECK_THAT(OnlyFault(OfImages("task = \"multiclass\"\nname = \"t\"\nclasses = [\"a\", \"NA\"]")),
+             ContainsText("holds \"NA\", which stands for a value that is missing"));
+  CHECK_THAT(
+      OnlyFault(OfImages("task = \"multilabel\"\nname = \"t\"\nclasses = [\"a\", \"b\"]")),
+      ContainsText("target.name = \"t\" has no effect with task \"multilabel\": its columns are"));
+  CHECK_THAT(OnlyFault(OfImages("task = \"survival\"\ntime = \"d\"\nevent = \"e\"")),
+             ContainsText("target.task = \"survival\" needs a table: say data.source = \"table\""));
+}
+
+TEST_CASE("A network that does not suit the task is refused with those that do") {
+  CHECK_THAT(OnlyFault(OfImages(kOutlines)),
+             ContainsText("model.architecture is missing: target.task \"segmentation\" needs one "
+                          "of \"unet\", \"torchscript\""));
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, "[model]\narchitecture = \"resnet50\"\n")),
+             ContainsText("model.architecture = \"resnet50\" does not suit target.task "
+                          "\"segmentation\": one of \"unet\""));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", kUnet)),
+             ContainsText("does not suit target.task \"binary\": one of \"small_cnn\""));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", "[model]\narchitecture = \"mlp\"\n")),
+             ContainsText("does not suit target.task \"binary\""));
+  for (const char* name :
+       {"small_cnn", "resnet18", "resnet34", "resnet50", "densenet121", "efficientnet_b0"}) {
+    const Plan plan =
+        Read(OfImages("name = \"t\"", StrCat("[model]\narchitecture = \"", name, "\"\n")));
+    CHECK(Name(plan.model.architecture) == name);
+    CHECK_THAT(Describe(plan), ContainsText(StrCat(name, " with group norm")));
+  }
+}
+
+TEST_CASE("Keys of one kind of network are refused beside another") {
+  const auto with = [](std::string_view keys) {
+    return OnlyFault(OfImages("name = \"t\"", StrCat("[model]\n", keys, "\n")));
+  };
+  CHECK_THAT(with("width = 16"), ContainsText("only \"unet\" has it"));
+  CHECK_THAT(with("hidden = [4]"), ContainsText("only \"mlp\" has it"));
+  CHECK_THAT(with("dropout = 0.5"), ContainsText("only \"mlp\" has it"));
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "width = 20\n"))),
+             ContainsText("model.width = 20 is no multiple of 8"));
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "[preprocessing]\nimage_size = 72\n"))),
+             ContainsText("does not suit unet, which halves it four times: a multiple of 16"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"",
+                                "[model]\narchitecture = \"densenet121\"\n"
+                                "[preprocessing]\nimage_size = 24\n")),
+             ContainsText("is too small for densenet121: 32 or more"));
+}
+
+TEST_CASE("A module of the consortium's own is named by its hash") {
+  const std::string hash(64, 'a');
+  const auto with = [](std::string_view keys) {
+    return OfImages("name = \"t\"", StrCat("[model]\narchitecture = \"torchscript\"\n", keys));
+  };
+  CHECK(Read(with(StrCat("module = \"", hash, "\"\n"))).model.module == hash);
+  CHECK_THAT(OnlyFault(with("")), ContainsText("model.module is missing: the SHA-256"));
+  CHECK_THAT(OnlyFault(with("module = \"net.pt\"\n")), ContainsText("is not a SHA-256"));
+  CHECK_THAT(OnlyFault(with(StrCat("norm = \"batch\"\nmodule = \"", hash, "\"\n"))),
+             ContainsText("model.norm = \"batch\" has no effect"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", StrCat("[model]\nmodule = \"", hash, "\"\n"))),
+             ContainsText("only \"torchscript\" has it"));
+}
+
+TEST_CASE("The gate and the stop ask for the number that the task is judged by") {
+  const Plan outlines = Read(OfImages(
+      kOutlines, StrCat(kUnet, "[gate]\nminimum_dice = 0.7\n[stop]\ntarget_dice = 0.4\n")));
+  CHECK(outlines.gate.minimum == 0.7);
+  CHECK(outlines.stop.target == 0.4);
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "[gate]\nminimum_auroc = 0.7\n"))),
+             ContainsText("gate.minimum_auroc = 0.7 is not what target.task \"segmentation\" is "
+                          "judged by: use minimum_dice"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", "[gate]\nminimum_dice = 0.7\n")),
+             ContainsText("is judged by: use minimum_auroc"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", "[stop]\ntarget_concordance = 0.7\n")),
+             ContainsText("is judged by: use target_auroc"));
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "[evaluation]\nat_specificity = 0.9\n"))),
+             ContainsText("evaluation.at_specificity = 0.9 has no effect"));
+  CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "[training]\nclass_weighting = true\n"))),
+             ContainsText("training.class_weighting = true has no effect"));
+}
+
+TEST_CASE("Colour and mirrored images can be asked for") {
+  const Plan plan = Read(
+      OfImages("name = \"t\"",
+               "[preprocessing]\nchannel = \"rgb\"\n[training]\naugmentation = \"mirrored\"\n"));
+  CHECK(plan.preprocessing.channel == Channel::kRgb);
+  CHECK(plan.training.augmentation == Augmentation::kMirrored);
+  CHECK_THAT(Describe(plan), ContainsText("red, green and blue"));
+  CHECK_THAT(Describe(plan), ContainsText("augmentation mirrored"));
+  CHECK(PixelSettings(plan.preprocessing) != PixelSettings(Preprocessing{}));
+}
+
+TEST_CASE("A plan says in words what its network will be able to say") {
+  const auto text = [](std::string_view target, std::string_view more = {}) {
+    return Describe(Read(OfImages(target, more)));
+  };
+  CHECK_THAT(text("task = \"multiclass\"\nname = \"finding\"\nclasses = [\"a\", \"b\"]"),
+             ContainsText("telling the classes of \"finding\" apart (a, b)"));
+  CHECK_THAT(text("task = \"multilabel\"\nclasses = [\"effusion\", \"nodule\"]"),
+             ContainsText("finding each of the labels effusion, nodule"));
+  const std::string outlines = text(kOutlines, kUnet);
+  CHECK_THAT(outlines,
+             ContainsText("unet with group norm, outlining tumour, oedema (\"tumours\")"));
+  CHECK_THAT(outlines, ContainsText("with a pooled test Dice of 0.5 or more"));
+}
+
+TEST_CASE("A plan that describes counts labels of 0 and 1 only") {
+  CHECK_THAT(OnlyFault(ParsePlan("[plan]\nname = \"p\"\n[describe]\n[target]\ntask = "
+                                 "\"survival\"\nname = \"t\"\n")),
+             ContainsText("target.task = \"survival\" cannot be described"));
+  CHECK(ParsePlan("[plan]\nname = \"p\"\n[describe]\n[target]\nname = \"t\"\n").ok());
+}
+
+}  // namespace
+}  // namespace consilium::plan
