@@ -7,13 +7,12 @@
 #include <span>
 
 #include "common/base/status.h"
+#include "common/metrics/histogram_auroc.h"
+#include "common/metrics/sum_checks.h"
 
 namespace consilium::metrics {
 namespace {
 
-constexpr double kZ95 = 1.959963984540054;  // the normal distribution's 97.5 % quantile
-constexpr double kSmallestLikelihood = 1e-7;
-constexpr std::uint64_t kMostExamples = 1ull << 48;
 constexpr int kHalfBin = kScoreBins / 2;  // its lower edge is the score 0.5
 constexpr int kMostRocPoints = 200;
 
@@ -22,32 +21,6 @@ double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 int CalibrationBin(double score) {
   return std::min(static_cast<int>(score * kCalibrationBins), kCalibrationBins - 1);
-}
-
-template <class Counts>
-std::uint64_t Total(const Counts& counts) {
-  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-}
-
-// Total, but kMostExamples + 1 as soon as it is exceeded, so that hostile counts do not wrap
-// around.
-template <class Counts>
-std::uint64_t BoundedTotal(const Counts& counts) {
-  std::uint64_t total = 0;
-  for (const std::uint64_t count : counts) {
-    if (count > kMostExamples - total) return kMostExamples + 1;
-    total += count;
-  }
-  return total;
-}
-
-absl::Status Refused(std::string_view what) {
-  return absl::InvalidArgumentError(StrCat("metric sums that cannot be: ", what));
-}
-
-bool Within(double value, double low, double high) {
-  const double slack = 1e-6 * (1 + std::abs(high));  // rounding of a long sum
-  return std::isfinite(value) && value >= low - slack && value <= high + slack;
 }
 
 absl::Status CheckCalibration(const BinarySums& sums) {
@@ -67,63 +40,6 @@ absl::Status CheckCalibration(const BinarySums& sums) {
     }
   }
   return absl::OkStatus();
-}
-
-struct Auroc {
-  double value = 0, error_bound = 0, variance = 0;
-};
-
-// O(bins). DeLong's placements: a positive's is the share of negatives below it, a negative's the
-// share of positives above it, ties one half; the AUROC is the mean of either, and its variance the
-// sum of the variances of both means.
-Auroc ComputeAuroc(const BinarySums& sums, double positives, double negatives) {
-  Auroc auroc;
-  double below = 0;  // negatives in lower bins
-  for (int b = 0; b < kScoreBins; ++b) {
-    const auto p = static_cast<double>(sums.positives[b]);
-    const auto n = static_cast<double>(sums.negatives[b]);
-    auroc.value += p * (below + n / 2);
-    auroc.error_bound += p * n / 2;
-    below += n;
-  }
-  auroc.value /= positives * negatives;
-  auroc.error_bound /= positives * negatives;
-
-  double positive_spread = 0, negative_spread = 0, above = positives;
-  below = 0;
-  for (int b = 0; b < kScoreBins; ++b) {
-    const auto p = static_cast<double>(sums.positives[b]);
-    const auto n = static_cast<double>(sums.negatives[b]);
-    above -= p;
-    positive_spread += p * std::pow((below + n / 2) / negatives - auroc.value, 2);
-    negative_spread += n * std::pow((above + p / 2) / positives - auroc.value, 2);
-    below += n;
-  }
-  if (positives > 1 && negatives > 1) {
-    auroc.variance = positive_spread / (positives - 1) / positives +
-                     negative_spread / (negatives - 1) / negatives;
-  }
-  return auroc;
-}
-
-Interval Wilson(double proportion, double trials) {
-  const double z2 = kZ95 * kZ95;
-  const double centre = (proportion + z2 / (2 * trials)) / (1 + z2 / trials);
-  const double half =
-      kZ95 / (1 + z2 / trials) *
-      std::sqrt(proportion * (1 - proportion) / trials + z2 / (4 * trials * trials));
-  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
-}
-
-Interval AurocInterval(const Auroc& auroc, double positives, double negatives) {
-  constexpr double kRounding = 1e-12;
-  if (auroc.variance < kRounding * kRounding || auroc.value < kRounding ||
-      auroc.value > 1 - kRounding) {
-    return Wilson(std::clamp(auroc.value, 0.0, 1.0), std::min(positives, negatives));
-  }
-  const double centre = Logit(auroc.value);
-  const double half = kZ95 * std::sqrt(auroc.variance) / (auroc.value * (1 - auroc.value));
-  return {Sigmoid(centre - half), Sigmoid(centre + half)};
 }
 
 // Sum over thresholds, from the highest, of the recall gained times the precision reached.
@@ -280,7 +196,7 @@ absl::StatusOr<BinaryMetrics> Compute(const BinarySums& sums, double at_specific
   const auto negatives = static_cast<double>(metrics.negatives);
   const double count = positives + negatives;
 
-  const Auroc auroc = ComputeAuroc(sums, positives, negatives);
+  const Auroc auroc = HistogramAuroc(sums.positives, sums.negatives, positives, negatives);
   metrics.auroc = auroc.value;
   metrics.auroc_error_bound = auroc.error_bound;
   metrics.auroc_95 = AurocInterval(auroc, positives, negatives);

@@ -7,25 +7,26 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/metrics/binary_metrics.h"
+#include "common/metrics/task_sums.h"
 
 namespace consilium::metrics {
 
 struct EvaluationSums {
-  BinarySums sums;
-  // The site compared its AUROC with that of the last published model (1 or 0; both small enough
+  TaskSums sums;
+  // The site compared its headline with that of the last published model (1 or 0; both small enough
   // sites and those without that model do not), and found it worse by more than the gate allows. In
   // a sum: how many did.
   std::uint64_t compared = 0, worse = 0;
   bool operator==(const EvaluationSums&) const = default;
 };
 
-// Positives, negatives, calibration counts and positives, patients, compared, worse; then squared
-// error, log loss and calibration scores in fixed point (base/fixed_point.h).
-inline constexpr std::uint32_t kEvaluationSums = 2 * kScoreBins + 3 * kCalibrationBins + 5;
+// The counts of the task's sums, compared, worse; then the reals of the task's sums in fixed point
+// (base/fixed_point.h). RingSize(shape) + 2 of them.
+std::uint32_t EvaluationRingSize(const TaskShape& shape);
 std::vector<std::uint64_t> ToRing(const EvaluationSums& sums);
 // kInvalidArgument: another length, or sums that Check refuses (some site sent nonsense; `sites`
 // were added up).
-absl::StatusOr<EvaluationSums> FromRing(std::span<const std::uint64_t> ring, std::size_t sites);
+absl::StatusOr<EvaluationSums> FromRing(std::span<const std::uint64_t> numbers,
+                                        const TaskShape& shape, std::size_t sites);
 
 }  // namespace consilium::metrics

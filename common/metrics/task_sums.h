@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,6 +24,11 @@
 #include "common/metrics/survival_metrics.h"
 
 namespace consilium::metrics {
+
+// kInvalidArgument: a shape that no sums have: no classes, or too many. Who takes a shape from
+// elsewhere calls it first; everything below, but what says otherwise, takes such a shape for a
+// bug.
+absl::Status Check(const TaskShape& shape);
 
 class TaskSums {
  public:
@@ -48,6 +54,16 @@ class TaskSums {
     return std::get<Sums>(sums_);
   }
 
+  // Calls `function` with the sums of the task's own kind.
+  template <class Function>
+  decltype(auto) Visit(const Function& function) const {
+    return std::visit(function, sums_);
+  }
+  template <class Function>
+  decltype(auto) Visit(const Function& function) {
+    return std::visit(function, sums_);
+  }
+
   // The same shape: else a bug of the caller's, who has Check()ed.
   TaskSums& operator+=(const TaskSums& other);
   std::uint64_t Count() const;     // examples (patients of a segmentation)
@@ -70,8 +86,9 @@ struct TaskMetrics {
   std::variant<BinaryMetrics, MulticlassMetrics, MultilabelMetrics, SegmentationMetrics,
                SurvivalMetrics>
       all;
-  // Each number by its key, as in ToJson, the headline first, then headline + "_low" and "_high":
-  // what an event of a run carries (wire::RunEvent::values). Counts only `with_counts`.
+  // The headline by HeadlineName, then it + "_low" and "_high", then the other single numbers by
+  // their keys in ToJson: what an event of a run carries (wire::RunEvent::values). Of a binary task
+  // only the AUROC; what is not defined is left out. Counts only `with_counts`.
   std::vector<std::pair<std::string, double>> Values(bool with_counts) const;
 };
 
@@ -79,24 +96,51 @@ struct TaskMetrics {
 // positive, no comparable pair, no example; says which).
 absl::StatusOr<TaskMetrics> Compute(const TaskSums& sums, double at_specificity);
 
-// Whether they may be shown of one site: at least kSmallCount of each of what the task counts
-// (positives and negatives; examples of each class that is there; patients; events).
+// Whether they may be shown of one site, or of all together. What is counted, and must be
+// kSmallCount or more:
+// binary: positives, and negatives.
+// multiclass: the examples of each class that is there.
+// multilabel: the positives and the negatives of some label; only such labels are then in Compute.
+// segmentation: the patients, and of each structure those who have it, if any has.
+// survival: the events, and those without one, if there are any.
 bool LargeEnoughToShow(const TaskSums& sums);
-// As of BinarySums in json.h.
+// As of BinarySums in json.h: false when the pooled counts less those of the sites shown would give
+// away a small site's: one site alone is suppressed, or all suppressed together are too few of what
+// LargeEnoughToShow counts (of multilabel: for any label, of which each site that has too few of it
+// counts as suppressed). True where nothing is suppressed.
 bool PooledCountsCanBeShown(const std::map<SiteId, TaskSums>& sites);
+
+// Of a binary task as ToJson(BinaryMetrics) in json.h. Else {"task", HeadlineName, the other single
+// numbers, counts with counts}, what is not defined left out, and
+// multiclass: "auroc", "auroc_low", "auroc_high", "accuracy", "accuracy_low", "accuracy_high",
+//   "balanced_accuracy", "kappa", "quadratic_kappa", "log_loss", "brier"; "examples", "patients";
+//   "classes": [{"auroc", "auroc_error_bound", "auroc_low", "auroc_high", "sensitivity",
+//   "precision", "positives"} or null, ...], "confusion": [[count...]...] (with counts only)
+// multilabel: "auroc" ...; "examples", "patients"; "labels": [as of a binary task, or null, ...]
+// segmentation: "dice", "dice_low", "dice_high"; "patients", "images"; "structures": [{"dice",
+//   "dice_low", "dice_high", "dice_median", "dice_deviation", "pooled_dice", "hd95_mm", "bias_ml",
+//   "low_agreement_ml", "high_agreement_ml", "concordance_correlation", "patients"} or null, ...];
+//   and "hd95_mm", the mean over the structures of which it is known
+// survival: "concordance" ..., "pooled_concordance", "log_rank_chi2", "log_rank_p",
+//   "degrees_of_freedom", "integrated_brier", "integrated_brier_without_risks"; "examples",
+//   "patients", "events"; "by_risk": [[[days, survival, at risk with counts]...] of each third]
 std::string ToJson(const TaskMetrics& metrics, bool with_counts = true);
+// The same of one site's sums, or of all sites' together; {"suppressed": true} when they are too
+// small to show or nothing can be computed. The pooled without counts unless
+// PooledCountsCanBeShown.
 std::string SiteJson(const TaskSums& sums, double at_specificity);
 std::string PooledJson(const std::map<SiteId, TaskSums>& sites, double at_specificity);
 
 // Sums as JSON text and back, exactly; of a binary task as ToJson(BinarySums) writes them. Checked.
 std::string ToJson(const TaskSums& sums);
+// kInvalidArgument when it is not what ToJson writes.
 absl::StatusOr<TaskSums> TaskSumsFromJson(std::string_view json);
 
 // As numbers of the 64-bit ring that add up (base/fixed_point.h for reals), RingSize() of them.
 std::size_t RingSize(const TaskShape& shape);
 std::vector<std::uint64_t> ToRing(const TaskSums& sums);
 // kInvalidArgument: another length, or sums that Check refuses (some site sent nonsense).
-absl::StatusOr<TaskSums> TaskSumsFromRing(std::span<const std::uint64_t> ring,
+absl::StatusOr<TaskSums> TaskSumsFromRing(std::span<const std::uint64_t> numbers,
                                           const TaskShape& shape);
 
 }  // namespace consilium::metrics
