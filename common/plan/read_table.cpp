@@ -61,9 +61,9 @@ void ReadValues(Section& s, Column& column) {
     if (IsMissing(value)) {
       s.Refuse("values", StrCat("holds \"", Shown(value),
                                 "\", which stands for a value that is missing", of));
-    } else if (!IsColumnName(value)) {
+    } else if (!IsInputName(value)) {
       s.Refuse("values",
-               StrCat("holds \"", Shown(value), "\", which is not allowed: ", kColumnNameRule, of));
+               StrCat("holds \"", Shown(value), "\", which is not allowed: ", kInputNameRule, of));
     } else if (!seen.insert(Comparable(value)).second) {
       s.Refuse("values", StrCat("holds \"", value,
                                 "\" twice: capital and small letters, and 1 "
@@ -77,8 +77,8 @@ Column ReadColumn(Section s, const Target& target, std::set<std::string>& seen) 
   Column column;
   if (const auto name = s.Text("name")) {
     column.name = *name;
-    if (!IsColumnName(*name)) {
-      s.Refuse("name", StrCat("is not allowed: ", kColumnNameRule));
+    if (!IsInputName(*name)) {
+      s.Refuse("name", StrCat("is not allowed: ", kInputNameRule));
     } else if (const std::string_view meaning = OtherMeaning(*name, target); !meaning.empty()) {
       s.Refuse("name", StrCat("cannot be an input: the column ", meaning));
     } else if (!seen.insert(*name).second) {

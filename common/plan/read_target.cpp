@@ -195,10 +195,14 @@ void ReadWords(TargetWords words, Source source, Target& target) {
 
 }  // namespace
 
-bool IsColumnName(std::string_view text) {
-  return !text.empty() && text.size() <= 63 && text.front() != ' ' && text.back() != ' ' &&
+bool IsInputName(std::string_view text) {
+  return !text.empty() && text.size() <= 127 && text.front() != ' ' && text.back() != ' ' &&
          std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != ','; });
+                     [](char c) { return c >= ' ' && c <= '~' && c != '"'; });
+}
+
+bool IsColumnName(std::string_view text) {
+  return text.size() <= 63 && text.find(',') == text.npos && IsInputName(text);
 }
 
 void ReadPlan(Section s, Plan& plan) {

@@ -36,9 +36,14 @@ void ReadEvaluation(Section s, const Subject& subject, Evaluation& evaluation);
 void ReadGate(Section s, const Subject& subject, const Cohort& cohort, Gate& gate);
 void ReadStop(Section s, const Subject& subject, Stop& stop);
 
-// Names of columns and classes, which stand in CSV files, messages and reports.
+// Names of targets and classes, which stand in labels.csv, messages and reports.
 bool IsColumnName(std::string_view text);
 inline constexpr std::string_view kColumnNameRule =
     "1 to 63 ASCII characters without comma and quote, no blank at an end";
+
+// Names of a table's inputs and their values, which are often long ("diagnosis: carcinoma, NOS").
+bool IsInputName(std::string_view text);
+inline constexpr std::string_view kInputNameRule =
+    "1 to 127 ASCII characters without quote, no blank at an end";
 
 }  // namespace consilium::plan

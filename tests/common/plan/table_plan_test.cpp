@@ -121,8 +121,8 @@ TEST_CASE("A column that makes no sense is refused with its name") {
   CHECK_THAT(OnlyFault(WithColumn(
                  "name = \"c\"\nkind = \"category\"\nminimum = 0\nvalues = [\"a\", \"b\"]\n")),
              ContainsText("minimum = 0 has no effect: only a column of kind \"number\""));
-  CHECK_THAT(OnlyFault(WithColumn("name = \"a,b\"\nminimum = 0\nmaximum = 1\n")),
-             ContainsText("is not allowed: 1 to 63 ASCII characters"));
+  CHECK_THAT(OnlyFault(WithColumn("name = 'a\"b'\nminimum = 0\nmaximum = 1\n")),
+             ContainsText("is not allowed: 1 to 127 ASCII characters without quote"));
   CHECK_THAT(OnlyFault(WithColumn("name = \"bp\"\nminimum = 0\nmaximum = 1\nunit = \"mmHg\"\n")),
              ContainsText("table.columns.unit is unknown"));
   CHECK_THAT(OnlyFault(WithColumn("name = \"bp\"\nkind = \"nummber\"\n")),
