@@ -1,0 +1,95 @@
+#pragma once
+
+// What one plan sees of a site's table: FOLDER/NAME.csv, one row an example.
+//
+//   patient_id,age,chol,sex,disease
+//   P0001,63,233,male,0
+//   P0002,41,NA,female,1
+//
+// Columns are found by name; others are not read. "patient_id" is needed and becomes a pseudonym at
+// once. A column "split" with "train", "validation" and "test" overrides the split by the patient's
+// hash (patient_split.h) where it says something. All rows of a patient are in one split.
+//
+// Messages name columns and lines, never a cell's content or a patient; counts of fewer than ten
+// rows or values are not in them, as they may leave the site as the reason of a refusal.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/file.h"
+#include "common/metrics/preparation.h"
+#include "common/plan/plan.h"
+#include "datasets/dataset.h"
+#include "datasets/deidentification/pseudonymiser.h"
+
+namespace consilium::datasets::tables {
+
+// Why a row is no example. "missing-patient", "missing-target", "other-class", "no-time",
+// "duplicate-row".
+enum class RowRefusal {
+  kMissingPatient,
+  kMissingTarget,  // of a multilabel target: all of its labels
+  kOtherClass,     // its class is none of the plan's
+  kNoTime,         // a survival time that is not above 0: nobody was observed
+  kDuplicateRow,   // the very same cells as a row before
+};
+std::string_view Name(RowRefusal reason);
+std::string_view Phrase(RowRefusal reason);  // "patient_id is empty"
+
+// Of the rows that are examples.
+struct ColumnCounts {
+  std::uint64_t present = 0;  // within the plan's range, or one of its values
+  std::uint64_t missing = 0;  // nothing there
+  std::uint64_t outside = 0;  // beyond the range, or none of the values: taken as missing
+};
+
+struct TableSummary {
+  SplitCounts train, validation, test, total;
+  std::map<RowRefusal, std::uint64_t> refusals;
+  std::vector<ColumnCounts> columns;  // one a column of the plan
+
+  const SplitCounts& Of(Split split) const;
+  std::uint64_t RefusedRows() const;
+};
+
+// Immutable and thread-safe.
+class TableData {
+ public:
+  // kFailedPrecondition: there is no such table, a column of the plan is not in it, or the site
+  // means something else by a column: more than half of its values are beyond the plan's range or
+  // none of its values, more than half of the rows have a class that the plan does not know.
+  // kInvalidArgument: what is wrong in the file, with line and column, at most ten faults: no CSV,
+  // a cell that is no number, a target that is not 0 or 1, a patient in two splits.
+  static absl::StatusOr<TableData> Read(const fs::path& folder, const plan::Plan& plan,
+                                        const deidentification::Pseudonymiser& pseudonyms);
+  // The same of the file's text.
+  static absl::StatusOr<TableData> Parse(std::string_view csv, const plan::Plan& plan,
+                                         const deidentification::Pseudonymiser& pseudonyms);
+
+  // One split, or all rows together. An example's input is the plan's columns (Table::Inputs()):
+  // numbers in the column's unit (NaN: missing), each category as one input a value (all 0:
+  // missing), and with missing_indicators one input a number. Stays valid when this goes.
+  std::shared_ptr<const Dataset> Examples(Split split) const;
+  std::shared_ptr<const Dataset> AllExamples() const;
+
+  // Of the training split, for the federation's means (metrics/preparation.h).
+  metrics::PreparationSums Preparation() const;
+
+  const TableSummary& summary() const { return summary_; }
+
+ private:
+  class RowDataset;
+  struct Rows;
+  friend class TableReader;
+  TableData() = default;
+  std::shared_ptr<const Dataset> Make(const Split* split) const;
+
+  std::shared_ptr<const Rows> rows_;  // shared: the datasets may outlive this
+  TableSummary summary_;
+};
+
+}  // namespace consilium::datasets::tables
