@@ -35,7 +35,7 @@ def check_order(load_model, folder, architecture, norm):
     """The file's tensors stand in the order of PyTorch's own state dict."""
     path = os.path.join(folder, f"{architecture}-{norm}.safetensors")
     tensors, _ = load_model.read_safetensors(path)
-    expected = load_model.NETWORKS[architecture](norm).state_dict()
+    expected = load_model.NETWORKS[architecture](norm=norm).state_dict()
     assert list(tensors) == list(expected), "the order of tensors differs"
     assert all(tensors[name].shape == expected[name].shape for name in expected), "a shape differs"
 

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/text.h"
+#include "common/plan/plan.h"
+
+namespace consilium::learning {
+
+inline plan::Plan ImagePlan(plan::Architecture architecture, plan::Norm norm) {
+  plan::Plan plan;
+  plan.name = StrCat(plan::Name(architecture), "-", plan::Name(norm));
+  plan.model.architecture = architecture;
+  plan.model.norm = norm;
+  plan.preprocessing.image_size = 64;
+  if (architecture == plan::Architecture::kUnet) {
+    plan.target.task = Task::kSegmentation;
+    plan.target.classes = {"core", "oedema"};
+  }
+  return plan;
+}
+
+inline plan::Plan TablePlan(plan::Architecture architecture) {
+  plan::Plan plan;
+  plan.name = std::string(plan::Name(architecture));
+  plan.model.architecture = architecture;
+  plan.data.source = plan::Source::kTable;
+  plan.table = {.name = "patients",
+                .columns = {{.name = "age", .minimum = 0, .maximum = 120},
+                            {.name = "sex",
+                             .kind = plan::ColumnKind::kCategory,
+                             .values = {"female", "male"}},
+                            {.name = "pressure", .minimum = 50, .maximum = 250}},
+                .missing_indicators = true};
+  return plan;
+}
+
+// One plan a network and norm, and some of other outputs and channels; each has a name of its own.
+inline std::vector<plan::Plan> NetworkPlans() {
+  using plan::Architecture;
+  std::vector<plan::Plan> plans;
+  for (const Architecture architecture :
+       {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
+        Architecture::kResNet50, Architecture::kDenseNet121, Architecture::kEfficientNetB0,
+        Architecture::kUnet}) {
+    plans.push_back(ImagePlan(architecture, plan::Norm::kGroup));
+    plans.push_back(ImagePlan(architecture, plan::Norm::kBatch));
+    plan::Plan& colour = plans.emplace_back(ImagePlan(architecture, plan::Norm::kBatch));
+    colour.name += "-rgb";
+    colour.preprocessing.channel = plan::Channel::kRgb;
+    colour.model.width = 20;
+    if (colour.target.task == Task::kBinary) {
+      colour.target.task = Task::kMulticlass;
+      colour.target.classes = {"a", "b", "c"};
+    }
+  }
+  plans.push_back(TablePlan(Architecture::kLogistic));
+  plans.push_back(TablePlan(Architecture::kMlp));
+  plan::Plan& deep = plans.emplace_back(TablePlan(Architecture::kMlp));
+  deep.name += "-deep";
+  deep.model.hidden = {16, 8};
+  deep.target.task = Task::kMultilabel;
+  deep.target.classes = {"a", "b"};
+  deep.table.columns = {
+      {.name = "sex", .kind = plan::ColumnKind::kCategory, .values = {"female", "male"}}};
+  return plans;
+}
+
+}  // namespace consilium::learning
