@@ -132,19 +132,19 @@ class JobQueue {
   std::set<std::string> taken_;
 };
 
-absl::StatusOr<metrics::BinarySums> ReadSums(const fs::path& output) {
+absl::StatusOr<metrics::TaskSums> ReadSums(const fs::path& output) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(output));
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("sums")) {
     return absl::InternalError(
         StrCat("consilium-site evaluate printed no sums into ", output.string()));
   }
-  return metrics::SumsFromJson(json["sums"].dump());
+  return metrics::TaskSumsFromJson(json["sums"].dump());
 }
 
-TestResult ResultOf(const metrics::BinarySums& sums, double at_specificity) {
-  if (!metrics::LargeEnoughToShow(sums)) return std::nullopt;
-  auto computed = metrics::Compute(sums, at_specificity);
+TestResult ResultOf(const metrics::TaskSums& sums, double at_specificity) {
+  if (sums.task() != Task::kBinary || !metrics::LargeEnoughToShow(sums)) return std::nullopt;
+  auto computed = metrics::Compute(sums.binary(), at_specificity);
   return computed.ok() ? TestResult(*std::move(computed)) : std::nullopt;
 }
 
@@ -202,10 +202,10 @@ absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place
   return models;
 }
 
-absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
-                                                    const std::vector<SiteData>& sites,
-                                                    const std::vector<ModelFile>& models,
-                                                    double at_specificity, Progress& progress) {
+absl::StatusOr<std::vector<ModelSums>> TestSums(const BaselinePlace& place,
+                                                const std::vector<SiteData>& sites,
+                                                const std::vector<ModelFile>& models,
+                                                Progress& progress) {
   std::vector<Job> jobs;
   for (const ModelFile& model : models) {
     for (const SiteData& site : sites) {
@@ -216,17 +216,37 @@ absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
     }
   }
   RETURN_IF_ERROR(JobQueue(place, jobs).Run("tests", progress));
-  std::vector<TestedModel> tested;
+  std::vector<ModelSums> tested;
   for (const ModelFile& model : models) {
-    TestedModel result{.kind = model.kind, .site = model.site};
-    metrics::BinarySums all;
+    ModelSums result{model, {}};
     for (const SiteData& site : sites) {
-      ASSIGN_OR_RETURN(const metrics::BinarySums sums,
+      ASSIGN_OR_RETURN(metrics::TaskSums sums,
                        ReadSums(place.logs / (EvaluationName(model, site) + ".out")));
-      result.by_site[site.name] = ResultOf(sums, at_specificity);
-      all += sums;
+      result.by_site.emplace(site.name, std::move(sums));
     }
-    result.pooled = ResultOf(all, at_specificity);
+    tested.push_back(std::move(result));
+  }
+  return tested;
+}
+
+absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
+                                                    const std::vector<SiteData>& sites,
+                                                    const std::vector<ModelFile>& models,
+                                                    double at_specificity, Progress& progress) {
+  ASSIGN_OR_RETURN(const std::vector<ModelSums> all_sums, TestSums(place, sites, models, progress));
+  std::vector<TestedModel> tested;
+  for (const ModelSums& sums : all_sums) {
+    TestedModel result{.kind = sums.model.kind, .site = sums.model.site};
+    std::optional<metrics::TaskSums> all;
+    for (const auto& [site, of_site] : sums.by_site) {
+      result.by_site[site] = ResultOf(of_site, at_specificity);
+      if (all) {
+        *all += of_site;
+      } else {
+        all = of_site;
+      }
+    }
+    if (all) result.pooled = ResultOf(*all, at_specificity);
     tested.push_back(std::move(result));
   }
   return tested;

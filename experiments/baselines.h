@@ -4,10 +4,12 @@
 // on all images in one place, and every model's result on every site's test patients. Made by
 // `consilium-site train` and `evaluate` as child processes, as many at once as there are cores.
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "common/base/progress.h"
+#include "common/metrics/task_sums.h"
 #include "experiments/federation.h"
 #include "experiments/results.h"
 
@@ -38,7 +40,17 @@ struct ModelFile {
 absl::StatusOr<std::vector<ModelFile>> TrainBaselines(const BaselinePlace& place,
                                                       const std::vector<SiteData>& sites,
                                                       std::uint32_t epochs, Progress& progress);
-// Each model on each site's test patients, and on all together by adding the sites' sums.
+// What a model's tests add up to at each site.
+struct ModelSums {
+  ModelFile model;
+  std::map<std::string, metrics::TaskSums> by_site;
+};
+// Each model on each site's test patients.
+absl::StatusOr<std::vector<ModelSums>> TestSums(const BaselinePlace& place,
+                                                const std::vector<SiteData>& sites,
+                                                const std::vector<ModelFile>& models,
+                                                Progress& progress);
+// The same as metrics, and of all sites together by adding their sums.
 absl::StatusOr<std::vector<TestedModel>> TestModels(const BaselinePlace& place,
                                                     const std::vector<SiteData>& sites,
                                                     const std::vector<ModelFile>& models,

@@ -9,6 +9,8 @@
 #include "common/base/version.h"
 #include "experiments/pacs_session.h"
 #include "experiments/quickstart.h"
+#include "experiments/study_pages.h"
+#include "experiments/study_run.h"
 
 namespace consilium::experiments {
 namespace {
@@ -19,6 +21,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-experiment quickstart --fresh --seed 2
   consilium-experiment report --from study
   consilium-experiment pacs-session
+  consilium-experiment study heart-disease --data heart_disease_uci --seeds 3
 
 Cut off (Ctrl-C, kill -9, a power cut), a quickstart goes on when the same command is given again; finished, it shows
 its results again. Other options for the same --out are refused, with what differs.
@@ -75,6 +78,49 @@ void AddPacsSessionOptions(CLI::App* app, PacsSessionOptions* options) {
   app->add_flag("--fresh", options->fresh, "Replace what an earlier session left in --out");
 }
 
+void AddStudyOptions(CLI::App* app, StudyOptions* options) {
+  std::string names;
+  for (const Study& study : Studies()) StrAppend(&names, names.empty() ? "" : ", ", study.name);
+  app->add_option("name", options->name, names)->required();
+  app->add_option("--data", options->data, "The set's folder, as its publisher has it")->required();
+  app->add_option("--test", options->test,
+                  "Another folder of the same form: all of --data is trained on, this is tested "
+                  "on");
+  app->add_option("--held-out", options->held_out,
+                  "A site that is tested on without having trained; may be repeated");
+  app->add_option("--seeds", options->seeds, "Seeds 1 to this")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  app->add_option("--out", options->out, "Folder for everything it makes; default: study-NAME");
+  app->add_option("--plan", options->plan, "Instead of the study's own plan (TOML)");
+  app->add_option("--rounds", options->rounds, "Instead of the plan's [stop] rounds")
+      ->check(CLI::Range(1, 10000));
+  app->add_option("--cores", options->cores, "Cores to use; default: all")
+      ->check(CLI::Range(1, 1024));
+  app->add_flag("--fresh", options->fresh, "Remove what an earlier study left in --out");
+  app->add_flag("--json", options->json, "Print the results as JSON");
+}
+
+int RunAndShow(const StudyOptions& options) {
+  const absl::StatusOr<StudyResults> results = RunStudy(options);
+  if (!results.ok()) {
+    const int code = ReportAndExitCode(results.status());
+    if (absl::IsCancelled(results.status())) {
+      std::fputs("Finished seeds are kept: the same command goes on after them.\n", stderr);
+    }
+    return code;
+  }
+  if (options.json) {
+    std::fputs(ToJson(*results).c_str(), stdout);
+    return 0;
+  }
+  const fs::path out = OutOf(options);
+  std::printf("%s\nPage      %s\n          %s\n",
+              StudySummary(*results, **FindStudy(options.name)).c_str(),
+              (out / "results.html").c_str(), (out / "results.md").c_str());
+  return 0;
+}
+
 int RunAndShow(const PacsSessionOptions& options) {
   const absl::StatusOr<PacsSession> session = RunPacsSession(options);
   if (!session.ok()) return ReportAndExitCode(session.status());
@@ -100,12 +146,17 @@ int Main(int argc, char** argv) {
                                           "A real archive (Orthanc): push, pull by query, train, "
                                           "predict, send results back, list them");
   AddPacsSessionOptions(pacs_app, &pacs_session);
+  StudyOptions study;
+  CLI::App* study_app = app.add_subcommand(
+      "study", "A public set: federated, each site alone, pooled, over seeds, in one page");
+  AddStudyOptions(study_app, &study);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   CatchInterrupts();
+  if (study_app->parsed()) return RunAndShow(study);
   if (pacs_app->parsed()) return RunAndShow(pacs_session);
   if (report_app->parsed()) {
     const int code = ReportAndExitCode(RewriteReport(from));

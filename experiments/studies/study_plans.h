@@ -1,0 +1,13 @@
+#pragma once
+
+namespace consilium::experiments {
+
+// experiments/plans/*.toml, built in.
+extern const char kHeartDiseasePlan[];
+extern const char kBreastCancerSurvivalPlan[];
+extern const char kIcuMortalityPlan[];
+extern const char kChestXrayPlan[];
+extern const char kBrainMriSegmentationPlan[];
+extern const char kBreastUltrasoundPlan[];
+
+}  // namespace consilium::experiments
