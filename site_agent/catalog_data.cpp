@@ -1,41 +1,66 @@
 #include "site_agent/catalog_data.h"
 
+#include <tuple>
 #include <utility>
 
+#include "common/base/log.h"
 #include "common/base/status.h"
 #include "datasets/description/description.h"
 
 namespace consilium::site_agent {
 namespace {
 
-// Whether both plans see the same examples with the same pixels.
-bool SameImages(const plan::Plan& a, const plan::Plan& b) {
-  return a.target.name == b.target.name && a.preprocessing == b.preprocessing &&
-         a.data.modalities == b.data.modalities && a.data.views == b.data.views &&
-         a.data.minimum_age == b.data.minimum_age && a.data.maximum_age == b.data.maximum_age &&
-         a.data.validation_fraction == b.data.validation_fraction &&
-         a.data.test_fraction == b.data.test_fraction;
+// Whether both plans see the same examples with the same inputs and targets.
+bool SameExamples(const plan::Plan& a, const plan::Plan& b) {
+  const auto of = [](const plan::Plan& p) {
+    const plan::Target& t = p.target;
+    const plan::Data& d = p.data;
+    return std::tie(t.task, t.name, t.classes, t.time, t.event, d.source, d.modalities, d.views,
+                    d.minimum_age, d.maximum_age, d.validation_fraction, d.test_fraction);
+  };
+  return of(a) == of(b) && a.table == b.table && a.preprocessing == b.preprocessing;
+}
+
+std::string EmptyColumns(const plan::Plan& plan, const datasets::tables::TableSummary& summary) {
+  std::string names;
+  for (std::size_t i = 0; i < summary.columns.size(); ++i) {
+    if (summary.columns[i].present > 0) continue;
+    StrAppend(&names, names.empty() ? "" : ", ", plan.table.columns[i].name);
+  }
+  return names.empty() ? "none" : names;
 }
 
 }  // namespace
 
-CatalogData::CatalogData(datasets::Catalog catalog, datasets::IndexReport report,
+CatalogData::CatalogData(datasets::Catalog catalog, datasets::IndexReport report, Folder folder,
                          datasets::SiteDataOptions options)
-    : catalog_(std::move(catalog)), report_(std::move(report)), options_(std::move(options)) {}
+    : catalog_(std::move(catalog)),
+      report_(std::move(report)),
+      folder_(std::move(folder)),
+      options_(std::move(options)) {}
 
 absl::StatusOr<std::unique_ptr<CatalogData>> CatalogData::Index(
     const fs::path& catalog_file, const fs::path& cache_folder, const fs::path& folder,
     const datasets::IndexOptions& options, std::shared_ptr<datasets::ImageReader> reader,
     Progress& progress) {
+  using datasets::deidentification::Pseudonymiser;
   RETURN_IF_ERROR(EnsureFolder(catalog_file.parent_path()));
   ASSIGN_OR_RETURN(auto catalog, datasets::Catalog::Open(catalog_file));
   ASSIGN_OR_RETURN(auto report, catalog.Index(folder, options, *reader, progress));
-  return std::unique_ptr<CatalogData>(new CatalogData(
-      std::move(catalog), std::move(report), {cache_folder, options.threads, std::move(reader)}));
+  ASSIGN_OR_RETURN(const auto key, datasets::deidentification::LoadSiteKey(
+                                       datasets::Catalog::KeyFile(catalog_file)));
+  ASSIGN_OR_RETURN(auto pseudonyms, Pseudonymiser::Create(key));
+  return std::unique_ptr<CatalogData>(
+      new CatalogData(std::move(catalog), std::move(report), {folder, std::move(pseudonyms)},
+                      {cache_folder, options.threads, std::move(reader)}));
 }
 
 absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
   const std::lock_guard lock(mutex_);
+  return plan.data.source == plan::Source::kTable ? CountRows(plan) : CountImages(plan);
+}
+
+absl::StatusOr<DataOffer> CatalogData::CountImages(const plan::Plan& plan) {
   ASSIGN_OR_RETURN(const auto summary,
                    datasets::Summarise(catalog_, plan.target, plan.data, plan.preprocessing));
   DataOffer offer{summary.train};
@@ -44,6 +69,46 @@ absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
     offer.refusals[std::string(datasets::Name(reason))] += files;
   }
   return offer;
+}
+
+absl::StatusOr<DataOffer> CatalogData::CountRows(const plan::Plan& plan) {
+  plan_.reset();  // the table may have changed since the last offer
+  RETURN_IF_ERROR(OpenTable(plan));
+  const datasets::tables::TableSummary& summary = table_->summary();
+  DataOffer offer{summary.train};
+  for (const auto& [reason, rows] : summary.refusals) {
+    offer.refused_files += rows;
+    offer.refusals[std::string(datasets::tables::Name(reason))] += rows;
+  }
+  Log(LogLevel::kInfo, "table_read",
+      {{"table", plan.table.name},
+       {"patients", summary.total.patients},
+       {"rows", summary.total.examples},
+       {"refused_rows", summary.RefusedRows()},
+       {"columns_without_a_value", EmptyColumns(plan, summary)}});
+  return offer;
+}
+
+absl::Status CatalogData::OpenTable(const plan::Plan& plan) {
+  if (table_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
+  data_.reset();
+  table_.reset();
+  ASSIGN_OR_RETURN(auto table,
+                   datasets::tables::TableData::Read(folder_.path, plan, folder_.pseudonyms));
+  table_.emplace(std::move(table));
+  plan_ = plan;
+  return absl::OkStatus();
+}
+
+absl::Status CatalogData::OpenImages(const plan::Plan& plan, Progress& progress) {
+  if (data_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
+  data_.reset();
+  table_.reset();
+  ASSIGN_OR_RETURN(auto opened, datasets::SiteData::Open(catalog_, plan.target, plan.data,
+                                                         plan.preprocessing, options_, progress));
+  data_.emplace(std::move(opened));
+  plan_ = plan;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<metrics::Description> CatalogData::Describe(const plan::Plan& plan,
@@ -58,14 +123,25 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> CatalogData::Open(const
                                                                            datasets::Split split,
                                                                            Progress& progress) {
   const std::lock_guard lock(mutex_);
-  if (!data_ || !plan_ || !SameImages(*plan_, plan)) {
-    data_.reset();
-    ASSIGN_OR_RETURN(auto opened, datasets::SiteData::Open(catalog_, plan.target, plan.data,
-                                                           plan.preprocessing, options_, progress));
-    data_.emplace(std::move(opened));
-    plan_ = plan;
+  if (plan.data.source == plan::Source::kTable) {
+    RETURN_IF_ERROR(OpenTable(plan));
+    return table_->Examples(split);
   }
+  RETURN_IF_ERROR(OpenImages(plan, progress));
   return std::shared_ptr<const datasets::Dataset>(data_->Examples(split));
+}
+
+absl::StatusOr<metrics::PreparationSums> CatalogData::Prepare(const plan::Plan& plan,
+                                                              Progress& progress) {
+  const std::lock_guard lock(mutex_);
+  if (plan.data.source != plan::Source::kTable) {
+    return absl::FailedPreconditionError("only plans of tables are prepared");
+  }
+  progress.Report("adding up the table", 0, 1);
+  RETURN_IF_ERROR(OpenTable(plan));
+  metrics::PreparationSums sums = table_->Preparation();
+  progress.Report("adding up the table", 1, 1);
+  return sums;
 }
 
 std::string Describe(const datasets::IndexReport& report) {

@@ -4,14 +4,19 @@
 #include <mutex>
 #include <optional>
 
+#include "common/metrics/preparation.h"
 #include "datasets/catalog.h"
+#include "datasets/deidentification/pseudonymiser.h"
 #include "datasets/site_data.h"
+#include "datasets/tables/table_data.h"
 #include "site_agent/learner.h"
 
 namespace consilium::site_agent {
 
-// A site's images by its catalog and pixel cache (datasets/). Images are decoded when a split is
-// first opened; the caches of the latest plan stay open, so that the next split comes at once.
+// A site's images by its catalog and pixel cache, and its tables (datasets/). Images are decoded
+// when a split is first opened; the caches of the latest plan stay open, so that the next split
+// comes at once. A table is read when a plan is first offered, from NAME.csv in the folder, which
+// need not hold any image; a table that changed is read anew for the next offer.
 class CatalogData final : public LocalData {
  public:
   // Opens or makes the catalog and brings it in line with `folder`. All files are read by `reader`.
@@ -29,17 +34,31 @@ class CatalogData final : public LocalData {
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                 datasets::Split split,
                                                                 Progress& progress) override;
+  // What the numbers of a plan's table are on average in the training split. kFailedPrecondition
+  // of a plan of images, and as Count.
+  absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan& plan, Progress& progress);
 
  private:
-  CatalogData(datasets::Catalog catalog, datasets::IndexReport report,
+  struct Folder {
+    fs::path path;
+    datasets::deidentification::Pseudonymiser pseudonyms;
+  };
+  CatalogData(datasets::Catalog catalog, datasets::IndexReport report, Folder folder,
               datasets::SiteDataOptions options);
+  absl::StatusOr<DataOffer> CountRows(const plan::Plan& plan);
+  absl::StatusOr<DataOffer> CountImages(const plan::Plan& plan);
+  // Reads the plan's table unless it is the one that was read last.
+  absl::Status OpenTable(const plan::Plan& plan);
+  absl::Status OpenImages(const plan::Plan& plan, Progress& progress);
 
   std::mutex mutex_;
   datasets::Catalog catalog_;
   const datasets::IndexReport report_;
+  const Folder folder_;
   const datasets::SiteDataOptions options_;
-  std::optional<plan::Plan> plan_;  // of `data_`
+  std::optional<plan::Plan> plan_;  // of `data_` or `table_`
   std::optional<datasets::SiteData> data_;
+  std::optional<datasets::tables::TableData> table_;
 };
 
 // Accepted and refused files, patients, targets: a few lines for people.
