@@ -112,7 +112,7 @@ bool LargeEnough(const Groups& groups) {
 
 Groups GroupsOf(const BinarySums& sums) { return {{sums.PositiveCount()}, {sums.NegativeCount()}}; }
 Groups GroupsOf(const MulticlassSums& sums) {
-  Groups groups;
+  Groups groups = {{sums.Count()}};
   for (std::uint32_t c = 0; c < sums.classes; ++c) groups.push_back({sums.CountOf(c), true});
   return groups;
 }

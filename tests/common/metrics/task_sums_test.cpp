@@ -1,0 +1,431 @@
+#include "common/metrics/task_sums.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "common/base/fixed_point.h"
+#include "common/base/random.h"
+#include "common/metrics/evaluation_sums.h"
+#include "common/metrics/json.h"
+#include "tests/catch.h"
+#include "tests/common/says.h"
+
+namespace consilium::metrics {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<TaskShape>& Shapes() {
+  static const std::vector<TaskShape> shapes = {{Task::kBinary, 1},
+                                                {Task::kMulticlass, 3},
+                                                {Task::kMultilabel, 2},
+                                                {Task::kSegmentation, 2},
+                                                {Task::kSurvival, 1}};
+  return shapes;
+}
+
+BinarySums RandomBinary(SeededRandom& random, int count) {
+  BinarySums sums;
+  for (int i = 0; i < count; ++i) sums.Add(random.Uniform(), random.Chance(0.4));
+  sums.patients = static_cast<std::uint64_t>(count);
+  return sums;
+}
+
+MulticlassSums RandomMulticlass(SeededRandom& random, std::uint32_t classes, int count) {
+  MulticlassSums sums(classes);
+  for (int i = 0; i < count; ++i) {
+    std::vector<float> probabilities(classes, 0.5f / static_cast<float>(classes));
+    probabilities[random.Below(classes)] += 0.5f;
+    sums.Add(probabilities, static_cast<std::uint32_t>(random.Below(classes)));
+  }
+  sums.patients = static_cast<std::uint64_t>(count);
+  return sums;
+}
+
+SegmentationSums RandomSegmentation(SeededRandom& random, std::uint32_t structures, int count) {
+  SegmentationSums sums(structures);
+  for (int i = 0; i < count; ++i) {
+    std::vector<PatientOverlap> patient(structures);
+    for (auto& one : patient) {
+      one.truth = 500 + random.Below(500);
+      one.predicted = 400 + random.Below(600);
+      one.intersection = 300 + random.Below(100);
+      one.voxel_ml = 0.5;
+      one.hd95_mm = 20 * random.Uniform();
+    }
+    sums.Add(patient, 2);
+  }
+  return sums;
+}
+
+SurvivalSums RandomSurvival(SeededRandom& random, int count) {
+  std::vector<Survivor> patients;
+  for (int i = 0; i < count; ++i) {
+    patients.push_back({3000 * random.Uniform(), random.Chance(0.5), random.Normal()});
+  }
+  return SurvivalSums::Of(patients);
+}
+
+TaskSums RandomSums(const TaskShape& shape, SeededRandom& random, int count) {
+  switch (shape.task) {
+    case Task::kBinary:
+      break;
+    case Task::kMulticlass:
+      return RandomMulticlass(random, shape.classes, count);
+    case Task::kMultilabel: {
+      MultilabelSums sums(shape.classes);
+      for (BinarySums& label : sums.labels) label = RandomBinary(random, count);
+      sums.patients = static_cast<std::uint64_t>(count);
+      return sums;
+    }
+    case Task::kSegmentation:
+      return RandomSegmentation(random, shape.classes, count);
+    case Task::kSurvival:
+      return RandomSurvival(random, count);
+  }
+  return RandomBinary(random, count);
+}
+
+TEST_CASE("empty sums have the shape they were asked for, and nothing in them") {
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    const TaskSums sums(shape);
+    CHECK(sums.shape() == shape);
+    CHECK(sums.task() == shape.task);
+    CHECK(sums.Count() == 0);
+    CHECK(sums.patients() == 0);
+    CHECK(Check(sums, shape).ok());
+    CHECK_FALSE(LargeEnoughToShow(sums));
+    CHECK(Compute(sums, 0.9).status().code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(SiteJson(sums, 0.9) == R"({"suppressed":true})");
+    CHECK(ToRing(sums) == std::vector<std::uint64_t>(RingSize(shape)));
+  }
+  CHECK(TaskSums().task() == Task::kBinary);
+}
+
+TEST_CASE("sums of another shape than asked for are refused") {
+  for (const TaskShape& one : Shapes()) {
+    for (const TaskShape& other : Shapes()) {
+      CHECK(Check(TaskSums(one), other).ok() == (one == other));
+    }
+  }
+  CHECK(Says(Check(TaskSums({Task::kMulticlass, 4}), {Task::kMulticlass, 3}), "of 4"));
+  CHECK_FALSE(Check(TaskShape{Task::kBinary, 2}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kSurvival, 0}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kMulticlass, 1}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kMulticlass, kMostClasses + 1}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kMultilabel, 0}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kSegmentation, kMostStructures + 1}).ok());
+  CHECK(Check(TaskShape{Task::kSegmentation, kMostStructures}).ok());
+}
+
+TEST_CASE("sums come back from JSON exactly") {
+  const std::uint64_t seed = 61;
+  CAPTURE(seed);
+  SeededRandom random(seed);
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    const TaskSums sums = RandomSums(shape, random, 80);
+    const auto back = TaskSumsFromJson(ToJson(sums));
+    INFO(back.status().ToString());
+    REQUIRE(back.ok());
+    CHECK(*back == sums);
+    CHECK(*TaskSumsFromJson(ToJson(TaskSums(shape))) == TaskSums(shape));
+  }
+}
+
+TEST_CASE("a binary task's JSON is that of its sums and metrics alone") {
+  SeededRandom random(62);
+  const BinarySums binary = RandomBinary(random, 100);
+  const TaskSums sums = binary;
+  CHECK(ToJson(sums) == ToJson(binary));
+  CHECK(SiteJson(sums, 0.9) == SiteJson(binary, 0.9));
+  CHECK(ToJson(*Compute(sums, 0.9), false) == ToJson(*Compute(binary, 0.9), false));
+  const std::map<SiteId, TaskSums> tasks = {{SiteId{"a"}, sums}, {SiteId{"b"}, sums}};
+  const std::map<SiteId, BinarySums> binaries = {{SiteId{"a"}, binary}, {SiteId{"b"}, binary}};
+  CHECK(PooledJson(tasks, 0.9) == PooledJson(binaries, 0.9));
+}
+
+TEST_CASE("text that is not sums, or of sums that cannot be, is refused") {
+  SeededRandom random(63);
+  for (const std::string_view text :
+       {"", "{", "[]", "7", "{}", R"({"task":"binary"})", R"({"task":"flying","classes":1})",
+        R"({"task":"multiclass","classes":100000})", R"({"task":"multiclass","classes":2})",
+        R"({"task":7,"classes":2})", R"({"task":"multilabel","classes":1,"labels":[{}]})"}) {
+    CAPTURE(std::string(text));
+    CHECK(TaskSumsFromJson(text).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    json changed = json::parse(ToJson(RandomSums(shape, random, 50)));
+    changed["patients"] = 1'000'000;
+    CHECK(TaskSumsFromJson(changed.dump()).status().code() == absl::StatusCode::kInvalidArgument);
+    changed.erase("patients");
+    CHECK(TaskSumsFromJson(changed.dump()).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  json far = json::parse(ToJson(RandomSums({Task::kSurvival, 1}, random, 50)));
+  far["events"].push_back({1'000'000, 1});
+  CHECK_FALSE(TaskSumsFromJson(far.dump()).ok());
+}
+
+TEST_CASE("rings of sums add up to the ring of all, of every task, and come back") {
+  const std::uint64_t seed = 64;
+  CAPTURE(seed);
+  SeededRandom random(seed);
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    constexpr int kSites = 5;
+    std::vector<std::uint64_t> total(EvaluationRingSize(shape)), mask(total.size());
+    TaskSums plain(shape);
+    for (int site = 0; site < kSites; ++site) {
+      const EvaluationSums sums{RandomSums(shape, random, 60), 1, site == 2 ? 1u : 0u};
+      plain += sums.sums;
+      const auto ring = ToRing(sums);
+      REQUIRE(ring.size() == RingSize(shape) + 2);
+      for (std::size_t i = 0; i < ring.size(); ++i) {
+        // Masks that cancel.
+        const std::uint64_t noise = site + 1 < kSites ? random() : ~mask[i] + 1;
+        mask[i] += noise;
+        total[i] += ring[i] + noise;
+      }
+    }
+    const auto pooled = FromRing(total, shape, kSites);
+    INFO(pooled.status().ToString());
+    REQUIRE(pooled.ok());
+    CHECK(pooled->compared == kSites);
+    CHECK(pooled->worse == 1);
+    CHECK(pooled->sums.Count() == plain.Count());
+    CHECK(pooled->sums.patients() == plain.patients());
+    const auto shown = Compute(pooled->sums, 0.9), expected = Compute(plain, 0.9);
+    REQUIRE(shown.ok());
+    CHECK(shown->headline == Approx(expected->headline).margin(1e-6));
+    CHECK(shown->headline_95.low == Approx(expected->headline_95.low).margin(1e-5));
+    const auto values = shown->Values(true), same = expected->Values(true);
+    REQUIRE(values.size() == same.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      CHECK(values[i].first == same[i].first);
+      CHECK(values[i].second == Approx(same[i].second).margin(1e-5));
+    }
+    // The same through the plain ring.
+    const auto alone = TaskSumsFromRing(ToRing(plain), shape);
+    REQUIRE(alone.ok());
+    CHECK(ToRing(*alone) == ToRing(plain));
+  }
+}
+
+TEST_CASE("rings of another length or of impossible sums are refused, of every task") {
+  SeededRandom random(65);
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    const EvaluationSums sums{RandomSums(shape, random, 30), 1, 0};
+    auto ring = ToRing(sums);
+    CHECK(FromRing(ring, shape, 1).ok());
+    CHECK_FALSE(FromRing(ring, shape, 0).ok());  // one compared itself, nobody was there
+    CHECK_FALSE(FromRing(std::span(ring).first(ring.size() - 1), shape, 1).ok());
+    CHECK_FALSE(FromRing(ring, {Task::kMulticlass, 7}, 1).ok());
+    CHECK_FALSE(FromRing(ring, {Task::kMulticlass, 0}, 1).ok());
+    CHECK_FALSE(TaskSumsFromRing(ring, shape).ok());
+    ring[0] = ~std::uint64_t{0};
+    CHECK(FromRing(ring, shape, 1).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  // Any noise is refused: a wrong mask gives no evaluation.
+  for (const TaskShape& shape : Shapes()) {
+    std::vector<std::uint64_t> noise(RingSize(shape));
+    for (auto& number : noise) number = random();
+    CHECK_FALSE(TaskSumsFromRing(noise, shape).ok());
+  }
+}
+
+TEST_CASE("volumes of thousands of large organs still fit in the ring") {
+  SegmentationSums sums;
+  for (int i = 0; i < 4000; ++i) {
+    PatientOverlap liver;
+    liver.truth = liver.predicted = liver.intersection = 9'000'000;
+    liver.voxel_ml = 0.001;
+    sums.Add(std::vector{liver}, 1);
+  }
+  const auto back = TaskSumsFromRing(ToRing(TaskSums(sums)), {Task::kSegmentation, 1});
+  INFO(back.status().ToString());
+  REQUIRE(back.ok());
+  CHECK(back->As<SegmentationSums>().structures[0].truth_squared == Approx(4000 * 81e6));
+}
+
+TEST_CASE("the headline comes first in a task's values, by its name, with its interval") {
+  const std::uint64_t seed = 66;
+  CAPTURE(seed);
+  SeededRandom random(seed);
+  for (const TaskShape& shape : Shapes()) {
+    CAPTURE(Name(shape.task));
+    const auto metrics = Compute(RandomSums(shape, random, 120), 0.9);
+    REQUIRE(metrics.ok());
+    CHECK(metrics->shape == shape);
+    const std::string name(HeadlineName(shape.task));
+    const auto values = metrics->Values(false);
+    REQUIRE(values.size() >= 3);
+    CHECK(values[0] == std::pair{name, metrics->headline});
+    CHECK(values[1] == std::pair{name + "_low", metrics->headline_95.low});
+    CHECK(values[2] == std::pair{name + "_high", metrics->headline_95.high});
+    CHECK(metrics->headline_95.low < metrics->headline);
+    CHECK(metrics->headline_95.high > metrics->headline);
+    // Each is in the JSON, and counts only with counts.
+    const json shown = json::parse(ToJson(*metrics)), bare = json::parse(ToJson(*metrics, false));
+    for (const auto& [key, value] : metrics->Values(true)) {
+      CAPTURE(key);
+      REQUIRE(shown.contains(key));
+      CHECK(shown.at(key).get<double>() == value);
+    }
+    for (const auto& [key, value] : values) CHECK(bare.contains(key));
+    CHECK(shown.contains("patients"));
+    for (const char* count :
+         {"patients", "examples", "images", "events", "positives", "confusion"}) {
+      CHECK_FALSE(bare.contains(count));
+    }
+    CHECK(metrics->patients == 120);
+    if (shape.task == Task::kBinary) continue;
+    CHECK(shown.at("task") == Name(shape.task));
+    CHECK(shown.at("patients").is_number_integer());
+  }
+}
+
+TEST_CASE("an event of a binary run carries the AUROC, and counts where they may be shown") {
+  SeededRandom random(67);
+  const auto metrics = Compute(TaskSums(RandomBinary(random, 60)), 0.9);
+  REQUIRE(metrics.ok());
+  std::vector<std::string> names;
+  for (const auto& [name, value] : metrics->Values(true)) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"auroc", "auroc_low", "auroc_high", "positives",
+                                          "negatives", "patients"});
+  CHECK(metrics->Values(false).size() == 3);
+}
+
+TEST_CASE(
+    "details of classes, structures and thirds are in the JSON, without counts where hidden") {
+  SeededRandom random(68);
+  const auto parsed = [&](const TaskShape& shape, bool with_counts) {
+    return json::parse(ToJson(*Compute(RandomSums(shape, random, 120), 0.9), with_counts));
+  };
+  const json classes = parsed({Task::kMulticlass, 3}, true);
+  CHECK(classes.at("classes").size() == 3);
+  CHECK(classes.at("confusion").size() == 3);
+  CHECK(classes.at("classes")[0].contains("sensitivity"));
+  CHECK(classes.contains("quadratic_kappa"));
+  CHECK_FALSE(parsed({Task::kMulticlass, 3}, false).at("classes")[0].contains("positives"));
+  const json labels = parsed({Task::kMultilabel, 2}, false);
+  CHECK(labels.at("labels").size() == 2);
+  CHECK_FALSE(labels.at("labels")[1].contains("positives"));
+  const json outlines = parsed({Task::kSegmentation, 2}, true);
+  CHECK(outlines.at("structures")[1].contains("hd95_mm"));
+  CHECK(outlines.at("structures")[1].contains("concordance_correlation"));
+  CHECK(outlines.contains("hd95_mm"));
+  const json survival = parsed({Task::kSurvival, 1}, true);
+  CHECK(survival.at("by_risk").size() == 3);
+  CHECK(survival.at("by_risk")[0][0].size() == 3);
+  CHECK(survival.contains("integrated_brier"));
+  CHECK(parsed({Task::kSurvival, 1}, false).at("by_risk")[0][0].size() == 2);
+}
+
+// ---- what may be shown
+
+MulticlassSums Classes(const std::vector<int>& counts) {
+  MulticlassSums sums(static_cast<std::uint32_t>(counts.size()));
+  std::vector<float> even(counts.size(), 1.0f / static_cast<float>(counts.size()));
+  for (std::uint32_t c = 0; c < counts.size(); ++c) {
+    for (int i = 0; i < counts[c]; ++i) sums.Add(even, c);
+  }
+  return sums;
+}
+
+BinarySums Label(int positives, int negatives) {
+  BinarySums sums;
+  for (int i = 0; i < positives; ++i) sums.Add(0.6, true);
+  for (int i = 0; i < negatives; ++i) sums.Add(0.4, false);
+  return sums;
+}
+
+MultilabelSums Labels(const std::vector<BinarySums>& labels) {
+  MultilabelSums sums(static_cast<std::uint32_t>(labels.size()));
+  sums.labels = labels;
+  return sums;
+}
+
+SegmentationSums Outlines(const std::vector<int>& having, int patients) {
+  SegmentationSums sums(static_cast<std::uint32_t>(having.size()));
+  for (int i = 0; i < patients; ++i) {
+    std::vector<PatientOverlap> patient(having.size());
+    for (std::size_t s = 0; s < having.size(); ++s) {
+      if (i < having[s]) patient[s] = {50, 60, 70, 0, {}};
+    }
+    sums.Add(patient, 1);
+  }
+  return sums;
+}
+
+SurvivalSums Survivors(int events, int censored) {
+  std::vector<Survivor> patients;
+  for (int i = 0; i < events; ++i) patients.push_back({100.0 + i, true, 0});
+  for (int i = 0; i < censored; ++i) patients.push_back({150.0 + i, false, 0});
+  return SurvivalSums::Of(patients);
+}
+
+TEST_CASE("sums of one site are shown when each of what they count is ten or none") {
+  CHECK(LargeEnoughToShow(Label(10, 10)));
+  CHECK_FALSE(LargeEnoughToShow(Label(0, 30)));
+  CHECK(LargeEnoughToShow(Classes({10, 10, 0})));
+  CHECK_FALSE(LargeEnoughToShow(Classes({10, 10, 9})));
+  CHECK(LargeEnoughToShow(Labels({Label(10, 40), Label(3, 47)})));
+  CHECK_FALSE(LargeEnoughToShow(Labels({Label(9, 41), Label(3, 47)})));
+  CHECK(LargeEnoughToShow(Outlines({12, 0}, 12)));
+  CHECK_FALSE(LargeEnoughToShow(Outlines({12, 3}, 12)));
+  CHECK_FALSE(LargeEnoughToShow(Outlines({9}, 9)));
+  CHECK(LargeEnoughToShow(Survivors(10, 0)));
+  CHECK(LargeEnoughToShow(Survivors(10, 10)));
+  CHECK_FALSE(LargeEnoughToShow(Survivors(10, 9)));
+  CHECK_FALSE(LargeEnoughToShow(Survivors(9, 50)));
+}
+
+TEST_CASE(
+    "pooled counts are hidden when one site alone, or too few together, would be given away") {
+  const auto shown = [](const std::vector<TaskSums>& sites) {
+    std::map<SiteId, TaskSums> by_site;
+    for (std::size_t i = 0; i < sites.size(); ++i) {
+      by_site.emplace(SiteId{StrCat("site", i)}, sites[i]);
+    }
+    return PooledCountsCanBeShown(by_site);
+  };
+  CHECK(shown({}));
+  CHECK(shown({Label(10, 10), Label(20, 20)}));
+  CHECK_FALSE(shown({Label(10, 10), Label(9, 20)}));
+  CHECK(shown({Label(10, 10), Label(9, 20), Label(1, 20)}));
+  CHECK_FALSE(shown({Label(10, 10), Label(4, 20), Label(5, 20)}));
+
+  CHECK(shown({Classes({10, 10}), Classes({30, 0})}));
+  CHECK_FALSE(shown({Classes({10, 10}), Classes({30, 1})}));
+  CHECK(shown({Classes({10, 10}), Classes({30, 5}), Classes({30, 5})}));
+  CHECK_FALSE(shown({Classes({10, 10}), Classes({30, 5}), Classes({30, 4})}));
+
+  CHECK(shown({Outlines({12}, 12), Outlines({15}, 20)}));
+  CHECK_FALSE(shown({Outlines({12}, 12), Outlines({5}, 5)}));
+  CHECK(shown({Outlines({12}, 12), Outlines({5}, 5), Outlines({6}, 6)}));
+
+  CHECK(shown({Survivors(12, 12), Survivors(10, 0)}));
+  CHECK_FALSE(shown({Survivors(12, 12), Survivors(10, 3)}));
+
+  // Of labels, the second: few positives at one site alone hide all pooled counts...
+  CHECK_FALSE(
+      shown({Labels({Label(20, 20), Label(20, 20)}), Labels({Label(20, 20), Label(3, 37)})}));
+  // ... but not when the label is not shown at all.
+  CHECK(shown({Labels({Label(20, 20), Label(2, 38)}), Labels({Label(20, 20), Label(3, 37)})}));
+}
+
+TEST_CASE("a pooled result without counts has none anywhere") {
+  const std::map<SiteId, TaskSums> sites = {{SiteId{"a"}, Classes({10, 10})},
+                                            {SiteId{"b"}, Classes({30, 1})}};
+  const json pooled = json::parse(PooledJson(sites, 0.9));
+  CHECK(pooled.contains("auroc"));
+  CHECK_FALSE(pooled.contains("examples"));
+  CHECK_FALSE(pooled.contains("confusion"));
+  CHECK(PooledJson(std::map<SiteId, TaskSums>{}, 0.9) == R"({"suppressed":true})");
+}
+
+}  // namespace
+}  // namespace consilium::metrics
