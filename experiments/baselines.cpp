@@ -143,9 +143,9 @@ absl::StatusOr<metrics::TaskSums> ReadSums(const fs::path& output) {
 }
 
 TestResult ResultOf(const metrics::TaskSums& sums, double at_specificity) {
-  if (sums.task() != Task::kBinary || !metrics::LargeEnoughToShow(sums)) return std::nullopt;
-  auto computed = metrics::Compute(sums.binary(), at_specificity);
-  return computed.ok() ? TestResult(*std::move(computed)) : std::nullopt;
+  if (!metrics::LargeEnoughToShow(sums)) return std::nullopt;
+  const auto computed = metrics::Compute(sums, at_specificity);
+  return computed.ok() ? TestResult(FiguresOf(*computed)) : std::nullopt;
 }
 
 std::string EvaluationName(const ModelFile& model, const SiteData& site) {

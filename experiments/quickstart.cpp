@@ -35,6 +35,17 @@ using std::chrono::steady_clock;
 constexpr const char* kMark = ".consilium-experiment";  // in OUT: it is ours to replace
 constexpr const char* kDrawnHospitals[] = {"north", "south", "east"};
 
+std::string_view Verb(Task task) {
+  switch (task) {
+    case Task::kSegmentation:
+      return "Outlining";
+    case Task::kSurvival:
+      return "Foreseeing";
+    default:
+      return "Classifying";
+  }
+}
+
 int UsableCores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
@@ -145,10 +156,11 @@ class Quickstart {
     }
     results_.plan_name = plan_.name;
     results_.plan_description = plan_.description;
-    results_.target = plan_.target.name;
+    results_.target = plan_.target.Title();
     results_.created = SystemClock().Now();
     results_.program_version = kVersion;
-    results_.title = StrCat("Classifying ", plan_.target.name, " with ", sites, " hospitals");
+    results_.title =
+        StrCat(Verb(plan_.target.task), " ", plan_.target.Title(), " with ", sites, " hospitals");
     return absl::OkStatus();
   }
 
@@ -557,7 +569,8 @@ std::string Summary(const Results& results, const fs::path& out) {
   TextTable table(cells.header);
   for (const std::vector<std::string>& row : cells.rows) table.AddRow(row);
   std::string text =
-      StrCat("\nAUROC on the test patients, with its 95 % interval\n\n", table.ToString(), "\n");
+      StrCat("\n", HeadlineTitle(TaskOf(results)),
+             " on the test patients, with its 95 % interval\n\n", table.ToString(), "\n");
   for (const std::string& sentence : Verdict(results)) StrAppend(&text, sentence, "\n");
   StrAppend(&text, "\n", ProtectionInWords(ReadHistory(results.events)), "\n");
   double seconds = 0;

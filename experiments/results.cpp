@@ -86,8 +86,8 @@ wire::RunEvent ToEvent(const json& in) {
   return event;
 }
 
-// What metrics::ToJson writes; counts that it left out become 0.
-metrics::BinaryMetrics ToMetrics(const json& in) {
+// What metrics::ToJson writes of a binary task; counts that it left out become 0.
+metrics::BinaryMetrics ToBinary(const json& in) {
   metrics::BinaryMetrics m;
   m.positives = in.value("positives", std::uint64_t{0});
   m.negatives = in.value("negatives", std::uint64_t{0});
@@ -109,11 +109,41 @@ metrics::BinaryMetrics ToMetrics(const json& in) {
   return m;
 }
 
+constexpr Task kTasks[] = {Task::kBinary, Task::kMulticlass, Task::kMultilabel, Task::kSegmentation,
+                           Task::kSurvival};
+
+// Of a binary task its metrics alone, as before there were others.
 json FromResult(const TestResult& result) {
-  return result ? json::parse(metrics::ToJson(*result)) : json{{"suppressed", true}};
+  if (!result) return {{"suppressed", true}};
+  if (result->binary) return json::parse(metrics::ToJson(*result->binary));
+  return {{"task", Name(result->task)},
+          {"headline", result->headline},
+          {"headline_low", result->headline_95.low},
+          {"headline_high", result->headline_95.high},
+          {"patients", result->patients},
+          {"values", result->values}};
 }
+
 TestResult ToResult(const json& in) {
-  return in.value("suppressed", false) ? TestResult() : TestResult(ToMetrics(in));
+  if (in.value("suppressed", false)) return std::nullopt;
+  if (!in.contains("task")) {
+    metrics::BinaryMetrics binary = ToBinary(in);
+    return TestFigures{.task = Task::kBinary,
+                       .headline = binary.auroc,
+                       .headline_95 = binary.auroc_95,
+                       .patients = binary.patients,
+                       .binary = std::move(binary),
+                       .values = {}};
+  }
+  TestFigures figures{.headline = in.at("headline"),
+                      .headline_95 = {in.at("headline_low"), in.at("headline_high")},
+                      .patients = in.at("patients"),
+                      .binary = std::nullopt,
+                      .values = in.at("values")};
+  for (const Task task : kTasks) {
+    if (in.at("task") == Name(task)) figures.task = task;
+  }
+  return figures;
 }
 
 json FromModel(const TestedModel& model) {
@@ -166,6 +196,28 @@ Results ToResults(const json& in) {
 }
 
 }  // namespace
+
+TestFigures FiguresOf(const metrics::TaskMetrics& metrics) {
+  TestFigures figures{.task = metrics.shape.task,
+                      .headline = metrics.headline,
+                      .headline_95 = metrics.headline_95,
+                      .patients = metrics.patients,
+                      .binary = std::nullopt,
+                      .values = {}};
+  if (const auto* binary = std::get_if<metrics::BinaryMetrics>(&metrics.all)) {
+    figures.binary = *binary;
+    return figures;
+  }
+  for (const auto& [key, value] : metrics.Values(/*with_counts=*/true)) figures.values[key] = value;
+  return figures;
+}
+
+Task TaskOf(const Results& results) {
+  for (const TestedModel& model : results.models) {
+    if (model.pooled) return model.pooled->task;
+  }
+  return Task::kBinary;
+}
 
 std::string TestedModel::Name() const {
   switch (kind) {

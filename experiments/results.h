@@ -12,14 +12,26 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/ids.h"
-#include "common/metrics/binary_metrics.h"
+#include "common/metrics/task_sums.h"
 #include "common/wire/protocol.h"
 
 namespace consilium::experiments {
 
-// A model's result on one test set. No value: the set has fewer than metrics::kSmallCount of a
-// class, so that nothing is shown for it alone; it still counts in the pooled result.
-using TestResult = std::optional<metrics::BinaryMetrics>;
+// What one test set shows of a model.
+struct TestFigures {
+  Task task = Task::kBinary;
+  double headline = 0;  // HeadlineName(task)
+  metrics::Interval headline_95;
+  std::uint64_t patients = 0;
+  std::optional<metrics::BinaryMetrics> binary;  // of a binary task all else
+  std::map<std::string, double> values;          // of another task: TaskMetrics::Values
+};
+TestFigures FiguresOf(const metrics::TaskMetrics& metrics);
+
+// A model's result on one test set. No value: the set is too small to show
+// (metrics::LargeEnoughToShow), so that nothing is shown for it alone; it still counts in the
+// pooled result.
+using TestResult = std::optional<TestFigures>;
 
 enum class ModelKind { kFederated, kLocal, kPooled };
 
@@ -72,6 +84,9 @@ struct Results {
   std::string model_path, verify_command;  // empty when nothing was published
   bool verified = false;                   // the command was run, and said yes
 };
+
+// What the models were asked.
+Task TaskOf(const Results& results);
 
 std::string ToJson(const Results& results);
 // kInvalidArgument saying what is missing or of the wrong kind.

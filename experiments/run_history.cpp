@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/task.h"
 #include "common/base/text.h"
 
 namespace consilium::experiments {
@@ -20,8 +21,16 @@ double Value(const RunEvent& event, const char* key) {
   return found == event.values.end() ? 0 : found->second;
 }
 
-bool ShowsAuroc(const RunEvent& event) {
-  return Value(event, "suppressed") == 0 && event.values.contains("auroc");
+// The task's headline, whichever the event has; nothing when it is not shown.
+std::optional<RoundHistory::Headline> HeadlineOf(const RunEvent& event) {
+  if (Value(event, "suppressed") != 0) return std::nullopt;
+  for (const Task task : {Task::kBinary, Task::kSegmentation, Task::kSurvival}) {
+    const std::string key(HeadlineName(task));
+    if (!event.values.contains(key)) continue;
+    return RoundHistory::Headline{Value(event, key.c_str()), Value(event, (key + "_low").c_str()),
+                                  Value(event, (key + "_high").c_str())};
+  }
+  return std::nullopt;
 }
 
 // Walks through the events once.
@@ -54,8 +63,8 @@ class Reader {
         Aggregated(event);
         break;
       case RunEventKind::kSiteEvaluated:
-        if (Value(event, "test") == 0 && ShowsAuroc(event)) {
-          if (SiteRound* site = Site(event)) site->validation_auroc = Value(event, "auroc");
+        if (const auto headline = HeadlineOf(event); headline && Value(event, "test") == 0) {
+          if (SiteRound* site = Site(event)) site->validation = headline->value;
         }
         break;
       case RunEventKind::kRoundEvaluated:
@@ -181,10 +190,7 @@ class Reader {
     if (round == nullptr) return;
     round->evaluation_seconds = Seconds(event.time - aggregated_);
     round->best = Value(event, "best") != 0;
-    if (ShowsAuroc(event)) {
-      round->pooled_validation = {Value(event, "auroc"), Value(event, "auroc_low"),
-                                  Value(event, "auroc_high")};
-    }
+    if (const auto headline = HeadlineOf(event)) round->pooled_validation = headline;
   }
 
   RunHistory history_;

@@ -20,7 +20,7 @@ struct SiteRound {
   double upload_seconds = 0, weight = 0;
   // Not known of a site whose updates are masked.
   std::optional<double> train_seconds, loss;
-  std::optional<double> validation_auroc;  // none: too few examples of a class, or masked
+  std::optional<double> validation;  // headline; none: too few examples of a class, or masked
 };
 
 struct RoundHistory {
@@ -30,10 +30,10 @@ struct RoundHistory {
   // From the opening of the round's last attempt to its last update, to the candidate, to the
   // pooled validation result.
   double training_seconds = 0, aggregation_seconds = 0, evaluation_seconds = 0;
-  struct Auroc {
+  struct Headline {
     double value = 0, low = 0, high = 0;
   };
-  std::optional<Auroc> pooled_validation;
+  std::optional<Headline> pooled_validation;
   bool aggregated = false;
   bool best = false;
   std::optional<double> mean_loss;  // of the counted sites, by their weight

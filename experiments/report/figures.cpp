@@ -43,13 +43,13 @@ std::vector<Series> PerTestSet(const TestedModel& model, const std::vector<SiteI
   for (std::size_t i = 0; i < sites.size(); ++i) {
     Series series = SiteSeries(sites, i);
     const auto found = model.by_site.find(sites[i].name);
-    if (found == model.by_site.end() || !found->second) continue;
-    points(*found->second, series);
+    if (found == model.by_site.end() || !found->second || !found->second->binary) continue;
+    points(*found->second->binary, series);
     all.push_back(std::move(series));
   }
-  if (model.pooled) {
+  if (model.pooled && model.pooled->binary) {
     Series series{.name = "all sites", .colour = kAllSites, .emphasized = true, .markers = true};
-    points(*model.pooled, series);
+    points(*model.pooled->binary, series);
     all.push_back(std::move(series));
   }
   return all;
@@ -57,14 +57,15 @@ std::vector<Series> PerTestSet(const TestedModel& model, const std::vector<SiteI
 
 }  // namespace
 
-LinePlot ValidationCurve(const RunHistory& history, const std::vector<SiteInfo>& sites) {
+LinePlot ValidationCurve(const RunHistory& history, const std::vector<SiteInfo>& sites, Task task) {
+  const std::string headline(HeadlineTitle(task));
   LinePlot plot{
-      .title = "Validation AUROC by round",
+      .title = StrCat("Validation ", headline, " by round"),
       .description =
           "Area under the ROC curve of each round's model on the validation patients, per site "
           "and for all sites together with its 95 % interval.",
       .x = {.label = "round", .whole_numbers = true},
-      .y = {.label = "AUROC"}};
+      .y = {.label = headline}};
   Band band{.colour = kAllSites};
   Series pooled{.name = "all sites", .colour = kAllSites, .emphasized = true, .markers = true};
   for (const RoundHistory& round : history.rounds) {
@@ -77,8 +78,8 @@ LinePlot ValidationCurve(const RunHistory& history, const std::vector<SiteInfo>&
     Series series = SiteSeries(sites, i);
     for (const RoundHistory& round : history.rounds) {
       const SiteRound* site = Find(round, sites[i].name);
-      if (site != nullptr && site->validation_auroc) {
-        series.points.push_back({double(round.round), *site->validation_auroc});
+      if (site != nullptr && site->validation) {
+        series.points.push_back({double(round.round), *site->validation});
       }
     }
     if (!series.points.empty()) plot.series.push_back(std::move(series));
@@ -154,23 +155,24 @@ LinePlot CalibrationCurve(const TestedModel& model, const std::vector<SiteInfo>&
 }
 
 HeatMap ValidationMatrix(const Results& results) {
+  const std::string headline(HeadlineTitle(experiments::TaskOf(results)));
   HeatMap map{.title = "Validation matrix",
-              .description = "AUROC of every model on every site's test patients.",
+              .description = StrCat(headline, " of every model on every site's test patients."),
               .row_label = "model",
               .column_label = "test patients of"};
   for (const SiteInfo& site : results.sites) map.column_names.push_back(site.name);
   map.rule_before_column = static_cast<int>(map.column_names.size());
   map.column_names.push_back("all sites");
-  const auto add = [&map](const TestedModel& model, const std::string& column,
-                          const TestResult* result) {
+  const auto add = [&](const TestedModel& model, const std::string& column,
+                       const TestResult* result) {
     HeatMap::Cell cell{.text = "–", .hover = StrCat(model.Name(), " on ", column, ": not tested")};
     if (result != nullptr && !*result) {
       cell.hover = StrCat(model.Name(), " on ", column, ": fewer than 10 of a class, not shown");
     } else if (result != nullptr) {
-      const BinaryMetrics& m = **result;
-      cell = {m.auroc, absl::StrFormat("%.3f", m.auroc),
-              absl::StrFormat("%s on %s: AUROC %.3f (95 %% %.3f to %.3f)", model.Name(), column,
-                              m.auroc, m.auroc_95.low, m.auroc_95.high)};
+      const experiments::TestFigures& m = **result;
+      cell = {m.headline, absl::StrFormat("%.3f", m.headline),
+              absl::StrFormat("%s on %s: %s %.3f (95 %% %.3f to %.3f)", model.Name(), column,
+                              headline, m.headline, m.headline_95.low, m.headline_95.high)};
     }
     map.cells.back().push_back(std::move(cell));
   };

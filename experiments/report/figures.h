@@ -13,11 +13,13 @@ namespace consilium::report {
 
 // The sites' colours are the same in all figures; colour 0 stands for all sites together.
 LinePlot ValidationCurve(const experiments::RunHistory& history,
-                         const std::vector<experiments::SiteInfo>& sites);
+                         const std::vector<experiments::SiteInfo>& sites, Task task);
 LinePlot LossCurve(const experiments::RunHistory& history,
                    const std::vector<experiments::SiteInfo>& sites);
+// Of a binary task.
 LinePlot RocCurves(const experiments::TestedModel& model,
                    const std::vector<experiments::SiteInfo>& sites);
+// Likewise.
 LinePlot CalibrationCurve(const experiments::TestedModel& model,
                           const std::vector<experiments::SiteInfo>& sites);
 HeatMap ValidationMatrix(const experiments::Results& results);

@@ -4,10 +4,10 @@
 
 #include "absl/strings/str_format.h"
 #include "common/base/text.h"
-#include "experiments/comparison.h"
-#include "experiments/report/figures.h"
 #include "common/report/page_style.h"
 #include "common/report/plot.h"
+#include "experiments/comparison.h"
+#include "experiments/report/figures.h"
 #include "experiments/run_history.h"
 
 namespace consilium::report {
@@ -68,12 +68,11 @@ std::string Tiles(const Results& results) {
   const Comparison c = experiments::Compare(results);
   std::string html = "<div class=\"tiles\">\n";
   if (c.federated != nullptr && c.federated->pooled) {
-    const metrics::BinaryMetrics& m = *c.federated->pooled;
-    html +=
-        Tile(absl::StrFormat("%.3f", m.auroc),
-             absl::StrFormat(
-                 "AUROC of the federated model, all test patients (95 %% interval %.3f to %.3f)",
-                 m.auroc_95.low, m.auroc_95.high));
+    const experiments::TestFigures& m = *c.federated->pooled;
+    html += Tile(absl::StrFormat("%.3f", m.headline),
+                 absl::StrFormat(
+                     "%s of the federated model, all test patients (95 %% interval %.3f to %.3f)",
+                     HeadlineTitle(m.task), m.headline_95.low, m.headline_95.high));
   }
   if (c.over_best_local) {
     html += Tile(absl::StrFormat("%+.3f", *c.over_best_local),
@@ -92,15 +91,31 @@ std::string Tiles(const Results& results) {
   return html + "</div>\n";
 }
 
+std::string HeadlineInWords(const Results& results) {
+  switch (experiments::TaskOf(results)) {
+    case Task::kSegmentation:
+      return "Dice with its 95 % interval: how far the outlines overlap with those that people "
+             "drew, mean over patients. 0 is not at all, 1 is perfect.";
+    case Task::kSurvival:
+      return "Concordance with its 95 % interval: the probability that of two patients of a site "
+             "the one who lived longer was given the lower risk. 0.5 is guessing, 1 is perfect.";
+    case Task::kMulticlass:
+    case Task::kMultilabel:
+      return "AUROC with its 95 % interval, mean over the classes, each against the rest. 0.5 is "
+             "guessing, 1 is perfect.";
+    case Task::kBinary:
+      break;
+  }
+  return "AUROC with its 95 % interval: the probability that an image with " + results.target +
+         " gets a higher score than one without. 0.5 is guessing, 1 is perfect.";
+}
+
 std::string ResultSection(const Results& results) {
   const experiments::ResultTable table = experiments::TableOf(results);
   std::string html = Heading("Results on the test patients");
-  html += Paragraph("AUROC with its 95 % interval: the probability that an image with " +
-                        results.target +
-                        " gets a higher score than one without. 0.5 is guessing, 1 is perfect. No "
-                        "test patient was used for "
-                        "training or for choosing a model.",
-                    "note");
+  html += Paragraph(
+      HeadlineInWords(results) + " No test patient was used for training or for choosing a model.",
+      "note");
   html += Table(table.header, table.rows, results.sites.size());
   if (results.baseline_epochs > 0) {
     html += Paragraph(
@@ -114,20 +129,20 @@ std::string ResultSection(const Results& results) {
   return html;
 }
 
-std::string MeasuresSection(const Results& results, const TestedModel& federated) {
+std::string BinaryMeasures(const Results& results, const TestedModel& federated) {
   std::vector<std::vector<std::string>> rows;
   double at_specificity = 0;
   const auto add = [&](const std::string& name, const experiments::TestResult& result) {
-    if (!result) {
+    if (!result || !result->binary) {
       rows.push_back({name, "too few to show", "", "", "", "", "", ""});
       return;
     }
-    at_specificity = result->at_specificity;
-    rows.push_back(
-        {name, StrCat(result->positives), StrCat(result->negatives),
-         absl::StrFormat("%.3f", result->auprc), absl::StrFormat("%.3f", result->sensitivity),
-         absl::StrFormat("%.3f", result->accuracy), absl::StrFormat("%.3f", result->brier),
-         absl::StrFormat("± %.5f", result->auroc_error_bound)});
+    const metrics::BinaryMetrics& m = *result->binary;
+    at_specificity = m.at_specificity;
+    rows.push_back({name, StrCat(m.positives), StrCat(m.negatives),
+                    absl::StrFormat("%.3f", m.auprc), absl::StrFormat("%.3f", m.sensitivity),
+                    absl::StrFormat("%.3f", m.accuracy), absl::StrFormat("%.3f", m.brier),
+                    absl::StrFormat("± %.5f", m.auroc_error_bound)});
   };
   for (const SiteInfo& site : results.sites) {
     const auto found = federated.by_site.find(site.name);
@@ -146,27 +161,63 @@ std::string MeasuresSection(const Results& results, const TestedModel& federated
                     "note");
 }
 
+// Of another task: a row a measure, a column a test set.
+std::string OtherMeasures(const Results& results, const TestedModel& federated) {
+  std::vector<std::string> header = {"measure"};
+  std::vector<const experiments::TestFigures*> figures;
+  const auto add = [&](const std::string& name, const experiments::TestResult& result) {
+    if (!result) return;
+    header.push_back(name);
+    figures.push_back(&*result);
+  };
+  for (const SiteInfo& site : results.sites) {
+    const auto found = federated.by_site.find(site.name);
+    if (found != federated.by_site.end()) add(site.name, found->second);
+  }
+  add("all sites", federated.pooled);
+  if (figures.empty()) return "";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [key, value] : figures.back()->values) {
+    rows.push_back({key});
+    for (const experiments::TestFigures* figure : figures) {
+      const auto found = figure->values.find(key);
+      rows.back().push_back(found == figure->values.end() ? "–"
+                                                          : absl::StrFormat("%.6g", found->second));
+    }
+  }
+  return Heading("All measures of the federated model") + Table(header, rows, rows.size());
+}
+
+std::string MeasuresSection(const Results& results, const TestedModel& federated) {
+  return experiments::TaskOf(results) == Task::kBinary ? BinaryMeasures(results, federated)
+                                                       : OtherMeasures(results, federated);
+}
+
 std::string FigureSection(const Results& results, const RunHistory& history,
                           const TestedModel* federated) {
   std::string html = Heading("Learning") + "<div class=\"figures\">\n";
   html += Figure(
-      ValidationCurve(history, results.sites),
+      ValidationCurve(history, results.sites, experiments::TaskOf(results)),
       "On the validation patients. The shaded band is the 95 % interval for all sites together.");
   html += Figure(LossCurve(history, results.sites),
                  "Mean loss of the last local epoch, before the updates are averaged.");
   html += "</div>\n";
   if (federated == nullptr) return html;
   html += Heading("The final model") + "<div class=\"figures\">\n";
-  html += Figure(RocCurves(*federated, results.sites),
-                 "On the test patients. The legend gives the AUROC.");
-  html += Figure(CalibrationCurve(*federated, results.sites),
-                 "On the diagonal, a probability of 0.7 means that 7 of 10 such images are "
-                 "positive. Bins with fewer than "
-                 "10 images are left out.");
+  const Task task = experiments::TaskOf(results);
+  if (task == Task::kBinary) {
+    html += Figure(RocCurves(*federated, results.sites),
+                   "On the test patients. The legend gives the AUROC.");
+    html += Figure(CalibrationCurve(*federated, results.sites),
+                   "On the diagonal, a probability of 0.7 means that 7 of 10 such images are "
+                   "positive. Bins with fewer than "
+                   "10 images are left out.");
+  }
   html += Figure(ValidationMatrix(results),
-                 "Each model on each site's test patients (AUROC). The diagonal of the upper part "
-                 "is each hospital's own "
-                 "model at home; beside it, the same model at the other hospitals.",
+                 StrCat("Each model on each site's test patients (", HeadlineTitle(task),
+                        "). The diagonal of the upper part "
+                        "is each hospital's own "
+                        "model at home; beside it, the same model at the other hospitals."),
                  "wide");
   return html + "</div>\n";
 }
@@ -203,7 +254,7 @@ std::string RoundsOf(const SiteInfo& site, const RunHistory& history) {
 std::string ParticipationSection(const Results& results, const RunHistory& history) {
   std::vector<std::string> header = {"round"};
   for (const SiteInfo& site : results.sites) header.push_back(site.name);
-  header.push_back("AUROC, validation");
+  header.push_back(StrCat(HeadlineTitle(experiments::TaskOf(results)), ", validation"));
   std::vector<std::vector<std::string>> rows;
   for (const RoundHistory& round : history.rounds) {
     rows.push_back({round.attempts > 1 ? StrCat(round.round, " (", round.attempts, " attempts)")

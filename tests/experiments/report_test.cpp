@@ -54,7 +54,7 @@ TEST_CASE("the history gives each round its sites, its times and its result") {
   CHECK(third.evaluation_seconds > 0.3);
   CHECK(third.MeanLoss() > 0);
   CHECK(third.pooled_validation.has_value());
-  CHECK(third.sites.at("north").validation_auroc.has_value());
+  CHECK(third.sites.at("north").validation.has_value());
   CHECK(history.gate_passed);
   CHECK(history.published);
   CHECK_FALSE(history.failed);
@@ -77,11 +77,11 @@ TEST_CASE("a run that stopped half-way has a history and a report, too") {
 
 TEST_CASE("the comparison is made on all test sets together") {
   Results results = Golden();
-  Model(results, ModelKind::kFederated)->pooled->auroc = 0.90;
-  Model(results, ModelKind::kPooled)->pooled->auroc = 0.91;
+  Model(results, ModelKind::kFederated)->pooled->headline = 0.90;
+  Model(results, ModelKind::kPooled)->pooled->headline = 0.91;
   double local = 0.70;
   for (TestedModel& model : results.models) {
-    if (model.kind == ModelKind::kLocal) model.pooled->auroc = local += 0.02;
+    if (model.kind == ModelKind::kLocal) model.pooled->headline = local += 0.02;
   }
   const Comparison c = Compare(results);
   CHECK(c.over_best_local.value() == Approx(0.90 - 0.76));
@@ -91,7 +91,7 @@ TEST_CASE("the comparison is made on all test sets together") {
 
 TEST_CASE("the verdict says when the federated model is worse") {
   Results results = Golden();
-  Model(results, ModelKind::kFederated)->pooled->auroc = 0.6;
+  Model(results, ModelKind::kFederated)->pooled->headline = 0.6;
   std::string text;
   for (const std::string& sentence : Verdict(results)) text += sentence + "\n";
   CHECK_THAT(text, ContainsText("BELOW the best model"));
@@ -108,6 +108,35 @@ TEST_CASE("a site too small to show gets no number, in the table or the page") {
   REQUIRE(table.rows.size() == 5);
   CHECK(table.rows[2] == std::vector<std::string>{"east", "too few", "too few", "too few"});
   CHECK_THAT(report::RenderReport(results), ContainsText("fewer than 10 of a class, not shown"));
+}
+
+TEST_CASE("results of another task are kept, and shown by its own headline") {
+  Results results = Golden();
+  const auto outlines = [](double dice) {
+    return TestFigures{.task = Task::kSegmentation,
+                       .headline = dice,
+                       .headline_95 = {dice - 0.05, dice + 0.05},
+                       .patients = 31,
+                       .binary = std::nullopt,
+                       .values = {{"dice", dice}, {"hd95_mm", 7.5}}};
+  };
+  for (TestedModel& model : results.models) {
+    for (auto& [site, result] : model.by_site) result = outlines(0.7);
+    model.pooled = outlines(0.8125);
+  }
+  const Results again = ResultsFromJson(ToJson(results)).value();
+  CHECK(TaskOf(again) == Task::kSegmentation);
+  const TestResult& pooled = again.models.front().pooled;
+  REQUIRE(pooled.has_value());
+  CHECK(pooled->headline == 0.8125);
+  CHECK(pooled->headline_95.high == Approx(0.8625));
+  CHECK(pooled->patients == 31);
+  CHECK(pooled->values.at("hd95_mm") == 7.5);
+  CHECK_FALSE(pooled->binary.has_value());
+  const std::string page = report::RenderReport(again);
+  CHECK_THAT(page, ContainsText("Dice of the federated model"));
+  CHECK_THAT(page, ContainsText("hd95_mm"));
+  CHECK_THAT(page, !ContainsText("ROC curves"));
 }
 
 TEST_CASE("the table of a run without baselines has one column of results") {
