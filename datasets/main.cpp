@@ -14,6 +14,7 @@
 #include "datasets/pacs/commands.h"
 #include "datasets/parallel.h"
 #include "datasets/synthetic/command.h"
+#include "datasets/tables/command.h"
 #include "datasets/volumes/command.h"
 #include "datasets/worker/sandboxed_reader.h"
 
@@ -168,6 +169,7 @@ int Main(int argc, char** argv) {
   synthetic::Command synthesize;
   synthesize.AddTo(app);
   const auto run_volumes = volumes::AddVolumesCommand(app);
+  const auto run_table = tables::AddTableCommand(app);
   deidentify.AddTo(app);
   const auto run_describe = description::AddDescribeCommand(app);
   explain::Command explain;
@@ -181,6 +183,7 @@ int Main(int argc, char** argv) {
   }
   CatchInterrupts();
   if (const auto done = pacs_commands.Run(app)) return ReportAndExitCode(*done);
+  if (app.got_subcommand("table")) return ReportAndExitCode(run_table());
   if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
   if (app.got_subcommand("describe")) return ReportAndExitCode(run_describe());
