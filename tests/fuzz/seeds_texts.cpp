@@ -193,6 +193,14 @@ void SeedTexts() {
   Seed("csv", "quoted",
        "\xef\xbb\xbf"
        "a,\"b \"\"c\"\"\"\r\n 1 ,\"x,\ny\"\r\n\r\n2,\r\n");
+  Seed("csv", "tabs", "a,b\n\t1 ,\" 2\t\"\n,\n");
+  const std::string_view header = "patient_id,age,sex,ill,days,split\n";
+  for (int task = 0; task < 5; ++task) {
+    Seed("table", StrCat("task-", task),
+         StrCat(std::string(1, static_cast<char>(task)), header,
+                "P1,50,male,1,10,train\nP2,\t61 ,Female,0,0.5,\nP3,?,3.0,mild,,test\n"));
+  }
+  Seed("table", "rows", StrCat(std::string(1, '\0'), "P1,\"1,5\",x,2,\n,,,,\nP1,200,male,0,3\n"));
   Seed("labels", "patients", "patient_id,opacity,effusion\nP1,1,0\nP2,0,\nP1,0,1\n");
   Seed("labels", "instances", "opacity,sop_instance_uid\n1,1.2.3\n");
   Seed("labels", "cell", "1\nP2,7\n");
