@@ -12,15 +12,16 @@
 #include "datasets/csv.h"
 #include "datasets/dicom/writer.h"
 #include "datasets/parallel.h"
+#include "datasets/results/segmentation_writer.h"
 
 namespace consilium::datasets {
 namespace {
 
 struct Row {
   int line = 0;
-  std::string image, patient;
-  int number = 1;  // of the image within the patient
-  int label = 0;
+  std::string image, patient, mask;
+  int number = 1;     // of the image within the patient
+  std::string label;  // as labels.csv has it
 };
 
 absl::StatusOr<std::size_t> FindColumn(const CsvTable& table, std::string_view name) {
@@ -32,16 +33,19 @@ absl::StatusOr<std::size_t> FindColumn(const CsvTable& table, std::string_view n
       StrCat("the label table has no column \"", name, "\"; it has: ", known));
 }
 
-absl::StatusOr<int> ParseLabel(const ImportOptions& options, const std::string& cell, int line) {
+absl::StatusOr<std::string> ParseLabel(const ImportOptions& options, const std::string& cell,
+                                       int line) {
+  if (options.label_words) return cell;
   double value = 0;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   const bool number =
       error == std::errc() && end == cell.data() + cell.size() && !std::isnan(value);
-  if (number && options.has_threshold) return value > options.label_threshold ? 1 : 0;
-  if (number && (value == 0 || value == 1)) return static_cast<int>(value);
+  if (number && options.has_threshold) return value > options.label_threshold ? "1" : "0";
+  if (number && (value == 0 || value == 1)) return value == 1 ? "1" : "0";
   return absl::InvalidArgumentError(
       StrCat("line ", line, " of the label table: \"", options.label_column, "\" is \"",
-             cell.substr(0, 40), "\"; 0 or 1 is allowed, or give --label-threshold for numbers"));
+             cell.substr(0, 40),
+             "\"; 0 or 1 is allowed, or give --label-threshold for numbers or --label-words"));
 }
 
 // Names of folders are made of patient names: only what no file system minds, and nothing that
@@ -65,6 +69,10 @@ absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, Import
   if (!options.patient_column.empty()) {
     ASSIGN_OR_RETURN(patient, FindColumn(table, options.patient_column));
   }
+  std::optional<std::size_t> mask;
+  if (!options.mask_column.empty()) {
+    ASSIGN_OR_RETURN(mask, FindColumn(table, options.mask_column));
+  }
   std::vector<std::pair<std::size_t, std::string>> filters;
   for (const ImportFilter& filter : options.filters) {
     ASSIGN_OR_RETURN(const std::size_t column, FindColumn(table, filter.column));
@@ -82,6 +90,7 @@ absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, Import
       continue;
     }
     Row row{cells.line, cells.cells[image]};
+    if (mask) row.mask = cells.cells[*mask];
     row.patient = patient ? cells.cells[*patient]
                           : FolderName(fs::path(row.image).replace_extension().generic_string());
     if (row.image.empty() || row.patient.empty() || row.patient.size() > 64) {
@@ -99,7 +108,7 @@ absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, Import
 }
 
 // Whole numbers as they are; real ones spread over 16 bits with a rescale that undoes it.
-void SetPixels(const GreyPlane& plane, dicom::NewInstance* instance) {
+void SetPixels(const Plane& plane, dicom::NewInstance* instance) {
   const auto [low, high] = std::minmax_element(plane.values.begin(), plane.values.end());
   const bool whole = plane.bits != 0;
   instance->bits_stored = whole ? plane.bits : 16;
@@ -108,6 +117,7 @@ void SetPixels(const GreyPlane& plane, dicom::NewInstance* instance) {
     instance->slope = span > 0 ? span / 65535 : 1;
     instance->intercept = *low;
   }
+  instance->samples = plane.samples;
   instance->values.resize(plane.values.size());
   for (std::size_t i = 0; i < plane.values.size(); ++i) {
     const double stored = (plane.values[i] - instance->intercept) / instance->slope;
@@ -120,8 +130,66 @@ void SetPixels(const GreyPlane& plane, dicom::NewInstance* instance) {
 }
 
 std::string SopInstanceUid(const ImportOptions& options, const Row& row) {
-  return dicom::MakeUid(StrCat("import/", options.modality, "/", options.plane.channel, "/",
+  return dicom::MakeUid(StrCat("import/", options.modality, "/",
+                               options.plane.colour ? "colour" : StrCat(options.plane.channel), "/",
                                options.plane.slice, "/", row.patient, "/", row.image));
+}
+
+// Values of a mask by segment: 0 or 1.
+absl::StatusOr<std::vector<results::NewSegment>> SegmentsOf(const ImportOptions& options,
+                                                            const Plane& mask) {
+  std::vector<results::NewSegment> segments;
+  for (const std::string& label : options.segments) {
+    segments.push_back({.label = label,
+                        .category = {"49755003", "SCT", "Morphologically Altered Structure"},
+                        .type = {"49755003", "SCT", "Morphologically Altered Structure"},
+                        .voxels = std::vector<std::uint8_t>(mask.values.size())});
+  }
+  for (std::size_t i = 0; i < mask.values.size(); ++i) {
+    const float value = mask.values[i];
+    if (value == 0) continue;
+    const float segment = segments.size() == 1 ? 1 : value;
+    if (segment < 1 || segment != std::floor(segment) ||
+        segment > static_cast<float>(segments.size())) {
+      return absl::InvalidArgumentError(StrCat("the mask holds the value ", value, "; ",
+                                               segments.size(), " segments are 1 to ",
+                                               segments.size(), " and 0 is none of them"));
+    }
+    segments[static_cast<std::size_t>(segment) - 1].voxels[i] = 1;
+  }
+  return segments;
+}
+
+// The SEG object of the image that was written to `image`.
+absl::Status WriteMask(const ImportOptions& options, const Row& row, const fs::path& image,
+                       const fs::path& path) {
+  if (fs::path(row.mask).extension() == ".jpg" || fs::path(row.mask).extension() == ".jpeg") {
+    return absl::InvalidArgumentError("a mask as JPEG has lost its edges; give it as PNG or NIfTI");
+  }
+  PlaneChoice choice;
+  choice.slice = options.plane.slice;
+  ASSIGN_OR_RETURN(const Plane mask, ReadPlane(options.from / row.mask, choice));
+  const auto source = results::ReadSourceImage(image);
+  if (!source.ok()) return absl::InternalError("an image that was just written cannot be read");
+  if (mask.rows != source->rows || mask.columns != source->columns) {
+    return absl::InvalidArgumentError(StrCat("the mask has ", mask.columns, "x", mask.rows,
+                                             " pixels and the image ", source->columns, "x",
+                                             source->rows));
+  }
+  results::NewSegmentation segmentation;
+  segmentation.planes = results::PlanesOf(*source);
+  segmentation.manual = true;
+  ASSIGN_OR_RETURN(segmentation.segments, SegmentsOf(options, mask));
+  const results::ResultName name{
+      .sop_instance_uid = dicom::MakeUid(StrCat("import/mask/", source->sop_instance_uid)),
+      .series_instance_uid = dicom::MakeUid(StrCat("import/masks/", source->series_instance_uid)),
+      .series_number = 2,
+      .instance_number = row.number};
+  results::ModelDescription program;
+  program.name = "consilium-dataset import";
+  constexpr Time kDrawn{std::chrono::sys_days{std::chrono::January / 1 / 2000} +
+                        std::chrono::hours(12)};
+  return results::WriteSegmentation(path, *source, program, name, segmentation, kDrawn);
 }
 
 absl::Status ImportRow(const ImportOptions& options, const Row& row) {
@@ -142,12 +210,19 @@ absl::Status ImportRow(const ImportOptions& options, const Row& row) {
   instance.description = "Imported from a research set";
   instance.rows = plane->rows;
   instance.columns = plane->columns;
-  instance.row_spacing_mm = plane->row_spacing_mm;
-  instance.column_spacing_mm = plane->column_spacing_mm;
+  const bool spaced = plane->row_spacing_mm > 0 && plane->column_spacing_mm > 0;
+  instance.row_spacing_mm = spaced ? plane->row_spacing_mm : options.spacing_mm;
+  instance.column_spacing_mm = spaced ? plane->column_spacing_mm : options.spacing_mm;
   SetPixels(*plane, &instance);
   const fs::path folder = options.out / FolderName(row.patient);
   RETURN_IF_ERROR(EnsureFolder(folder));
-  return dicom::WriteFile(folder / StrCat(row.number, ".dcm"), instance);
+  const fs::path image = folder / StrCat(row.number, ".dcm");
+  RETURN_IF_ERROR(dicom::WriteFile(image, instance));
+  if (row.mask.empty()) return absl::OkStatus();
+  const absl::Status masked =
+      WriteMask(options, row, image, folder / StrCat(row.number, "-mask.dcm"));
+  if (masked.ok()) return masked;
+  return WithContext(masked, StrCat("line ", row.line, " of the label table"));
 }
 
 // Different patients must not meet in one folder because of the characters that FolderName
@@ -175,6 +250,16 @@ absl::Status CheckOptions(const ImportOptions& options) {
   if (key)
     return absl::InvalidArgumentError(
         StrCat("the target cannot be called \"", options.target, "\""));
+  if (options.has_threshold && options.label_words) {
+    return absl::InvalidArgumentError("labels are words or numbers above a threshold, not both");
+  }
+  if (options.mask_column.empty() != options.segments.empty()) {
+    return absl::InvalidArgumentError(
+        "masks need both the column of their paths and the labels of their segments");
+  }
+  if (!(options.spacing_mm >= 0)) {
+    return absl::InvalidArgumentError("a pixel spacing is not negative");
+  }
   std::error_code error;
   if (!fs::is_directory(options.from, error)) {
     return absl::NotFoundError(
@@ -209,8 +294,9 @@ absl::StatusOr<ImportReport> ImportImages(const ImportOptions& options, Progress
   if (!all) return absl::CancelledError("importing was interrupted; the folder is incomplete");
   std::string labels = StrCat("sop_instance_uid,", CsvCell(options.target), "\n");
   for (const Row& row : rows) {
-    StrAppend(&labels, SopInstanceUid(options, row), ",", row.label, "\n");
-    report.positives += static_cast<std::uint64_t>(row.label);
+    StrAppend(&labels, SopInstanceUid(options, row), ",", CsvCell(row.label), "\n");
+    report.positives += !options.label_words && row.label == "1";
+    report.masks += !row.mask.empty();
   }
   report.images = rows.size();
   RETURN_IF_ERROR(WriteFileDurably(options.out / "labels.csv", labels, 0644));

@@ -28,16 +28,29 @@ absl::Status Bad(const fs::path& path, std::string_view what) {
   return absl::InvalidArgumentError(StrCat("\"", path.filename().string(), "\": ", what));
 }
 
+template <class Sample>
+absl::StatusOr<Plane> TakeColour(const fs::path& path, const Sample* samples, std::uint32_t rows,
+                                 std::uint32_t columns, int channels) {
+  if (channels != 3 || sizeof(Sample) != 1) {
+    return Bad(path, StrCat("has ", channels, " channel(s) of ", 8 * sizeof(Sample),
+                            " bits; colour is three of 8 bits"));
+  }
+  Plane plane{rows, columns, {}, 8};
+  plane.samples = 3;
+  plane.values.assign(samples, samples + std::size_t{3} * rows * columns);
+  return plane;
+}
+
 // Interleaved samples to one plane.
 template <class Sample>
-absl::StatusOr<GreyPlane> TakeChannel(const fs::path& path, const Sample* samples,
-                                      std::uint32_t rows, std::uint32_t columns, int channels,
-                                      const PlaneChoice& choice) {
+absl::StatusOr<Plane> TakeChannel(const fs::path& path, const Sample* samples, std::uint32_t rows,
+                                  std::uint32_t columns, int channels, const PlaneChoice& choice) {
+  if (choice.colour) return TakeColour(path, samples, rows, columns, channels);
   if (choice.channel >= channels) {
     return Bad(path, StrCat("has ", channels, " channel(s), so there is no channel ",
                             choice.channel, " (they count from 0)"));
   }
-  GreyPlane plane{rows, columns, {}, static_cast<int>(8 * sizeof(Sample))};
+  Plane plane{rows, columns, {}, static_cast<int>(8 * sizeof(Sample))};
   plane.values.resize(std::size_t{rows} * columns);
   for (std::size_t i = 0; i < plane.values.size(); ++i) {
     const Sample* p = samples + i * static_cast<std::size_t>(channels);
@@ -65,8 +78,8 @@ struct PngReader {
 void StayQuiet(png_structp, png_const_charp) {}
 [[noreturn]] void Escape(png_structp png, png_const_charp) { png_longjmp(png, 1); }
 
-absl::StatusOr<GreyPlane> ReadPng(const fs::path& path, std::uint64_t file_bytes,
-                                  const PlaneChoice& choice) {
+absl::StatusOr<Plane> ReadPng(const fs::path& path, std::uint64_t file_bytes,
+                              const PlaneChoice& choice) {
   PngReader reader;
   reader.file = std::fopen(path.c_str(), "rb");
   if (reader.file == nullptr) return Bad(path, "cannot be opened");
@@ -121,8 +134,8 @@ struct JpegReader {
   }
 };
 
-absl::StatusOr<GreyPlane> ReadJpeg(const fs::path& path, std::uint64_t file_bytes,
-                                   const PlaneChoice& choice) {
+absl::StatusOr<Plane> ReadJpeg(const fs::path& path, std::uint64_t file_bytes,
+                               const PlaneChoice& choice) {
   JpegReader reader;
   reader.file = std::fopen(path.c_str(), "rb");
   if (reader.file == nullptr) return Bad(path, "cannot be opened");
@@ -193,8 +206,9 @@ double Voxel(const nifti_image& image, std::size_t i) {
   return image.scl_slope != 0 ? value * image.scl_slope + image.scl_inter : value;
 }
 
-absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, std::uint64_t file_bytes,
-                                    const PlaneChoice& choice) {
+absl::StatusOr<Plane> ReadNifti(const fs::path& path, std::uint64_t file_bytes,
+                                const PlaneChoice& choice) {
+  if (choice.colour) return Bad(path, "a NIfTI volume has no colour");
   nifti_set_debug_level(0);
   std::unique_ptr<nifti_image, NiftiFree> image(nifti_image_read(path.c_str(), 0));
   if (image == nullptr) return Bad(path, "is not a sound NIfTI file");
@@ -218,12 +232,12 @@ absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, std::uint64_t file_byt
     return Bad(path, StrCat("has ", slices, " slices, so there is no slice ", slice));
   if (nifti_image_load(image.get()) != 0 || image->data == nullptr)
     return Bad(path, "is cut short");
-  GreyPlane plane{static_cast<std::uint32_t>(rows),
-                  static_cast<std::uint32_t>(columns),
-                  {},
-                  0,
-                  std::abs(image->dy),
-                  std::abs(image->dx)};
+  Plane plane{static_cast<std::uint32_t>(rows),
+              static_cast<std::uint32_t>(columns),
+              {},
+              0,
+              std::abs(image->dy),
+              std::abs(image->dx)};
   plane.values.resize(static_cast<std::size_t>(rows * columns));
   const auto start = static_cast<std::size_t>(slice * rows * columns);
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -242,7 +256,7 @@ absl::StatusOr<GreyPlane> ReadNifti(const fs::path& path, std::uint64_t file_byt
 
 }  // namespace
 
-absl::StatusOr<GreyPlane> ReadPlane(const fs::path& path, const PlaneChoice& choice) {
+absl::StatusOr<Plane> ReadPlane(const fs::path& path, const PlaneChoice& choice) {
   std::string name = path.filename().string();
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

@@ -31,6 +31,10 @@ constexpr char kExamples[] = R"(Examples:
   NIfTI volumes, the middle slice of each; a measurement above 50 counts as positive:
     consilium-dataset import --from volumes --labels table.csv --image-column file --label-column volume_ml \
       --label-threshold 50 --modality MR --target large --out volumes-dicom
+  The first set in colour, its channels being three sequences, with the tumours drawn on it as SEG objects:
+    consilium-dataset import --from lgg --labels lgg/index.csv --image-column image --label-column has_tumour \
+      --patient-column patient --filter site=CS --colour --modality MR --target has_tumour \
+      --mask-column mask --segment tumour --out cs-masks
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 cannot be reached, 4 refused, 130 interrupted)";
 
 struct IndexArguments {
@@ -79,12 +83,13 @@ absl::Status RunImport(const ImportOptions& options, bool json) {
     const nlohmann::json out = {{"images", report->images},
                                 {"patients", report->patients},
                                 {"positives", report->positives},
+                                {"masks", report->masks},
                                 {"without_label", report->without_label}};
     std::puts(out.dump(2).c_str());
   } else {
     std::puts(StrCat(report->images, " images of ", report->patients, " patients imported, ",
-                     report->positives, " positive; ", report->without_label,
-                     " rows without a label left out")
+                     report->positives, " positive, ", report->masks, " with a mask; ",
+                     report->without_label, " rows without a label left out")
                   .c_str());
   }
   return absl::OkStatus();
@@ -128,17 +133,28 @@ void AddImport(CLI::App& app, ImportArguments& arguments) {
   command->add_option("--labels", options.table, "The table (CSV), one row an image")->required();
   command->add_option("--image-column", options.image_column, "Column with the image's path")
       ->required();
-  command->add_option("--label-column", options.label_column, "Column with 0 and 1")->required();
+  command->add_option("--label-column", options.label_column, "Column with 0 and 1, or words")
+      ->required();
   command->add_option("--patient-column", options.patient_column,
                       "Column with the patient (default: each image its own)");
   command->add_option("--filter", arguments.filters,
                       "COLUMN=VALUE: only such rows; may be repeated");
   auto* threshold = command->add_option("--label-threshold", arguments.threshold,
                                         "The label is 1 where the column is above this");
+  command->add_flag("--label-words", options.label_words, "The labels are words, kept as they are")
+      ->excludes(threshold);
   command->add_option("--modality", options.modality, "MR, CT, CR, DX, MG, US or OP")->required();
   command->add_option("--target", options.target, "Name of the target (default: label)");
-  command->add_option("--channel", options.plane.channel,
-                      "Of colour images, from 0 (default: luminance)");
+  auto* channel = command->add_option("--channel", options.plane.channel,
+                                      "Of colour images, from 0 (default: luminance)");
+  command->add_flag("--colour", options.plane.colour, "Keep all three channels of colour images")
+      ->excludes(channel);
+  command->add_option("--mask-column", options.mask_column,
+                      "Column with the path of each image's mask (PNG or NIfTI)");
+  command->add_option("--segment", options.segments,
+                      "What the masks show; repeated, for masks of values 1, 2 ...");
+  command->add_option("--spacing-mm", options.spacing_mm,
+                      "Of pixels, where the image's file does not say it");
   command->add_option("--slice", options.plane.slice, "Of volumes, from 0 (default: the middle)");
   command->add_option("--out", options.out, "New folder")->required();
   command->add_option("--threads", options.threads, "Default: one for each processor");

@@ -41,10 +41,17 @@ constexpr std::array<SopClass, 8> kSopClasses = {{
     {"PT", UID_PositronEmissionTomographyImageStorage, false},
 }};
 
+// Colour, of modalities whose own image class is grey.
+constexpr SopClass kSecondaryCapture = {"", UID_SecondaryCaptureImageStorage, false};
+
 const SopClass* FindSopClass(std::string_view modality) {
   const auto found = std::find_if(kSopClasses.begin(), kSopClasses.end(),
                                   [&](const SopClass& c) { return c.modality == modality; });
   return found == kSopClasses.end() ? nullptr : &*found;
+}
+
+bool IsSecondaryCapture(const NewInstance& instance) {
+  return instance.samples == 3 && instance.modality != "US" && instance.modality != "OP";
 }
 
 E_TransferSyntax ForDcmtk(TransferSyntax syntax) {
@@ -217,6 +224,13 @@ void DescribeAcquisition(const NewInstance& in, DataSetBuilder& out) {
                                                                      : "DERIVED\\PRIMARY");
   out.Text(DCM_BurnedInAnnotation, in.burned_in_annotation ? "YES" : "NO");
   out.Text(DCM_LossyImageCompression, "00");
+  if (IsSecondaryCapture(in)) {
+    out.Text(DCM_ImageType, "DERIVED\\SECONDARY");
+    out.Text(DCM_ConversionType, "WSD");
+    out.Text(DCM_Laterality, in.laterality);
+    out.Text(DCM_PatientOrientation, "");
+    return;
+  }
   if (in.modality == "CR") {
     out.Text(DCM_ViewPosition, in.view_position);
     out.Text(DCM_Laterality, in.laterality);
@@ -274,7 +288,8 @@ void DescribePixels(const NewInstance& in, const SopClass& sop_class, DataSetBui
     out.Text(DCM_PixelSpacing, Pair(in.row_spacing_mm, in.column_spacing_mm));
   }
   if (in.padding) out.Padding(*in.padding, in.is_signed);
-  const bool slice = in.modality == "MR" || in.modality == "CT" || in.modality == "PT";
+  const bool slice = !IsSecondaryCapture(in) &&
+                     (in.modality == "MR" || in.modality == "CT" || in.modality == "PT");
   if (slice) {
     out.Text(DCM_FrameOfReferenceUID, MakeUid(StrCat(in.series_instance_uid, "/frame")));
     out.Text(DCM_PositionReferenceIndicator, "");
@@ -283,6 +298,7 @@ void DescribePixels(const NewInstance& in, const SopClass& sop_class, DataSetBui
     if (!spaced) out.Text(DCM_PixelSpacing, "1\\1");
   }
   const bool identity = in.slope == 1 && in.intercept == 0;
+  if (IsSecondaryCapture(in)) return;
   if (!identity || in.modality == "CT" || in.modality == "DX" || in.modality == "MG") {
     out.Text(DCM_RescaleIntercept, DecimalString(in.intercept));
     out.Text(DCM_RescaleSlope, DecimalString(in.slope));
@@ -432,7 +448,8 @@ absl::Status WriteWithDcmtk(const fs::path& path, const NewInstance& instance) {
   DcmFileFormat file;
   DcmDataset& data_set = *file.getDataset();
   DataSetBuilder builder(data_set);
-  const SopClass& sop_class = *FindSopClass(instance.modality);
+  const bool captured = IsSecondaryCapture(instance);
+  const SopClass& sop_class = captured ? kSecondaryCapture : *FindSopClass(instance.modality);
   DescribeOrigin(instance, sop_class, builder);
   DescribeAcquisition(instance, builder);
   DescribePixels(instance, sop_class, builder);

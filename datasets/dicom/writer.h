@@ -40,7 +40,9 @@ struct NewInstance {
 
   std::uint32_t rows = 0, columns = 0;
   std::uint32_t frames = 1;  // more than one of US only
-  int samples = 1;           // 3: red, green and blue of 8 bits
+  // 3: red, green and blue of 8 bits; but of US and OP a Secondary Capture (PS3.3 A.8) of the
+  // modality, without window, LUT and position.
+  int samples = 1;
   // Stored values, within bits_stored: frame after frame, the samples of a pixel side by side.
   std::vector<std::int32_t> values;
   int bits_stored = 16;  // 8 to 16; 8 are stored in a byte

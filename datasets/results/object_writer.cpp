@@ -78,6 +78,10 @@ void Attributes::Decimals(const DcmTagKey& tag, const std::vector<double>& value
   Text(tag, text);
 }
 
+void Attributes::Floats(const DcmTagKey& tag, const std::vector<float>& values) {
+  Note(item_.putAndInsertFloat32Array(tag, values.data(), values.size()), status_);
+}
+
 void Attributes::TagValue(const DcmTagKey& tag, const DcmTagKey& value) {
   Note(item_.putAndInsertTagKey(tag, value), status_);
 }
@@ -156,9 +160,11 @@ void DescribeResult(Attributes& out, const SourceImage& source, const ModelDescr
   out.Text(DCM_ContentTime, local.time);
   out.Text(DCM_Manufacturer, "Consilium");
   out.Text(DCM_ManufacturerModelName, Plain(model.name));
-  out.Text(DCM_DeviceSerialNumber, model.id.Hex());
-  out.Text(DCM_SoftwareVersions,
-           StrCat("Consilium ", std::string_view(kVersion), "\\model ", model.id.Short()));
+  std::string versions = StrCat("Consilium ", std::string_view(kVersion));
+  const bool named = model.id != ModelId();
+  out.Text(DCM_DeviceSerialNumber, named ? model.id.Hex() : "NONE");  // type 1
+  if (named) StrAppend(&versions, "\\model ", model.id.Short());
+  out.Text(DCM_SoftwareVersions, versions);
 }
 
 void DescribeLoss(Attributes& out, const SourceImage& source) {

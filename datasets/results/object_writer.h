@@ -31,6 +31,7 @@ class Attributes {
   void Numbers(const DcmTagKey& tag, const std::vector<std::uint16_t>& values);
   void Indices(const DcmTagKey& tag, const std::vector<std::uint32_t>& values);  // UL
   void Decimals(const DcmTagKey& tag, const std::vector<double>& values);        // DS
+  void Floats(const DcmTagKey& tag, const std::vector<float>& values);           // FL
   void TagValue(const DcmTagKey& tag, const DcmTagKey& value);                   // AT
   void Samples(const std::vector<std::uint8_t>& bytes);  // (7FE0,0010) of bytes; padded to even
   void EmptySequence(const DcmTagKey& tag);

@@ -20,7 +20,7 @@ inline constexpr char kOurScheme[] = "99CONSILIUM";
 // The model as results name it. Texts of printable ASCII; of longer ones the first 64 characters
 // count (48 in the picture).
 struct ModelDescription {
-  ModelId id;              // SHA-256 of its file
+  ModelId id;              // SHA-256 of its file; all zero: no model, and none is named
   std::string name;        // of its plan: "chest-opacity"
   std::string run;         // that made it: "chest-opacity-0003"; empty: not known
   std::string target;      // what it finds: the plan's [target] name

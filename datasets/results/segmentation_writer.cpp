@@ -94,9 +94,10 @@ void DescribeImage(Attributes& out, const NewSegmentation& in, const SourceImage
                    const ModelDescription& model) {
   out.Text(DCM_ImageType, "DERIVED\\PRIMARY");
   out.Text(DCM_ContentLabel, "FOR_RESEARCH_USE");
-  out.Text(DCM_ContentDescription,
-           Plain(StrCat(std::string_view(kResearchUse), ". Model ", NameAndVersion(model))));
-  out.Text(DCM_ContentCreatorName, "Consilium^Model");
+  out.Text(DCM_ContentDescription, in.manual ? std::string(kResearchUse)
+                                             : Plain(StrCat(std::string_view(kResearchUse),
+                                                            ". Model ", NameAndVersion(model))));
+  out.Text(DCM_ContentCreatorName, in.manual ? "" : "Consilium^Model");
   if (!in.planes.grid) out.Text(DCM_PatientOrientation, source.patient_orientation);
   const bool binary = in.kind == SegmentationKind::kBinary;
   out.Number(DCM_SamplesPerPixel, 1);
@@ -116,6 +117,16 @@ void DescribeImage(Attributes& out, const NewSegmentation& in, const SourceImage
   }
 }
 
+void NameAlgorithm(Attributes& item, const ModelDescription& model) {
+  item.Text(DCM_SegmentAlgorithmName, NameAndVersion(model));
+  Attributes algorithm = item.Item(DCM_SegmentationAlgorithmIdentificationSequence);
+  algorithm.PutCode(DCM_AlgorithmFamilyCodeSequence, {"123110", "DCM", "Artificial Intelligence"});
+  algorithm.Text(DCM_AlgorithmName, Plain(model.name));
+  algorithm.Text(DCM_AlgorithmVersion, model.id.Hex());
+  algorithm.Text(DCM_AlgorithmSource,
+                 Plain(model.federation.empty() ? "Consilium" : model.federation));
+}
+
 void DescribeSegments(Attributes& out, const NewSegmentation& in, const ModelDescription& model,
                       const ResultName& name) {
   for (std::size_t i = 0; i < in.segments.size(); ++i) {
@@ -126,15 +137,8 @@ void DescribeSegments(Attributes& out, const NewSegmentation& in, const ModelDes
     if (!segment.description.empty()) {
       item.Text(DCM_SegmentDescription, Plain(segment.description, 1024));
     }
-    item.Text(DCM_SegmentAlgorithmType, "AUTOMATIC");
-    item.Text(DCM_SegmentAlgorithmName, NameAndVersion(model));
-    Attributes algorithm = item.Item(DCM_SegmentationAlgorithmIdentificationSequence);
-    algorithm.PutCode(DCM_AlgorithmFamilyCodeSequence,
-                      {"123110", "DCM", "Artificial Intelligence"});
-    algorithm.Text(DCM_AlgorithmName, Plain(model.name));
-    algorithm.Text(DCM_AlgorithmVersion, model.id.Hex());
-    algorithm.Text(DCM_AlgorithmSource,
-                   Plain(model.federation.empty() ? "Consilium" : model.federation));
+    item.Text(DCM_SegmentAlgorithmType, in.manual ? "MANUAL" : "AUTOMATIC");
+    if (!in.manual) NameAlgorithm(item, model);
     item.PutCode(DCM_SegmentedPropertyCategoryCodeSequence, segment.category);
     item.PutCode(DCM_SegmentedPropertyTypeCodeSequence, segment.type);
     item.Text(DCM_TrackingID, Plain(segment.label));

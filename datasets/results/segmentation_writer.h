@@ -57,6 +57,9 @@ struct NewSegmentation {
   SegmentationKind kind = SegmentationKind::kBinary;
   SegmentedPlanes planes;
   std::vector<NewSegment> segments;  // numbered from 1
+  // People drew it and the model is only the program that wrote it down: Segment Algorithm Type
+  // MANUAL, no algorithm named.
+  bool manual = false;
 };
 
 // Planes without any voxel of a segment are left out, but for one where there are no others.
