@@ -155,8 +155,11 @@ absl::Status Run(const Arguments& arguments) {
   if (arguments.json) return PrintJson(arguments, plan, csv, ToJson(*profile, suggested));
   Print(ToText(*profile));
   if (plan) return Try(arguments, *plan, csv);
-  Print(StrCat("\nFor a plan's [table]; remove what is to be predicted, and what says it:\n\n",
-               suggested));
+  Print(StrCat(
+      "\n# For a plan's [table]. Remove what is to be predicted, and what gives it away. The "
+      "ranges are this\n# site's, rounded: widen them to what is plausible at any site, as "
+      "what lies beyond is missing.\n\n",
+      suggested));
   return absl::OkStatus();
 }
 

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/base/text.h"
 #include "common/base/text_table.h"
 #include "common/metrics/binary_metrics.h"
+#include "datasets/tables/cell.h"
 #include "datasets/tables/profile.h"
 
 namespace consilium::datasets::tables {
@@ -50,20 +52,30 @@ bool CanBeNamed(std::string_view text) {
   });
 }
 
-std::string SuggestedCategory(const ColumnProfile& column) {
-  std::string values;
-  std::size_t kept = 0;
+// The values that may be told, in an order that says nothing of how frequent they are.
+std::vector<std::string> CommonValues(const ColumnProfile& column) {
+  std::vector<std::string> values;
   for (const ValueCount& value : column.values) {
-    if (value.rows < kSmallCount || !CanBeNamed(value.value)) continue;
-    StrAppend(&values, kept++ > 0 ? ", " : "", Quoted(value.value));
+    if (value.rows >= kSmallCount && CanBeNamed(value.value)) values.push_back(value.value);
   }
-  const std::size_t left_out = column.values.size() - kept;
-  if (kept < 2) {
+  std::sort(values.begin(), values.end(), [](const std::string& a, const std::string& b) {
+    const Number x = ParseNumber(a), y = ParseNumber(b);
+    return x.value && y.value ? *x.value < *y.value : a < b;
+  });
+  return values;
+}
+
+std::string SuggestedCategory(const ColumnProfile& column) {
+  const std::vector<std::string> values = CommonValues(column);
+  if (values.size() < 2) {
     return StrCat("# ", column.name, ": fewer than two values that ", kSmallCount,
                   " rows or more have\n");
   }
-  std::string text = StrCat("[[table.columns]]\nname = ", Quoted(column.name),
-                            "\nkind = \"category\"\nvalues = [", values, "]");
+  const auto quoted = [](std::string* out, const std::string& value) { *out += Quoted(value); };
+  std::string text =
+      StrCat("[[table.columns]]\nname = ", Quoted(column.name), "\nkind = \"category\"\nvalues = [",
+             absl::StrJoin(values, ", ", quoted), "]");
+  const std::size_t left_out = column.values.size() - values.size();
   if (left_out > 0) {
     StrAppend(&text, "  # ", left_out, left_out == 1 ? " rarer value is" : " rarer values are",
               " left out");
@@ -71,10 +83,16 @@ std::string SuggestedCategory(const ColumnProfile& column) {
   return text + "\n";
 }
 
-std::string SuggestedNumber(const ColumnProfile& column) {
+PlausibleRange RangeOf(const ColumnProfile& column) {
   const bool flag = column.minimum == 0 && column.maximum == 1 && column.distinct == 2;
-  const PlausibleRange range =
-      flag ? PlausibleRange{} : RoundedOutward(column.minimum, column.maximum);
+  return flag ? PlausibleRange{} : RoundedOutward(column.minimum, column.maximum);
+}
+
+std::string SuggestedNumber(const ColumnProfile& column) {
+  if (column.present < kSmallCount) {
+    return StrCat("# ", column.name, ": fewer than ", kSmallCount, " values\n");
+  }
+  const PlausibleRange range = RangeOf(column);
   return StrCat("[[table.columns]]\nname = ", Quoted(column.name),
                 "\nminimum = ", Rounded(range.minimum), "\nmaximum = ", Rounded(range.maximum),
                 "\n");
@@ -90,7 +108,7 @@ nlohmann::ordered_json ToJson(const ColumnProfile& column) {
         {"cells", column.faults}, {"first_line", column.fault_line}, {"why", column.fault}};
   }
   if (column.look == ColumnLook::kNumber && column.present >= kSmallCount) {
-    const PlausibleRange range = RoundedOutward(column.minimum, column.maximum);
+    const PlausibleRange range = RangeOf(column);
     json["minimum"] = range.minimum;
     json["maximum"] = range.maximum;
   }

@@ -90,6 +90,14 @@ TEST_CASE("what is suggested is a plan's table, and tells nothing exact of one p
   CHECK_THAT(columns, ContainsText("rename it"));
 }
 
+TEST_CASE("of a column with fewer than ten values nothing is suggested") {
+  std::string csv = "patient_id,rare,often\n";
+  for (int i = 0; i < 30; ++i) StrAppend(&csv, "P", i, ",", i < 9 ? "41.7" : "", ",", i, "\n");
+  const std::string columns = SuggestedColumns(Of(csv), {});
+  CHECK_THAT(columns, ContainsText("# rare: fewer than 10 values\n"));
+  CHECK_THAT(columns, ContainsText("name = 'often'\nminimum = 0\nmaximum = 30"));
+}
+
 TEST_CASE("ranges are rounded outward, and beyond what one patient has") {
   const auto check = [](double low, double high, double minimum, double maximum) {
     CAPTURE(low, high);
