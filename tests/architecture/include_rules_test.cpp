@@ -56,6 +56,8 @@ const std::vector<FolderRule> kFolderRules = {
     // What a site's images are, as counts that add up across sites.
     {"datasets/description/",
      {"common/base/", "common/metrics/", "common/plan/", "common/storage/", "datasets/"}},
+    // A site's tables, and what its numbers add up to for the federation's preparation.
+    {"datasets/tables/", {"common/base/", "common/metrics/", "common/plan/", "datasets/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
     // The proof that researchers run on a model, run again where the model is used.
     {"site_agent/published_model.",

@@ -197,6 +197,27 @@ TEST_CASE("A site reads in words which columns a plan would read") {
   CHECK(text.find("augmentation") == std::string::npos);
 }
 
+TEST_CASE("The example plans of tables are read, whole and in words") {
+  const char* root = std::getenv("CONSILIUM_SOURCE");
+  const fs::path plans = fs::path(root == nullptr ? "." : root) / "experiments" / "plans";
+  const auto read = [&](const char* file) {
+    const auto text = ReadTextFile(plans / file);
+    INFO("set CONSILIUM_SOURCE to the root of the sources");
+    REQUIRE(text.ok());
+    return Read(ParsePlan(*text));
+  };
+  const Plan heart = read("heart-disease.toml");
+  CHECK(heart.model.architecture == Architecture::kLogistic);
+  CHECK(heart.table.columns.size() == 10);
+  CHECK(heart.table.Numbers() == 5);
+  CHECK(heart.table.Inputs() == 23);  // 5 numbers, 13 values of categories, 5 indicators
+  CHECK_FALSE(heart.training.class_weighting);
+  CHECK_THAT(Describe(heart), ContainsText("learns disease from age (18 to 100), "));
+  const Plan breast = read("breast-cancer-survival.toml");
+  CHECK(breast.target.task == Task::kSurvival);
+  CHECK_THAT(Describe(breast), ContainsText("pooled test concordance of"));
+}
+
 TEST_CASE("Cells that stand for nothing, and values that are the same in another writing") {
   for (const char* cell : {"", "NA", "na", "N/A", "#N/A", "NaN", "nan", "NULL", "?", "."}) {
     CAPTURE(cell);
