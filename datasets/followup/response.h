@@ -33,9 +33,9 @@ std::string_view Phrase(Response response);  // "complete response"
 
 struct Assessment {
   Response response = Response::kNotEvaluable;
-  double sum_mm = 0;     // of the targets' longest diameters, parts of a split one together
-  double volume_ml = 0;  // of all lesions
-  std::uint32_t lesions = 0;      // parts of split ones each
+  double sum_mm = 0;          // of the targets' longest diameters, parts of a split one together
+  double volume_ml = 0;       // of all lesions
+  std::uint32_t lesions = 0;  // parts of split ones each
   std::uint32_t new_lesions = 0;  // that are there now and were not at the first time point
   // Shares, 0.2: a fifth more. Nothing where there is nothing to compare with, or that is 0.
   std::optional<double> sum_from_first, sum_from_least, volume_from_first;

@@ -10,6 +10,7 @@
 #include "common/base/version.h"
 #include "datasets/dicom/library.h"
 #include "datasets/dicom/writer.h"
+#include "datasets/results/content.h"
 #include "datasets/results/object_writer.h"
 // DCMTK's configuration comes before its other headers.
 #include "dcmtk/config/osconfig.h"
@@ -17,10 +18,6 @@
 
 namespace consilium::datasets::results {
 namespace {
-
-constexpr char kContains[] = "CONTAINS", kModifies[] = "HAS CONCEPT MOD",
-               kObservedIn[] = "HAS OBS CONTEXT", kAcquiredIn[] = "HAS ACQ CONTEXT",
-               kHasProperties[] = "HAS PROPERTIES", kInferredFrom[] = "INFERRED FROM";
 
 constexpr std::array<std::array<std::string_view, 3>, 6> kFindings = {{
     {"pneumonia", "233604007", "Pneumonia"},
@@ -30,87 +27,6 @@ constexpr std::array<std::array<std::string_view, 3>, 6> kFindings = {{
     {"effusion", "60046008", "Pleural effusion"},
     {"fracture", "125605004", "Fracture of bone"},
 }};
-
-// PS3.16 CID 29, of the modalities that Consilium reads.
-constexpr std::array<std::array<std::string_view, 2>, 9> kModalities = {{
-    {"CR", "Computed Radiography"},
-    {"DX", "Digital Radiography"},
-    {"CT", "Computed Tomography"},
-    {"MR", "Magnetic Resonance"},
-    {"MG", "Mammography"},
-    {"US", "Ultrasound"},
-    {"OP", "Ophthalmic Photography"},
-    {"PT", "Positron emission tomography"},
-    {"XA", "X-Ray Angiography"},
-}};
-
-Code DicomCode(std::string_view value, std::string_view meaning) {
-  return {std::string(value), "DCM", std::string(meaning)};
-}
-
-Code ModalityCode(std::string_view modality) {
-  for (const auto& [value, meaning] : kModalities) {
-    if (value == modality) return DicomCode(value, meaning);
-  }
-  return DicomCode("OT", "Other Modality");
-}
-
-// One content item of the tree (PS3.3 C.17.3), and adding to it.
-class Content {
- public:
-  explicit Content(Attributes attributes) : attributes_(attributes) {}
-
-  // CONTAINER of a template of PS3.16; 0: of none of its own.
-  Content AddContainer(const Code& name, int template_id = 0) {
-    Content item = Add(kContains, "CONTAINER", &name);
-    item.attributes_.Text(DCM_ContinuityOfContent, "SEPARATE");
-    if (template_id != 0) item.UseTemplate(template_id);
-    return item;
-  }
-  Content AddCode(const char* relation, const Code& name, const Code& value) {
-    Content item = Add(relation, "CODE", &name);
-    item.attributes_.PutCode(DCM_ConceptCodeSequence, value);
-    return item;
-  }
-  void AddText(const char* relation, const Code& name, std::string_view value) {
-    Add(relation, "TEXT", &name).attributes_.Text(DCM_TextValue, Plain(value, 1024));
-  }
-  void AddUid(const char* relation, const Code& name, const std::string& uid) {
-    Add(relation, "UIDREF", &name).attributes_.Text(DCM_UID, uid);
-  }
-  Content AddNumber(const char* relation, const Code& name, double value, const Code& unit) {
-    Content item = Add(relation, "NUM", &name);
-    Attributes measured = item.attributes_.Item(DCM_MeasuredValueSequence);
-    measured.Decimals(DCM_NumericValue, {value});
-    measured.PutCode(DCM_MeasurementUnitsCodeSequence, unit);
-    return item;
-  }
-  // `segment` 0: none.
-  Content AddImage(const char* relation, const Code* name, const FrameReference& image,
-                   std::uint32_t segment = 0) {
-    Content item = Add(relation, "IMAGE", name);
-    Attributes reference = item.attributes_.Reference(DCM_ReferencedSOPSequence, image);
-    if (segment != 0) reference.Number(DCM_ReferencedSegmentNumber, segment);
-    return item;
-  }
-
-  void UseTemplate(int id) {
-    Attributes item = attributes_.Item(DCM_ContentTemplateSequence);
-    item.Text(DCM_MappingResource, "DCMR");
-    item.Text(DCM_TemplateIdentifier, StrCat(id));
-  }
-
- private:
-  Content Add(const char* relation, const char* type, const Code* name) {
-    Attributes item = attributes_.Item(DCM_ContentSequence);
-    item.Text(DCM_RelationshipType, relation);
-    item.Text(DCM_ValueType, type);
-    if (name != nullptr) item.PutCode(DCM_ConceptNameCodeSequence, *name);
-    return Content(item);
-  }
-
-  Attributes attributes_;
-};
 
 absl::Status Check(const NewReport& report) {
   const auto in_range = [](double x) { return x >= 0 && x <= 1; };  // false of NaN
@@ -130,17 +46,6 @@ absl::Status Check(const NewReport& report) {
     }
   }
   return absl::OkStatus();
-}
-
-// TID 1002 and 1004: the observer is the model.
-void AddObserver(Content& root, const ModelDescription& model) {
-  root.AddCode(kObservedIn, DicomCode("121005", "Observer Type"), DicomCode("121007", "Device"));
-  root.AddUid(kObservedIn, DicomCode("121012", "Device Observer UID"),
-              dicom::MakeUid(StrCat("model ", model.id.Hex())));
-  root.AddText(kObservedIn, DicomCode("121013", "Device Observer Name"), NameAndVersion(model));
-  root.AddText(kObservedIn, DicomCode("121014", "Device Observer Manufacturer"), "Consilium");
-  root.AddText(kObservedIn, DicomCode("121015", "Device Observer Model Name"), model.name);
-  root.AddText(kObservedIn, DicomCode("121016", "Device Observer Serial Number"), model.id.Hex());
 }
 
 // TID 1600.

@@ -2,6 +2,7 @@
 
 #include "datasets/deidentification/operations.h"
 #include "datasets/explain/operation.h"
+#include "datasets/followup/instance.h"
 #include "datasets/results/subject.h"
 #include "datasets/targets/operations.h"
 #include "datasets/volumes/operations.h"
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   worker::AddImageOperations(operations);
   deidentification::AddOperations(operations);
   explain::AddOperation(operations);
+  followup::AddInstanceOperation(operations);
   results::AddSubjectOperation(operations);
   targets::AddOperations(operations);
   volumes::AddOperations(operations);
