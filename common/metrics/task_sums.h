@@ -33,7 +33,8 @@ absl::Status Check(const TaskShape& shape);
 class TaskSums {
  public:
   // Empty sums of that shape; of a binary task without arguments.
-  explicit TaskSums(const TaskShape& shape = {});
+  TaskSums() = default;
+  explicit TaskSums(const TaskShape& shape);
   TaskSums(BinarySums sums) : sums_(std::move(sums)) {}        // NOLINT: a binary task's are these
   TaskSums(MulticlassSums sums) : sums_(std::move(sums)) {}    // NOLINT
   TaskSums(MultilabelSums sums) : sums_(std::move(sums)) {}    // NOLINT

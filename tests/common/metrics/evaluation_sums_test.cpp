@@ -71,6 +71,13 @@ TEST_CASE("Sums that no sites can have sent are refused") {
   CHECK_FALSE(FromRing(ToRing(many), {}, 3).ok());
 }
 
+TEST_CASE("Sums of nothing are of a binary task without examples") {
+  const EvaluationSums nothing = {};
+  CHECK(nothing.sums.task() == Task::kBinary);
+  CHECK(nothing == EvaluationSums{TaskSums(TaskShape{}), 0, 0});
+  CHECK(nothing == *FromRing(ToRing(nothing), {}, 0));
+}
+
 TEST_CASE("Fixed point keeps the sign and rounds to the nearest step") {
   CHECK(FromFixedPoint(ToFixedPoint(-1.5)) == -1.5);
   CHECK(FromFixedPoint(ToFixedPoint(0.1)) == Approx(0.1).margin(kFixedPointUnit / 2));
