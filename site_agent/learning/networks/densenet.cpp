@@ -32,13 +32,13 @@ class DenseNet121 final : public ImageClassifier {
   }
 
   at::Tensor Features(const at::Tensor& images, bool training) override {
-    at::Tensor x = norm0_(conv0_(images), training).relu_();
+    at::Tensor x = norm0_(conv0_(images), training, Activation::kRelu);
     x = at::max_pool2d(x, 3, 2, 1);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       x = DenseForward(blocks_[i], x, training);
       if (i < transitions_.size()) x = transitions_[i].Forward(x, training);
     }
-    return norm5_(x, training).relu_();
+    return norm5_(x, training, Activation::kRelu);
   }
 
   // A stride and a pooling of 2, centred on their first pixel, then three means of 2 x 2.
@@ -57,7 +57,7 @@ class DenseNet121 final : public ImageClassifier {
     Norm norm;
     Convolution conv;
     at::Tensor Forward(const at::Tensor& x, bool training) {
-      return at::avg_pool2d(conv(norm(x, training).relu_()), 2, 2);
+      return at::avg_pool2d(conv(norm(x, training, Activation::kRelu)), 2, 2);
     }
   };
 
@@ -84,8 +84,8 @@ class DenseNet121 final : public ImageClassifier {
   // Each layer sees what all before it made.
   static at::Tensor DenseForward(DenseBlock& block, at::Tensor x, bool training) {
     for (DenseLayer& layer : block) {
-      at::Tensor y = layer.conv1(layer.norm1(x, training).relu_());
-      y = layer.conv2(layer.norm2(y, training).relu_());
+      at::Tensor y = layer.conv1(layer.norm1(x, training, Activation::kRelu));
+      y = layer.conv2(layer.norm2(y, training, Activation::kRelu));
       x = at::cat({x, y}, 1);
     }
     return x;

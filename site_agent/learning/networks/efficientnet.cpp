@@ -37,9 +37,9 @@ class EfficientNetB0 final : public ImageClassifier {
   }
 
   at::Tensor Features(const at::Tensor& images, bool training) override {
-    at::Tensor x = at::silu(first_(images, training));
+    at::Tensor x = first_(images, training, Activation::kSilu);
     for (Block& block : blocks_) x = block.Forward(x, training);
-    return at::silu(last_(x, training));
+    return last_(x, training, Activation::kSilu);
   }
 
   // Five strides of 2, each kernel centred on its first pixel.
@@ -49,8 +49,9 @@ class EfficientNetB0 final : public ImageClassifier {
   struct Unit {  // a convolution and its norm
     Convolution convolution;
     Norm norm;
-    at::Tensor operator()(const at::Tensor& x, bool training) {
-      return norm(convolution(x), training);
+    at::Tensor operator()(const at::Tensor& x, bool training, Activation activation,
+                          const at::Tensor& around = {}) {
+      return norm(convolution(x), training, activation, around);
     }
   };
 
@@ -62,11 +63,11 @@ class EfficientNetB0 final : public ImageClassifier {
 
     at::Tensor Forward(const at::Tensor& x, bool training) {
       at::Tensor y = x;
-      if (expand.convolution.defined()) y = at::silu(expand(y, training));
-      y = at::silu(depthwise(y, training));
+      if (expand.convolution.defined()) y = expand(y, training, Activation::kSilu);
+      y = depthwise(y, training, Activation::kSilu);
       const at::Tensor scale = excite(at::silu(squeeze(y.mean({2, 3}, /*keepdim=*/true))));
-      y = project(y.mul(scale.sigmoid()), training);
-      return residual ? y.add_(x) : y;
+      return project(y.mul(scale.sigmoid()), training, Activation::kNone,
+                     residual ? x : at::Tensor());
     }
   };
 

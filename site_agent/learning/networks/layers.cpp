@@ -1,8 +1,6 @@
 #include "site_agent/learning/networks/layers.h"
 
-#include <ATen/ops/batch_norm.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/group_norm.h>
 #include <ATen/ops/linear.h>
 
 #include <cmath>
@@ -10,31 +8,27 @@
 namespace consilium::learning {
 namespace {
 
-constexpr double kNormEpsilon = 1e-5;
-constexpr double kRunningMomentum = 0.1;
-
 Start Constant(double value) { return {Start::Kind::kConstant, value}; }
 
 }  // namespace
 
 Network::Norm::Norm(Network& network, const std::string& name, std::int64_t channels,
-                    plan::Norm kind, std::int64_t group_count) {
-  weight = network.Add(name + ".weight", {channels}, Constant(1));
-  bias = network.Add(name + ".bias", {channels}, Constant(0));
+                    plan::Norm kind, std::int64_t groups) {
+  tensors.weight = network.Add(name + ".weight", {channels}, Constant(1));
+  tensors.bias = network.Add(name + ".bias", {channels}, Constant(0));
   if (kind == plan::Norm::kGroup) {
-    groups = group_count;
+    tensors.groups = groups;
     return;
   }
-  running_mean = network.Add(name + ".running_mean", {channels}, Constant(0), false);
-  running_var = network.Add(name + ".running_var", {channels}, Constant(1), false);
+  tensors.running_mean = network.Add(name + ".running_mean", {channels}, Constant(0), false);
+  tensors.running_var = network.Add(name + ".running_var", {channels}, Constant(1), false);
   batches = network.Add(name + ".num_batches_tracked", {}, Constant(0), false);
 }
 
-at::Tensor Network::Norm::operator()(const at::Tensor& x, bool training) {
-  if (groups > 0) return at::group_norm(x, groups, weight, bias, kNormEpsilon);
-  if (training) batches.add_(1);
-  return at::batch_norm(x, weight, bias, running_mean, running_var, training, kRunningMomentum,
-                        kNormEpsilon, /*cudnn_enabled=*/false);
+at::Tensor Network::Norm::operator()(const at::Tensor& x, bool training, Activation activation,
+                                     const at::Tensor& residual) {
+  if (training && batches.defined()) batches.add_(1);
+  return NormAddActivate(x, tensors, residual, activation, training);
 }
 
 Network::Convolution::Convolution(Network& network, const std::string& name,

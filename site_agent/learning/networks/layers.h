@@ -7,6 +7,7 @@
 #include <string>
 
 #include "site_agent/learning/network.h"
+#include "site_agent/learning/networks/fused_norm.h"
 
 namespace consilium::learning {
 
@@ -17,10 +18,12 @@ struct Network::Norm {
   Norm(Network& network, const std::string& name, std::int64_t channels, plan::Norm kind,
        std::int64_t groups);
 
-  at::Tensor operator()(const at::Tensor& x, bool training);
+  // activation(norm(x) + residual), in one (fused_norm.h).
+  at::Tensor operator()(const at::Tensor& x, bool training,
+                        Activation activation = Activation::kNone, const at::Tensor& residual = {});
 
-  at::Tensor weight, bias, running_mean, running_var, batches;
-  std::int64_t groups = 0;  // 0: batch norm
+  NormTensors tensors;
+  at::Tensor batches;
 };
 
 // A convolution with padding that keeps the size where the stride is 1.

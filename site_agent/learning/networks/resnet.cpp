@@ -42,7 +42,7 @@ class ResNet final : public ImageClassifier {
   }
 
   at::Tensor Features(const at::Tensor& images, bool training) override {
-    at::Tensor x = bn1_(conv1_(images), training).relu_();
+    at::Tensor x = bn1_(conv1_(images), training, Activation::kRelu);
     x = at::max_pool2d(x, 3, 2, 1);
     for (Block& block : blocks_) x = block.Forward(x, training);
     return x;
@@ -60,12 +60,12 @@ class ResNet final : public ImageClassifier {
 
     at::Tensor Forward(const at::Tensor& x, bool training) {
       at::Tensor y = x;
-      for (std::size_t i = 0; i < convolutions.size(); ++i) {
-        y = norms[i](convolutions[i](y), training);
-        if (i + 1 < convolutions.size()) y.relu_();
+      const std::size_t last = convolutions.size() - 1;
+      for (std::size_t i = 0; i < last; ++i) {
+        y = norms[i](convolutions[i](y), training, Activation::kRelu);
       }
-      y += shortcut.defined() ? shortcut_norm(shortcut(x), training) : x;
-      return y.relu_();
+      const at::Tensor around = shortcut.defined() ? shortcut_norm(shortcut(x), training) : x;
+      return norms[last](convolutions[last](y), training, Activation::kRelu, around);
     }
   };
 

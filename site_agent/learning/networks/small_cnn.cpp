@@ -25,7 +25,7 @@ class SmallCnn final : public ImageClassifier {
   at::Tensor Features(const at::Tensor& images, bool training) override {
     at::Tensor x = images;
     for (int i = 0; i < 4; ++i) {
-      x = norms_[i](convolutions_[i](x), training).relu_();
+      x = norms_[i](convolutions_[i](x), training, Activation::kRelu);
       if (i < 3) x = at::max_pool2d(x, 2);
     }
     return x;

@@ -59,9 +59,8 @@ class Unet final : public Network {
     Norm norm1, norm2;
 
     at::Tensor Forward(const at::Tensor& x, bool training) {
-      at::Tensor y = norm1(conv1(x), training).relu_();
-      y = norm2(conv2(y), training);
-      return y.add_(shortcut(x)).relu_();
+      const at::Tensor y = norm1(conv1(x), training, Activation::kRelu);
+      return norm2(conv2(y), training, Activation::kRelu, shortcut(x));
     }
   };
 

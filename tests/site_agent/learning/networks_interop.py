@@ -6,6 +6,7 @@ Exits with 77 (skipped) where this Python has no torch. Where it has torchvision
 strict, into torchvision's own and give the same logits.
 """
 
+import copy
 import os
 import subprocess
 import sys
@@ -49,8 +50,11 @@ def worst(ours, theirs):
 
 
 def worst_gradient(ours, theirs):
-    """The length of the difference by the length of the tensor's gradient, however short that is."""
-    return float((ours - theirs).norm() / theirs.norm().clamp(min=1e-6))
+    """The length of the difference by the length of the tensor's gradient; a thousandth of the network's where that is
+    longer, as where the true gradient is 0 any rounding is a large part of it."""
+    whole = torch.cat([gradient.flatten() for gradient in theirs.values()]).norm()
+    lengths = {name: max(gradient.norm(), whole / 1000) for name, gradient in theirs.items()}
+    return max(float((ours[name] - theirs[name]).norm() / lengths[name]) for name in theirs)
 
 
 def check_layout(load_model, record):
@@ -61,21 +65,33 @@ def check_layout(load_model, record):
     return network, tensors
 
 
-def check_training(load_model, network, record):
-    network = network.train().to(memory_format=torch.channels_last)
-    inputs = record.inputs
-    if inputs.dim() == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    logits = network(inputs).reshape(record.probe.shape)
+def train(network, record, dtype):
+    """One pass of training in plain PyTorch: the logits, the gradients and the state after it."""
+    network = copy.deepcopy(network).to(dtype=dtype).train()
+    logits = network(record.inputs.to(dtype)).reshape(record.probe.shape)
     (logits * record.probe).mean().backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return logits.detach(), gradients, network.state_dict()
+
+
+def check_training(load_model, network, record):
+    """Against PyTorch in double precision. A ReLU that rounding opens or shuts turns a gradient, in PyTorch's single
+    precision as well: where that is further off than the tolerance, ours may be as far and half as far again."""
     gradients, _ = load_model.read_safetensors(record.stem + ".gradients.safetensors")
-    trained = dict(network.named_parameters())
-    assert list(gradients) == list(trained), f"{record.name}: gradients of other tensors"
-    differences = {name: worst_gradient(gradients[name], trained[name].grad) for name in trained}
     after, _ = load_model.read_safetensors(record.stem + ".after.safetensors")
-    state = network.state_dict()
-    statistics = max(worst(after[name], state[name].float()) for name in after)
-    return worst(record.training_logits, logits.detach()), max(differences.values()), statistics
+    logits, truth, state = train(network, record, torch.float64)
+    _, single, _ = train(network, record, torch.float32)
+    assert list(gradients) == list(truth), f"{record.name}: gradients of other tensors"
+    ours = worst_gradient(gradients, truth)
+    theirs = worst_gradient(single, truth)
+    statistics = max(worst(after[name], state[name]) for name in after)
+    training = worst(record.training_logits, logits)
+    print(
+        f"{record.name}: in training: logits {training:.1e}, gradients {ours:.1e} (PyTorch in single precision "
+        f"{theirs:.1e}), statistics {statistics:.1e}"
+    )
+    assert max(training, statistics) < TOLERANCE, f"{record.name}: training differs"
+    assert ours < max(TOLERANCE, 1.5 * theirs), f"{record.name}: the gradients differ"
 
 
 def check_torchvision(tensors, record):
@@ -107,14 +123,11 @@ def check(load_model, record):
     network, tensors = check_layout(load_model, record)
     with torch.no_grad():
         logits = network(record.inputs).reshape(record.logits.shape)
-    evaluation = worst(record.logits, logits)
-    training, gradients, statistics = check_training(load_model, network, record)
-    print(
-        f"{record.name}: logits {evaluation:.1e}, in training {training:.1e}, gradients {gradients:.1e}, "
-        f"statistics {statistics:.1e}"
-    )
+    difference = worst(record.logits, logits)
+    print(f"{record.name}: logits {difference:.1e}")
     assert record.logits.std(0).max() > 1e-3, f"{record.name}: the logits do not tell inputs apart"
-    assert max(evaluation, training, gradients, statistics) < TOLERANCE, f"{record.name} differs"
+    assert difference < TOLERANCE, f"{record.name}: the logits differ"
+    check_training(load_model, network, record)
     check_torchvision(tensors, record)
 
 
