@@ -9,6 +9,7 @@
 #include "common/base/version.h"
 #include "site_agent/approved_networks.h"
 #include "site_agent/commands.h"
+#include "site_agent/follow_command.h"
 #include "site_agent/network_command.h"
 #include "site_agent/predict_command.h"
 
@@ -27,6 +28,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
   consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
   consilium-site predict --state site --record chest.record.json --data new --out results
+  consilium-site follow 4711 --data images --html 4711.html
 
 The agent connects out only. policy.toml in the state folder says what this site takes part in.
 
@@ -127,6 +129,11 @@ int Main(int argc, char** argv) {
       "predict", "Use a published model on new studies; results as DICOM, back to the archive");
   AddPredictOptions(*predict_app, predict);
 
+  FollowCommand follow;
+  CLI::App* follow_app = app.add_subcommand(
+      "follow", "A patient's lesions over time: registered, tracked, measured; a report as DICOM");
+  AddFollowOptions(*follow_app, follow);
+
   ListenCommand listen;
   CLI::App* listen_app =
       app.add_subcommand("listen", "Take images that archives and scanners send (C-STORE)");
@@ -174,6 +181,7 @@ int Main(int argc, char** argv) {
     if (evaluate_app->parsed()) return WithNetworks(evaluate.state, evaluate);
     if (predict_app->parsed()) return WithNetworks(predict.state, predict);
     if (network_app->parsed()) return Run(network);
+    if (follow_app->parsed()) return Run(follow);
     if (listen_app->parsed()) return Run(listen);
     if (fingerprint_app->parsed()) return ShowFingerprint(keys);
     if (check_app->parsed()) return Check(keys);

@@ -73,6 +73,7 @@ class Following {
       : pool_(pool), reader_(pool), patient_(patient), options_(options), progress_(progress) {}
 
   absl::StatusOr<FollowUp> Run() {
+    follow_up_.smallest_ml = options_.smallest_ml;
     if (patient_.undated > 0) {
       Pass(0, StrCat(patient_.undated, " studies"), "they do not say when they were made");
     }

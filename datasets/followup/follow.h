@@ -65,6 +65,7 @@ struct FollowUp {
   std::vector<Track> tracks;
   Course course;
   std::vector<PassedOver> passed_over;
+  double smallest_ml = kSmallestLesion_ml;  // FollowOptions::smallest_ml
   double seconds_registering = 0;
 };
 

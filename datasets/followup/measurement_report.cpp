@@ -68,7 +68,7 @@ std::string MethodInWords(const FollowUp& follow_up) {
       "parts of the segmentations of at least %.2f ml, matched by overlap, else nearness; "
       "diameters "
       "in the slices' plane; targets: up to %d of at least %.0f mm at the first time point",
-      kSmallestLesion_ml, kMostTargets, follow_up.course.smallest_target_mm);
+      follow_up.smallest_ml, kMostTargets, follow_up.course.smallest_target_mm);
 }
 
 results::FollowUpReport ReportOf(const FollowUp& follow_up) {
