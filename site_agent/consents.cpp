@@ -18,10 +18,16 @@ absl::Status CheckData(const plan::Plan& plan, const datasets::SplitCounts& trai
   if (train.examples == 0) {
     return absl::FailedPreconditionError("no training example fits the plan");
   }
-  if (train.positives == 0 || train.positives == train.examples) {
+  const bool binary = plan.target.task == Task::kBinary && plan.training.class_weighting;
+  if (binary && (train.positives == 0 || train.positives == train.examples)) {
     return absl::FailedPreconditionError(StrCat("only one class of \"", plan.target.name,
                                                 "\" among the training examples (",
                                                 train.positives == 0 ? "no 1" : "no 0", ")"));
+  }
+  if (plan.target.task == Task::kSurvival && train.positives == 0) {
+    return absl::FailedPreconditionError(
+        StrCat("no event (\"", plan.target.event,
+               "\" is never 1) among the training examples, and survival is learned from events"));
   }
   return absl::OkStatus();
 }

@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 #include "common/model/safetensors.h"
 #include "datasets/worker/sandboxed_reader.h"
 #include "site_agent/catalog_data.h"
@@ -48,18 +48,51 @@ absl::StatusOr<std::vector<std::unique_ptr<LocalData>>> IndexAll(const std::vect
   return sites;
 }
 
-std::string EpochLine(const Epoch& epoch, std::uint32_t epochs) {
+std::string_view WhyNoHeadline(Task task) {
+  switch (task) {
+    case Task::kSegmentation:
+      return "  the validation split has no outline";
+    case Task::kSurvival:
+      return "  the validation split has no pair of patients to compare";
+    default:
+      return "  the validation split has only one class";
+  }
+}
+
+std::string EpochLine(const Epoch& epoch, std::uint32_t epochs, Task task) {
   std::string line = absl::StrFormat("epoch %3d/%d  loss %.4f", epoch.number, epochs, epoch.loss);
   if (epoch.validation) {
-    absl::StrAppendFormat(&line, "  validation AUROC %.4f (95%% %.3f to %.3f)",
-                          epoch.validation->auroc, epoch.validation->auroc_95.low,
-                          epoch.validation->auroc_95.high);
+    const metrics::TaskMetrics& validation = *epoch.validation;
+    absl::StrAppendFormat(&line, "  validation %s %.4f (95%% %.3f to %.3f)",
+                          ForAbsl(HeadlineTitle(validation.shape.task)), validation.headline,
+                          validation.headline_95.low, validation.headline_95.high);
   } else {
-    StrAppend(&line, "  the validation split has only one class");
+    StrAppend(&line, WhyNoHeadline(task));
   }
   absl::StrAppendFormat(&line, "  %.1f s, %.1f %% of it waiting for images", epoch.seconds,
                         100 * epoch.waited_for_batches_s / std::max(epoch.seconds, 1e-9));
   return StrCat(line, epoch.best ? "  best so far" : "");
+}
+
+std::string MetricsText(const metrics::TaskMetrics& metrics) {
+  if (const auto* binary = std::get_if<metrics::BinaryMetrics>(&metrics.all)) {
+    return absl::StrFormat(
+        "%d positive, %d negative, %d patients\n"
+        "AUROC %.4f (95%% %.3f to %.3f)  AUPRC %.4f  accuracy %.4f  "
+        "sensitivity %.4f at specificity %.2f  Brier %.4f",
+        binary->positives, binary->negatives, binary->patients, binary->auroc, binary->auroc_95.low,
+        binary->auroc_95.high, binary->auprc, binary->accuracy, binary->sensitivity,
+        binary->at_specificity, binary->brier);
+  }
+  std::string text = absl::StrFormat("%d patients\n%s %.4f (95%% %.3f to %.3f)", metrics.patients,
+                                     ForAbsl(HeadlineTitle(metrics.shape.task)), metrics.headline,
+                                     metrics.headline_95.low, metrics.headline_95.high);
+  const std::string headline(HeadlineName(metrics.shape.task));
+  for (const auto& [name, value] : metrics.Values(/*with_counts=*/false)) {
+    if (name.starts_with(headline)) continue;
+    absl::StrAppendFormat(&text, "  %s %.4f", name, value);
+  }
+  return text;
 }
 
 nlohmann::ordered_json ToJson(const LocalModel& trained, const Digest& model) {
@@ -69,7 +102,10 @@ nlohmann::ordered_json ToJson(const LocalModel& trained, const Digest& model) {
                                    {"loss", epoch.loss},
                                    {"seconds", epoch.seconds},
                                    {"waited_for_batches_s", epoch.waited_for_batches_s}};
-    if (epoch.validation) line["validation_auroc"] = epoch.validation->auroc;
+    if (epoch.validation) {
+      const std::string_view headline = HeadlineName(epoch.validation->shape.task);
+      line[StrCat("validation_", headline)] = epoch.validation->headline;
+    }
     json["epochs"].push_back(std::move(line));
   }
   return json;
@@ -87,14 +123,15 @@ absl::Status Run(const TrainCommand& command) {
   ASSIGN_OR_RETURN(const auto train, OpenPooled(sites, plan, datasets::Split::kTrain, progress));
   ASSIGN_OR_RETURN(const auto validation,
                    OpenPooled(sites, plan, datasets::Split::kValidation, progress));
+  ASSIGN_OR_RETURN(const auto scales, PrepareLocally(sites, plan, progress));
   TorchLearner learner;
   const auto after_epoch = [&](const Epoch& epoch) {
     std::FILE* out = command.json ? stderr : stdout;
-    std::fprintf(out, "%s\n", EpochLine(epoch, command.epochs).c_str());
+    std::fprintf(out, "%s\n", EpochLine(epoch, command.epochs, plan.target.task).c_str());
     std::fflush(out);
   };
   ASSIGN_OR_RETURN(const LocalModel trained,
-                   TrainLocally(learner, plan, *train, *validation, command.epochs,
+                   TrainLocally(learner, plan, scales, *train, *validation, command.epochs,
                                 command.seed.value_or(plan.seed), after_epoch, progress));
   RETURN_IF_ERROR(SaveSafetensors(command.out, trained.model));
   ASSIGN_OR_RETURN(const Digest model, crypto::Sha256OfFile(command.out));
@@ -131,15 +168,8 @@ absl::Status Run(const EvaluateCommand& command) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(WithContext(metrics.status(), StrCat("the ", command.split, " split")));
-  std::printf("%s\n",
-              absl::StrFormat("model %s on the %s split: %d positive, %d negative, %d patients\n"
-                              "AUROC %.4f (95%% %.3f to %.3f)  AUPRC %.4f  accuracy %.4f  "
-                              "sensitivity %.4f at specificity %.2f  Brier %.4f",
-                              id.Short(), command.split, metrics->positives, metrics->negatives,
-                              metrics->patients, metrics->auroc, metrics->auroc_95.low,
-                              metrics->auroc_95.high, metrics->auprc, metrics->accuracy,
-                              metrics->sensitivity, metrics->at_specificity, metrics->brier)
-                  .c_str());
+  std::printf("model %s on the %s split: %s\n", id.Short().c_str(), command.split.c_str(),
+              MetricsText(*metrics).c_str());
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/model/prepared_model.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -18,6 +19,8 @@ class PooledDataset final : public datasets::Dataset {
 
   std::size_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
   std::uint32_t image_size() const override { return parts_.front()->image_size(); }
+  datasets::InputShape input_shape() const override { return parts_.front()->input_shape(); }
+  std::size_t target_elements() const override { return parts_.front()->target_elements(); }
   Label Get(std::size_t index, std::span<float> out) const override {
     const auto [part, within] = Find(index);
     return Apart(part, parts_[part]->Get(within, out));
@@ -25,6 +28,14 @@ class PooledDataset final : public datasets::Dataset {
   Label GetLabel(std::size_t index) const override {
     const auto [part, within] = Find(index);
     return Apart(part, parts_[part]->GetLabel(within));
+  }
+  void GetTarget(std::size_t index, std::span<float> out) const override {
+    const auto [part, within] = Find(index);
+    parts_[part]->GetTarget(within, out);
+  }
+  float spacing_mm(std::size_t index) const override {
+    const auto [part, within] = Find(index);
+    return parts_[part]->spacing_mm(within);
   }
 
  private:
@@ -58,15 +69,39 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
       std::make_shared<PooledDataset>(std::move(parts)));
 }
 
-absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan,
-                                        const datasets::Dataset& train,
-                                        const datasets::Dataset& validation, std::uint32_t epochs,
-                                        std::uint64_t seed,
-                                        const std::function<void(const Epoch&)>& after_epoch,
-                                        Progress& progress) {
+absl::StatusOr<std::vector<metrics::Scale>> PrepareLocally(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    Progress& progress) {
+  const std::size_t numbers = plan.data.source == plan::Source::kTable ? plan.table.Numbers() : 0;
+  if (numbers == 0) return std::vector<metrics::Scale>();
+  metrics::PreparationSums sums(numbers);
+  for (const auto& site : sites) {
+    ASSIGN_OR_RETURN(const metrics::PreparationSums own, site->Prepare(plan, progress));
+    sums += own;
+  }
+  std::vector<metrics::Range> ranges;
+  for (const plan::Column& column : plan.table.columns) {
+    if (column.kind == plan::ColumnKind::kNumber)
+      ranges.push_back({column.minimum, column.maximum});
+  }
+  return metrics::Scales(sums, ranges);
+}
+
+absl::StatusOr<LocalModel> TrainLocally(
+    Learner& learner, const plan::Plan& plan, std::span<const metrics::Scale> scales,
+    const datasets::Dataset& train, const datasets::Dataset& validation, std::uint32_t epochs,
+    std::uint64_t seed, const std::function<void(const Epoch&)>& after_epoch, Progress& progress) {
   ASSIGN_OR_RETURN(ModelState model, learner.InitialModel(plan));
+  if (!scales.empty()) {
+    std::vector<double> means, deviations;
+    for (const metrics::Scale& scale : scales) {
+      means.push_back(scale.mean);
+      deviations.push_back(scale.deviation);
+    }
+    ASSIGN_OR_RETURN(model, WithPreparation(model, means, deviations));
+  }
   LocalModel kept{model};
-  double best_auroc = -1;
+  std::optional<double> best;
   SeededRandom seeds(seed, "local epochs");
   for (std::uint32_t number = 1; number <= epochs; ++number) {
     const learning::TrainTask task{plan, seeds(), 1};
@@ -80,9 +115,9 @@ absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan
     if (auto metrics = metrics::Compute(sums, plan.evaluation.at_specificity); metrics.ok()) {
       epoch.validation = *std::move(metrics);
     }
-    epoch.best = !epoch.validation || epoch.validation->auroc > best_auroc;
+    epoch.best = !epoch.validation || !best || epoch.validation->headline > *best;
     if (epoch.best) {
-      if (epoch.validation) best_auroc = epoch.validation->auroc;
+      if (epoch.validation) best = epoch.validation->headline;
       kept.model = model;
       kept.best_epoch = number;
     }

@@ -6,12 +6,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
-#include "common/metrics/binary_metrics.h"
+#include "common/metrics/preparation.h"
+#include "common/metrics/task_sums.h"
 #include "common/plan/plan.h"
 #include "site_agent/learner.h"
 
@@ -23,10 +26,11 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
     datasets::Split split, Progress& progress);
 
 struct Epoch {
-  std::uint32_t number = 0;                          // from 1
-  double loss = 0;                                   // mean, training
-  std::optional<metrics::BinaryMetrics> validation;  // absent when the split lacks a class
-  bool best = false;                                 // so far
+  std::uint32_t number = 0;  // from 1
+  double loss = 0;           // mean, training
+  // Absent when they are not defined on that split (a class, any event is missing).
+  std::optional<metrics::TaskMetrics> validation;
+  bool best = false;  // so far
   // Of training, and how much of it was spent waiting for the next batch of images.
   double seconds = 0, waited_for_batches_s = 0;
 };
@@ -37,13 +41,18 @@ struct LocalModel {
   std::vector<Epoch> epochs;
 };
 
-// Trains `epochs` epochs from the plan's initial model and keeps the one with the best AUROC on the
-// validation split, as the federation does; the last one when that split lacks a class.
-absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan,
-                                        const datasets::Dataset& train,
-                                        const datasets::Dataset& validation, std::uint32_t epochs,
-                                        std::uint64_t seed,
-                                        const std::function<void(const Epoch&)>& after_epoch,
-                                        Progress& progress);
+// The scales of a table's numbers, over the training rows of all these sites; none of a plan
+// without a table or numbers.
+absl::StatusOr<std::vector<metrics::Scale>> PrepareLocally(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    Progress& progress);
+
+// Trains `epochs` epochs from the plan's initial model, with `scales` if there are any, and keeps
+// the one with the best headline on the validation split, as the federation does; the last one when
+// that cannot be computed there.
+absl::StatusOr<LocalModel> TrainLocally(
+    Learner& learner, const plan::Plan& plan, std::span<const metrics::Scale> scales,
+    const datasets::Dataset& train, const datasets::Dataset& validation, std::uint32_t epochs,
+    std::uint64_t seed, const std::function<void(const Epoch&)>& after_epoch, Progress& progress);
 
 }  // namespace consilium::site_agent
