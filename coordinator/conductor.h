@@ -176,6 +176,7 @@ class Conductor {
   void Do(const OpenAttempt& action);
   void Do(const DropContribution& action);
   void Do(const Aggregate& action);
+  void Do(const coordinator::Prepare& action);
   void Do(const AbandonAttempt& action);
   void Do(const WakeAt& action);
   void Do(const EndRun& action);
@@ -201,6 +202,7 @@ class Conductor {
   void Make(std::function<void()> job);
   absl::StatusOr<MadeModel> MakeModel(const Aggregate& action, double rate, ModelStage stage,
                                       std::optional<ModelId> parent);
+  absl::StatusOr<ModelId> MakePrepared(const coordinator::Prepare& action);
   void MakeInitialModel(const SiteId& site, const AttemptKey& key);
   void RemoveSuperseded();
 

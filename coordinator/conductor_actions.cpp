@@ -5,6 +5,8 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
+#include "common/model/prepared_model.h"
+#include "common/model/safetensors.h"
 #include "coordinator/conductor.h"
 
 namespace consilium::coordinator {
@@ -134,6 +136,17 @@ void Conductor::Do(const Aggregate& action) {
   });
 }
 
+void Conductor::Do(const coordinator::Prepare& action) {
+  Make([this, action] {
+    const absl::StatusOr<ModelId> made = MakePrepared(action);
+    if (made.ok()) {
+      Post(ModelPrepared{action.key, *made});
+    } else {
+      Post(PreparationFailed{action.key, std::string(made.status().message())});
+    }
+  });
+}
+
 void Conductor::Do(const Record& action) {
   // The state names the new model by now, so that it is not taken for a superseded one.
   if (action.event.kind == wire::RunEventKind::kAggregated) RemoveSuperseded();
@@ -195,6 +208,30 @@ absl::StatusOr<MadeModel> Conductor::MakeModel(const Aggregate& action, double r
   std::lock_guard lock(mutex_);
   if (aggregator_ == aggregator) aggregator_.reset();  // frees the sum before the next round
   return made;
+}
+
+// Again after a restart it comes out the same, to the byte.
+absl::StatusOr<ModelId> Conductor::MakePrepared(const coordinator::Prepare& action) {
+  ASSIGN_OR_RETURN(const ModelState base, LoadSafetensors(parts_.models.PathOf(action.base)));
+  std::vector<double> means, deviations;
+  for (const metrics::Scale& scale : action.scales) {
+    means.push_back(scale.mean);
+    deviations.push_back(scale.deviation);
+  }
+  ASSIGN_OR_RETURN(const ModelState prepared, WithPreparation(base, means, deviations));
+  const fs::path temporary = parts_.models.folder() / "prepared.tmp";
+  RETURN_IF_ERROR(SaveSafetensors(temporary, prepared));
+  ModelEntry entry;
+  ASSIGN_OR_RETURN(entry.id, crypto::Sha256OfFile(temporary));
+  RETURN_IF_ERROR(RenameDurably(temporary, parts_.models.PathOf(entry.id)));
+  entry.stage = ModelStage::kInitial;
+  entry.run = action.key.run;
+  entry.parent = action.base;
+  entry.parameters = prepared.values().size();
+  entry.created = parts_.clock.Now();
+  ASSIGN_OR_RETURN(entry.file_size, FileSize(parts_.models.PathOf(entry.id)));
+  RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& ledger) { return ledger.AddModel(entry); }));
+  return entry.id;
 }
 
 void Conductor::MakeInitialModel(const SiteId& site, const AttemptKey& key) {

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 #include "coordinator/ledger.h"
 #include "coordinator/ledger_tables.h"
 
@@ -82,7 +82,7 @@ absl::StatusOr<std::vector<Evaluation>> Ledger::Evaluations(const RunId& run) {
     evaluation.report.round = static_cast<std::uint32_t>(row.Int(1));
     ASSIGN_OR_RETURN(evaluation.report.model, DigestAt(row, 2));
     evaluation.report.split = static_cast<wire::EvaluationSplit>(row.Int(3));
-    ASSIGN_OR_RETURN(evaluation.report.sums, metrics::SumsFromJson(row.Text(4)));
+    ASSIGN_OR_RETURN(evaluation.report.sums, metrics::TaskSumsFromJson(row.Text(4)));
     evaluation.report.seconds = row.Real(5);
     evaluations.push_back(std::move(evaluation));
   }
@@ -102,7 +102,7 @@ absl::StatusOr<std::vector<PooledEvaluation>> Ledger::PooledEvaluations(const Ru
     ASSIGN_OR_RETURN(pooled.model, DigestAt(row, 1));
     pooled.split = static_cast<wire::EvaluationSplit>(row.Int(2));
     ASSIGN_OR_RETURN(pooled.sites, SitesFromJson(row.Text(3)));
-    ASSIGN_OR_RETURN(pooled.sums.sums, metrics::SumsFromJson(row.Text(4)));
+    ASSIGN_OR_RETURN(pooled.sums.sums, metrics::TaskSumsFromJson(row.Text(4)));
     pooled.sums.compared = static_cast<std::uint64_t>(row.Int(5));
     pooled.sums.worse = static_cast<std::uint64_t>(row.Int(6));
     evaluations.push_back(std::move(pooled));
@@ -155,10 +155,10 @@ absl::StatusOr<LastPublished> Ledger::LastPublishedOf(std::string_view plan_name
   ASSIGN_OR_RETURN(const std::vector<Evaluation> evaluations, Evaluations(RunId(row.Text(0))));
   for (const auto& [site, report] : evaluations) {
     if (report.split != wire::EvaluationSplit::kTest || report.model != last.model) continue;
-    constexpr double kAnySpecificity = 0.9;  // AUROC does not depend on it
+    constexpr double kAnySpecificity = 0.9;  // no headline depends on it
     const auto metrics = metrics::Compute(report.sums, kAnySpecificity);
     if (metrics.ok() && metrics::LargeEnoughToShow(report.sums)) {
-      last.site_aurocs[site] = metrics->auroc;
+      last.site_headlines[site] = metrics->headline;
     }
   }
   return last;

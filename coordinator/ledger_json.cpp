@@ -3,7 +3,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 #include "common/wire/run_event_name.h"
 #include "coordinator/ledger.h"
 #include "coordinator/ledger_tables.h"
@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 using storage::Statement;
-using Sites = std::map<SiteId, metrics::BinarySums>;
+using Sites = std::map<SiteId, metrics::TaskSums>;
 
 json TimeOrNull(const Statement& row, int column) {
   if (row.IsNull(column) || row.Int(column) == 0) return nullptr;
@@ -48,6 +48,8 @@ std::string_view PhaseName(Phase phase, bool started) {
       return "ended";
     case Phase::kDescribing:
       return "describing";
+    case Phase::kPreparing:
+      return "preparing";
   }
   return "";
 }

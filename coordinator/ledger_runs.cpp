@@ -160,7 +160,7 @@ absl::StatusOr<RunState> Ledger::LoadRunState(const RunId& run) {
   ASSIGN_OR_RETURN(state.candidate, OptionalDigestAt(row, 7));
   ASSIGN_OR_RETURN(state.best, OptionalDigestAt(row, 8));
   state.best_round = static_cast<std::uint32_t>(row.Int(9));
-  state.best_auroc = row.Real(10);
+  state.best_headline = row.Real(10);
   state.stop_reason = row.Text(11);
   state.evaluation_attempt = static_cast<std::uint32_t>(row.Int(12));
   state.opening = row.Int(13) != 0;
@@ -297,7 +297,7 @@ absl::Status Ledger::Impl::SaveState(const RunState& s) {
       "parameters = ?, base = ?, candidate = ?, best = ?, best_round = ?, best_auroc = ?, "
       "stop_reason = ?, evaluation_attempt = ?, opening = ? WHERE run = ?",
       s.phase, ToMicros(s.started), s.round, s.attempt, s.failed_attempts, s.parameters,
-      HexOrNull(s.base), HexOrNull(s.candidate), HexOrNull(s.best), s.best_round, s.best_auroc,
+      HexOrNull(s.base), HexOrNull(s.candidate), HexOrNull(s.best), s.best_round, s.best_headline,
       s.stop_reason, s.evaluation_attempt, s.opening, s.run.value));
   return SaveParticipants(s);
 }

@@ -9,7 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "common/crypto/model_record.h"
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -131,7 +131,7 @@ std::set<std::string> AllSites(const json& rounds) {
 
 // The model's evaluations on the sites' test sets, committed or of the step that is being made.
 struct TestEvaluations {
-  std::map<SiteId, metrics::BinarySums> by_site;
+  std::map<SiteId, metrics::TaskSums> by_site;
   std::optional<PooledEvaluation> pooled;
 };
 

@@ -23,20 +23,36 @@ GateCondition EnoughSites(std::uint32_t minimum, std::size_t evaluated) {
           evaluated >= minimum};
 }
 
-GateCondition PooledAuroc(double minimum, double at_specificity,
-                          const metrics::BinarySums& pooled) {
+// What LargeEnoughToShow has found too few of.
+std::string_view WhatIsCounted(Task task) {
+  switch (task) {
+    case Task::kMulticlass:
+      return "examples of a class";
+    case Task::kSegmentation:
+      return "patients";
+    case Task::kSurvival:
+      return "events, or patients without one";
+    default:
+      return "positives or negatives";
+  }
+}
+
+GateCondition PooledHeadline(double minimum, double at_specificity,
+                             const metrics::TaskSums& pooled) {
+  const std::string_view title = HeadlineTitle(pooled.task());
   if (!metrics::LargeEnoughToShow(pooled)) {
-    return {StrCat("pooled AUROC is not known: the test sets hold fewer than ",
-                   metrics::kSmallCount, " positives or negatives"),
+    return {StrCat("pooled ", title, " is not known: the test sets hold fewer than ",
+                   metrics::kSmallCount, " ", WhatIsCounted(pooled.task())),
             false};
   }
   const auto result = metrics::Compute(pooled, at_specificity);
   if (!result.ok()) {
-    return {StrCat("pooled AUROC is not known: ", result.status().message()), false};
+    return {StrCat("pooled ", title, " is not known: ", result.status().message()), false};
   }
-  const bool met = result->auroc >= minimum;
-  const auto [auroc, limit] = Readable(result->auroc, minimum);
-  return {StrCat("pooled AUROC ", auroc, met ? " is at least " : " is below ", limit), met};
+  const bool met = result->headline >= minimum;
+  const auto [headline, limit] = Readable(result->headline, minimum);
+  return {StrCat("pooled ", title, " ", headline, met ? " is at least " : " is below ", limit),
+          met};
 }
 
 // Each site compared itself, and only how many did and how many fell too far is known.
@@ -58,7 +74,7 @@ GateDecision DecisionOf(std::vector<GateCondition> conditions) {
   return decision;
 }
 
-GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, double last,
+GateCondition NotMuchWorse(const SiteId& site, const metrics::TaskSums& sums, double last,
                            double maximum_drop, double at_specificity) {
   const auto result = metrics::Compute(sums, at_specificity);
   if (!metrics::LargeEnoughToShow(sums) || !result.ok()) {
@@ -66,9 +82,10 @@ GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, 
   }
   constexpr double kRounding = 1e-9;
   const double floor = last - maximum_drop;
-  const bool met = result->auroc >= floor - kRounding;
-  const auto [auroc, limit] = Readable(result->auroc, floor);
-  return {StrCat(site.value, " AUROC ", auroc, met ? " is at least " : " is below ", limit, ", ",
+  const bool met = result->headline >= floor - kRounding;
+  const auto [headline, limit] = Readable(result->headline, floor);
+  return {StrCat(site.value, " ", HeadlineTitle(sums.task()), " ", headline,
+                 met ? " is at least " : " is below ", limit, ", ",
                  absl::StrFormat("%.3f", maximum_drop), " under the last published model's ",
                  absl::StrFormat("%.3f", last)),
           met};
@@ -77,18 +94,18 @@ GateCondition NotMuchWorse(const SiteId& site, const metrics::BinarySums& sums, 
 }  // namespace
 
 GateDecision Decide(const plan::Gate& gate, double at_specificity,
-                    const std::map<SiteId, metrics::BinarySums>& test,
-                    const std::map<SiteId, double>& last_published_aurocs) {
-  metrics::BinarySums pooled;
+                    const std::map<SiteId, metrics::TaskSums>& test,
+                    const std::map<SiteId, double>& last_published_headlines) {
+  metrics::TaskSums pooled(test.empty() ? TaskShape() : test.begin()->second.shape());
   std::size_t evaluated = 0;
   for (const auto& [site, sums] : test) {
     pooled += sums;
     if (sums.Count() > 0) ++evaluated;
   }
   std::vector<GateCondition> conditions = {EnoughSites(gate.minimum_sites, evaluated),
-                                           PooledAuroc(gate.minimum, at_specificity, pooled)};
+                                           PooledHeadline(gate.minimum, at_specificity, pooled)};
   if (!gate.maximum_site_drop) return DecisionOf(std::move(conditions));
-  for (const auto& [site, last] : last_published_aurocs) {
+  for (const auto& [site, last] : last_published_headlines) {
     const auto sums = test.find(site);
     if (sums == test.end()) {
       conditions.push_back(
@@ -105,7 +122,7 @@ GateDecision Decide(const plan::Gate& gate, double at_specificity, std::size_t s
                     const metrics::EvaluationSums& pooled, bool compared_with_last) {
   std::vector<GateCondition> conditions = {
       EnoughSites(gate.minimum_sites, sites),
-      PooledAuroc(gate.minimum, at_specificity, pooled.sums)};
+      PooledHeadline(gate.minimum, at_specificity, pooled.sums)};
   if (gate.maximum_site_drop && compared_with_last) {
     conditions.push_back(NoneMuchWorse(pooled, *gate.maximum_site_drop));
   }

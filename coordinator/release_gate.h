@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "common/base/ids.h"
-#include "common/metrics/binary_metrics.h"
 #include "common/metrics/evaluation_sums.h"
+#include "common/metrics/task_sums.h"
 #include "common/plan/plan.h"
 
 namespace consilium::coordinator {
@@ -23,8 +23,8 @@ struct GateDecision {
 // Decides whether a model may be published, from its test results at the sites. Sites too small to
 // show are pooled but never compared one by one (their condition is left out and said so).
 GateDecision Decide(const plan::Gate& gate, double at_specificity,
-                    const std::map<SiteId, metrics::BinarySums>& test,
-                    const std::map<SiteId, double>& last_published_aurocs);
+                    const std::map<SiteId, metrics::TaskSums>& test,
+                    const std::map<SiteId, double>& last_published_headlines);
 
 // The same from a secure evaluation: `pooled` of `sites` together. Whether one is worse than the
 // last published model the sites have found themselves (`compared_with_last`: there is one).

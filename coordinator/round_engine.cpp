@@ -117,6 +117,7 @@ bool RoundEngine::Settle() {
     case Phase::kEvaluating:
     case Phase::kFinalEvaluation:
     case Phase::kDescribing:
+    case Phase::kPreparing:
       return SettleEvaluation();
     case Phase::kAggregating:
     case Phase::kEnded:
@@ -133,9 +134,16 @@ void RoundEngine::CheckTimes() {
   if (ended()) return;
   if (aggregate_again_ && now_ >= *aggregate_again_) {
     aggregate_again_.reset();
-    CloseAttempt();
+    if (Preparing()) {
+      MakePrepared();
+    } else {
+      CloseAttempt();
+    }
   }
-  if (work_ && state_.phase != Phase::kAggregating && now_ >= work_->deadline) OnDeadline();
+  const bool making = work_ && !work_->scales.empty();
+  if (work_ && !making && state_.phase != Phase::kAggregating && now_ >= work_->deadline) {
+    OnDeadline();
+  }
 }
 
 // ---- sites come and go
@@ -414,7 +422,9 @@ void RoundEngine::Lose(const SiteId& site, Task& task, const std::string& reason
   if (work_->secure) work_->secure->session.Lose(site);
   if (Evaluating()) {
     if (task.sent) {
-      const char* what = Describing() ? "not in the description: " : "not in the evaluation: ";
+      const char* what = Describing()  ? "not in the description: "
+                         : Preparing() ? "not in the preparation: "
+                                       : "not in the evaluation: ";
       Note(RunEventKind::kContributionLost, StrCat(what, reason), {}, site);
     }
     return;
@@ -448,7 +458,7 @@ bool RoundEngine::InCohort(const SiteId& site) const {
 
 bool RoundEngine::Evaluating() const {
   return state_.phase == Phase::kEvaluating || state_.phase == Phase::kFinalEvaluation ||
-         Describing();
+         Describing() || Preparing();
 }
 
 std::optional<Time> RoundEngine::AbsentUntil(const SiteId& site) const {

@@ -5,6 +5,7 @@
 // simulation does the same in one process.
 //
 //   inviting -> (initial model) -> training <-> evaluating -> final evaluation -> gate -> ended
+//   inviting -> (initial model) -> preparing -> training ..., of a plan with a [table]
 //   inviting -> describing -> ended, of a plan with [describe]
 //
 // Rules:
@@ -52,6 +53,9 @@
 //     last.
 //   - The session of an evaluation that fails before that is repeated twice at most, until the
 //     evaluation's deadline; after that the candidate cannot be the best.
+// - The preparation of a plan with a table is one such evaluation, too, of nothing but the sites'
+//   training rows. Of what it adds up to only the scales are kept, in the model; a preparation that
+//   fails ends the run.
 // - A description (plan.describe) is one such evaluation, of nothing but the sites' own images.
 // What
 //   the sum shows is suppressed here (metrics/shown_description.h), before anything is kept of it.
@@ -70,9 +74,10 @@
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
-#include "common/metrics/binary_metrics.h"
 #include "common/metrics/evaluation_sums.h"
+#include "common/metrics/preparation.h"
 #include "common/metrics/shown_description.h"
+#include "common/metrics/task_sums.h"
 #include "common/plan/plan.h"
 #include "common/secagg/coordinator_session.h"
 #include "common/secagg/masking.h"
@@ -134,6 +139,15 @@ struct AggregateFailed {
   bool permanent = false;  // the same again would fail again (a result that is not finite): the
                            // attempt has failed. Else (a full disk) the run pauses, see kWaiting
 };
+// What Prepare asked for.
+struct ModelPrepared {
+  AttemptKey key;
+  ModelId model;
+};
+struct PreparationFailed {
+  AttemptKey key;
+  std::string reason;  // a full disk: it is tried again
+};
 struct EvaluationArrived {
   SiteId site;
   wire::EvaluationReport report;
@@ -177,8 +191,9 @@ struct TimeCame {};  // a WakeAt is due
 using Event =
     std::variant<SiteConnected, SiteDisconnected, InviteAnswered, ContributionStarted,
                  ContributionComplete, ContributionRefused, InitialModelReady, SiteTaskFailed,
-                 AggregateReady, AggregateFailed, EvaluationArrived, SecureAnswered, SiteProgressed,
-                 SiteTrained, ContributionsMissing, RosterChanged, StopRequested, TimeCame>;
+                 AggregateReady, AggregateFailed, ModelPrepared, PreparationFailed,
+                 EvaluationArrived, SecureAnswered, SiteProgressed, SiteTrained,
+                 ContributionsMissing, RosterChanged, StopRequested, TimeCame>;
 
 // ---- actions, to be carried out in their order
 
@@ -215,6 +230,12 @@ struct Aggregate {
 };                // close the attempt and make the candidate
 struct AbandonAttempt {
   AttemptKey key;
+};
+// Make the model that is `base` with these scales (common/model/prepared_model.h).
+struct Prepare {
+  AttemptKey key;
+  ModelId base;
+  std::vector<metrics::Scale> scales;
 };
 struct Record {
   wire::RunEvent event;
@@ -295,8 +316,8 @@ struct EndRun {
   std::string outcome;
 };
 
-using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, AbandonAttempt, Record,
-                            StoreEvaluation, StorePooledEvaluation, StoreDescription, Audit,
+using Action = std::variant<Send, OpenAttempt, DropContribution, Aggregate, Prepare, AbandonAttempt,
+                            Record, StoreEvaluation, StorePooledEvaluation, StoreDescription, Audit,
                             KeepWork, Publish, WakeAt, EndRun>;
 
 // ---- state: what must survive a restart is in the ledger's tables and comes back through Resume
@@ -309,7 +330,8 @@ enum class Phase {
   kEvaluating,
   kFinalEvaluation,
   kEnded,
-  kDescribing  // the numbers are stored: append only
+  kDescribing,
+  kPreparing  // the numbers are stored: append only
 };
 
 enum class InviteState { kNotInvited, kInvited, kAccepted, kDeclined };
@@ -359,11 +381,11 @@ struct RunState {
   std::optional<ModelId> base;       // what the current round trains from
   std::optional<ModelId> candidate;  // what is being evaluated; what is asked, of a description
   std::map<SiteId, Participant> participants;
-  std::map<SiteId, metrics::BinarySums> evaluations;  // of `candidate`, in this phase; sealed only
+  std::map<SiteId, metrics::TaskSums> evaluations;  // of `candidate`, in this phase; sealed only
   std::optional<ModelId> best;
   std::uint32_t best_round = 0;
-  double best_auroc = 0;    // pooled, validation
-  std::string stop_reason;  // set once the run is on its way to the final evaluation
+  double best_headline = 0;  // pooled, validation (base/task.h)
+  std::string stop_reason;   // set once the run is on its way to the final evaluation
   // Of the work under way, as the ledger holds them: only what LoadRunState gives to a new engine.
   std::vector<WorkRecord> work;
   Closings closings;  // likewise
@@ -371,8 +393,8 @@ struct RunState {
 
 // The release gate's inputs from the last published model of the same plan name, if there is one.
 struct LastPublished {
-  std::optional<ModelId> model;          // sites compare themselves with it (masked)
-  std::map<SiteId, double> site_aurocs;  // test; of runs with sealed updates only
+  std::optional<ModelId> model;             // sites compare themselves with it (masked)
+  std::map<SiteId, double> site_headlines;  // test; of runs with sealed updates only
 };
 
 class RoundEngine {
@@ -433,7 +455,8 @@ class RoundEngine {
     std::uint32_t sessions = 0;  // begun
     std::optional<metrics::EvaluationSums> pooled;
     std::optional<metrics::ShownDescription> described;
-    std::string failure;  // why there will be none
+    std::vector<metrics::Scale> scales;  // of a preparation: the model is being made
+    std::string failure;                 // why there will be none
   };
 
   void Handle(const SiteConnected& event);
@@ -446,6 +469,8 @@ class RoundEngine {
   void Handle(const SiteTaskFailed& event);
   void Handle(const AggregateReady& event);
   void Handle(const AggregateFailed& event);
+  void Handle(const ModelPrepared& event);
+  void Handle(const PreparationFailed& event);
   void Handle(const EvaluationArrived& event);
   void Handle(const SecureAnswered& event);
   void Handle(const SiteProgressed& event);
@@ -502,6 +527,13 @@ class RoundEngine {
   void AskForEvaluations();  // sealed ones, that are not here yet
   void JoinEvaluation(const SiteId& site);
   void FinishEvaluation();
+  // The federation's scales of a table's columns, before the first round.
+  bool NeedsPreparation() const;
+  void BeginPreparation();
+  void TakePooledPreparation();
+  void MakePrepared();
+  void FinishPreparation();  // which failed
+  void AuditPreparation(const ModelId& model);
   void BeginDescription();
   void FinishDescription();
   void JudgeCandidate();
@@ -509,7 +541,7 @@ class RoundEngine {
                                      std::map<std::string, double>* values) const;
   std::size_t Evaluated() const;  // sites whose results the candidate has
   void JudgeBest();
-  std::string StopCondition(double auroc) const;  // empty: go on
+  std::string StopCondition(double headline) const;  // empty: go on
   void RequestStop(const std::string& reason);
   void BeginFinalEvaluation();
   void End(bool failed, const std::string& outcome,
@@ -576,6 +608,7 @@ class RoundEngine {
             std::map<std::string, double> values = {}, const SiteId& site = {});
 
   bool Describing() const { return state_.phase == Phase::kDescribing; }
+  bool Preparing() const { return state_.phase == Phase::kPreparing; }
   bool InCohort(const SiteId& site) const;
   bool Evaluating() const;
   bool Connected(const SiteId& site) const { return connected_.contains(site); }

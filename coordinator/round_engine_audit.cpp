@@ -76,6 +76,15 @@ void RoundEngine::AuditEvaluation() {
   actions_.push_back(Audit{"evaluate", state_.candidate->Hex(), Compact(details)});
 }
 
+void RoundEngine::AuditPreparation(const ModelId& model) {
+  const Json details = {{"run", state_.run.value},
+                        {"attempt", state_.evaluation_attempt},
+                        {"transcript", work_->sum->transcript.Hex()},
+                        {"threshold", work_->sum->threshold},
+                        {"sites", Names(work_->sum->survivors)}};
+  actions_.push_back(Audit{"prepare", model.Hex(), Compact(details)});
+}
+
 void RoundEngine::AuditDescription() {
   const Json details = {
       {"attempt", state_.evaluation_attempt}, {"transcript", work_->sum->transcript.Hex()},

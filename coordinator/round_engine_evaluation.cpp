@@ -4,7 +4,8 @@
 
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
-#include "common/metrics/json.h"
+#include "common/base/task.h"
+#include "common/metrics/task_sums.h"
 #include "coordinator/release_gate.h"
 #include "coordinator/round_engine.h"
 
@@ -13,16 +14,9 @@ namespace {
 
 using wire::RunEventKind;
 
-std::map<std::string, double> ValuesOf(const metrics::BinaryMetrics& metrics, bool with_counts) {
-  std::map<std::string, double> values = {{"auroc", metrics.auroc},
-                                          {"auroc_low", metrics.auroc_95.low},
-                                          {"auroc_high", metrics.auroc_95.high}};
-  if (with_counts) {
-    values["positives"] = static_cast<double>(metrics.positives);
-    values["negatives"] = static_cast<double>(metrics.negatives);
-    values["patients"] = static_cast<double>(metrics.patients);
-  }
-  return values;
+std::map<std::string, double> ValuesOf(const metrics::TaskMetrics& metrics, bool with_counts) {
+  const auto values = metrics.Values(with_counts);
+  return {values.begin(), values.end()};
 }
 
 }  // namespace
@@ -72,6 +66,11 @@ void RoundEngine::Handle(const EvaluationArrived& event) {
   if (found->second.state == TaskState::kDone) return;
   SignOfLife(event.site);
   if (state_.participants.at(event.site).invite != InviteState::kAccepted) return;  // it left
+  if (const absl::Status right = metrics::Check(report.sums, plan_.target.Shape()); !right.ok()) {
+    Lose(event.site, found->second,
+         StrCat("sent an evaluation that cannot be: ", ToStd(right.message())));
+    return;
+  }
   found->second.state = TaskState::kDone;
   state_.evaluations[event.site] = report.sums;
   actions_.push_back(StoreEvaluation{event.site, report});
@@ -93,7 +92,8 @@ wire::EvaluationSplit RoundEngine::Split() const {
 }
 
 std::size_t RoundEngine::EvaluationMinimum() const {
-  return state_.phase == Phase::kEvaluating ? plan_.cohort.minimum_sites : plan_.gate.minimum_sites;
+  return state_.phase == Phase::kEvaluating || Preparing() ? plan_.cohort.minimum_sites
+                                                           : plan_.gate.minimum_sites;
 }
 
 std::size_t RoundEngine::Evaluated() const {
@@ -113,6 +113,10 @@ void RoundEngine::FinishEvaluation() {
   state_.opening = false;
   if (Describing()) {
     FinishDescription();
+    return;
+  }
+  if (Preparing()) {
+    FinishPreparation();
     return;
   }
   if (Evaluated() > 0) AuditEvaluation();
@@ -150,9 +154,65 @@ void RoundEngine::FinishDescription() {
   End(false, StrCat("described by ", sites, " sites together"));
 }
 
+// ---- what the sites' tables are on average
+
+// A model that is taken over has its scales already.
+bool RoundEngine::NeedsPreparation() const {
+  return plan_.data.source == plan::Source::kTable && plan_.table.Numbers() > 0;
+}
+
+void RoundEngine::BeginPreparation() {
+  state_.phase = Phase::kPreparing;
+  state_.round = 1;
+  state_.attempt = 0;
+  state_.opening = false;
+  state_.candidate = wire::QuestionOf(plan_);
+  OpenEvaluation(1, plan_.cohort.minimum_sites);
+}
+
+void RoundEngine::TakePooledPreparation() {
+  const OpenedSum& opened = *work_->sum;
+  const auto sums = metrics::PreparationFromRing(opened.sums, plan_.table.Numbers());
+  if (!sums.ok()) {
+    work_->failure = StrCat("what the sites' tables add up to is impossible, so one of them sent ",
+                            "nonsense: ", ToStd(sums.status().message()));
+    FinishEvaluation();
+    return;
+  }
+  std::vector<metrics::Range> ranges;
+  for (const plan::Column& column : plan_.table.columns) {
+    if (column.kind == plan::ColumnKind::kNumber) {
+      ranges.push_back({column.minimum, column.maximum});
+    }
+  }
+  work_->scales = metrics::Scales(*sums, ranges);
+  MakePrepared();
+}
+
+void RoundEngine::MakePrepared() {
+  actions_.push_back(coordinator::Prepare{work_->key, *state_.base, work_->scales});
+}
+
+void RoundEngine::Handle(const ModelPrepared& event) {
+  if (!Preparing() || !work_ || work_->key != event.key || work_->scales.empty()) return;
+  state_.base = event.model;
+  state_.candidate.reset();
+  AuditPreparation(event.model);
+  Note(RunEventKind::kPrepared, event.model.Hex(),
+       {{"sites", work_->sum->survivors.size()},
+        {"columns", work_->scales.size()},
+        {"seconds", Seconds(now_ - work_->opened)}});
+  OpenRound(1);
+}
+
+void RoundEngine::FinishPreparation() {
+  const std::string why = work_->failure;  // End forgets the work
+  End(true, StrCat("the tables could not be prepared: ", why));
+}
+
 void RoundEngine::JudgeCandidate() {
   const double seconds = Seconds(now_ - work_->opened);
-  double auroc = 0;
+  double headline = 0;
   if (Evaluated() < work_->needed) {
     const std::string why = Masked() ? work_->failure
                                      : StrCat("only ", Evaluated(), " of the ", work_->needed,
@@ -163,12 +223,12 @@ void RoundEngine::JudgeCandidate() {
     std::string text;
     std::map<std::string, double> values;
     const std::optional<double> pooled = PooledValues(&text, &values);
-    auroc = pooled.value_or(0);
-    const bool better = pooled && (!state_.best || auroc > state_.best_auroc);
+    headline = pooled.value_or(0);
+    const bool better = pooled && (!state_.best || headline > state_.best_headline);
     if (better) {
       state_.best = state_.candidate;
       state_.best_round = state_.round;
-      state_.best_auroc = auroc;
+      state_.best_headline = headline;
     }
     values["best"] = better ? 1 : 0;
     values["seconds"] = seconds;
@@ -176,7 +236,7 @@ void RoundEngine::JudgeCandidate() {
   }
   work_.reset();
   if (state_.stop_reason.empty()) {
-    state_.stop_reason = StopCondition(auroc);
+    state_.stop_reason = StopCondition(headline);
     if (!state_.stop_reason.empty()) Note(RunEventKind::kStopping, state_.stop_reason);
   }
   if (!state_.stop_reason.empty()) {
@@ -187,15 +247,16 @@ void RoundEngine::JudgeCandidate() {
   OpenRound(state_.round + 1);
 }
 
-std::string RoundEngine::StopCondition(double auroc) const {
+std::string RoundEngine::StopCondition(double headline) const {
   const plan::Stop& stop = plan_.stop;
-  if (stop.target && auroc >= *stop.target) {
-    return absl::StrFormat("the pooled AUROC reached %.3f, the target is %.3f", auroc,
-                           *stop.target);
+  const std::string_view title = HeadlineTitle(plan_.target.task);
+  if (stop.target && headline >= *stop.target) {
+    return absl::StrFormat("the pooled %s reached %.3f, the target is %.3f", ForAbsl(title),
+                           headline, *stop.target);
   }
   if (state_.round >= stop.rounds) return StrCat("all ", stop.rounds, " rounds are done");
   if (stop.patience && state_.round - state_.best_round >= *stop.patience) {
-    return StrCat(*stop.patience, " rounds without a better pooled AUROC");
+    return StrCat(*stop.patience, " rounds without a better pooled ", title);
   }
   return {};
 }
@@ -207,6 +268,11 @@ void RoundEngine::RequestStop(const std::string& reason) {
   Note(RunEventKind::kStopping, reason);
   if (plan_.describe) {
     End(!stop_was_requested_, StrCat(reason, "; nothing was described"));
+    return;
+  }
+  if (Preparing()) {
+    aggregate_again_.reset();
+    End(!stop_was_requested_, StrCat(reason, "; no model was trained"));
     return;
   }
   const bool paused = state_.phase == Phase::kAggregating && aggregate_again_.has_value();
@@ -230,7 +296,7 @@ void RoundEngine::BeginFinalEvaluation() {
   OpenEvaluation(state_.best_round, plan_.gate.minimum_sites);
 }
 
-// What all sites' evaluations of the candidate show together; the AUROC, if there is one.
+// What all sites' evaluations of the candidate show together; the headline, if there is one.
 std::optional<double> RoundEngine::PooledValues(std::string* text,
                                                 std::map<std::string, double>* values) const {
   (*values)["suppressed"] = 1;
@@ -238,18 +304,19 @@ std::optional<double> RoundEngine::PooledValues(std::string* text,
     *text = work_->failure;
     return std::nullopt;
   }
-  metrics::BinarySums pooled;
+  metrics::TaskSums pooled(plan_.target.Shape());
   if (work_->pooled) pooled = work_->pooled->sums;
   for (const auto& [site, sums] : state_.evaluations) pooled += sums;
   const auto metrics = metrics::Compute(pooled, plan_.evaluation.at_specificity);
   if (!metrics.ok()) {
-    *text = StrCat("the pooled AUROC cannot be computed: ", metrics.status().message());
+    *text = StrCat("the pooled ", HeadlineTitle(plan_.target.task),
+                   " cannot be computed: ", metrics.status().message());
     return std::nullopt;
   }
   if (metrics::LargeEnoughToShow(pooled)) {
     *values = ValuesOf(*metrics, Masked() || metrics::PooledCountsCanBeShown(state_.evaluations));
   }
-  return metrics->auroc;
+  return metrics->headline;
 }
 
 void RoundEngine::JudgeBest() {
@@ -259,11 +326,13 @@ void RoundEngine::JudgeBest() {
   pooled_values["test"] = 1;
   Note(RunEventKind::kRoundEvaluated, pooled_text, std::move(pooled_values));
   const double at_specificity = plan_.evaluation.at_specificity;
-  const GateDecision decision = Masked() ? Decide(plan_.gate, at_specificity, Evaluated(),
-                                                  work_->pooled.value_or(metrics::EvaluationSums{}),
-                                                  last_published_.model.has_value())
-                                         : Decide(plan_.gate, at_specificity, state_.evaluations,
-                                                  last_published_.site_aurocs);
+  const GateDecision decision =
+      Masked()
+          ? Decide(plan_.gate, at_specificity, Evaluated(),
+                   work_->pooled.value_or(
+                       metrics::EvaluationSums{metrics::TaskSums(plan_.target.Shape())}),
+                   last_published_.model.has_value())
+          : Decide(plan_.gate, at_specificity, state_.evaluations, last_published_.site_headlines);
   std::string text, unmet;
   for (const GateCondition& condition : decision.conditions) {
     StrAppend(&text, text.empty() ? "" : "; ", condition.text);
@@ -345,6 +414,16 @@ std::string RoundEngine::WaitingFor() const {
       break;
     case Phase::kTraining:
       if (!work_) return for_connected(plan_.cohort.minimum_sites, std::nullopt);
+      break;
+    case Phase::kPreparing:
+      if (Masked() && !work_->secure && work_->scales.empty()) {
+        return for_connected(EvaluationMinimum(), work_->deadline);
+      }
+      if (aggregate_again_) {
+        return StrCat("for the coordinator to be able to make the prepared model: ",
+                      aggregate_failure_, "; next try at ", ToRfc3339(*aggregate_again_));
+      }
+      if (!work_->scales.empty()) return {};
       break;
     case Phase::kAggregating:
       if (!aggregate_again_) return {};

@@ -117,15 +117,19 @@ secagg::SessionConfig RoundEngine::EvaluationConfig() const {
   config.federation = roster_.federation;
   const bool test = Split() == wire::EvaluationSplit::kTest;
   config.key = {{state_.run, work_->key.round, state_.evaluation_attempt},
-                Describing() ? secagg::Purpose::kDescription
-                : test       ? secagg::Purpose::kTest
-                             : secagg::Purpose::kValidation};
+                Describing()  ? secagg::Purpose::kDescription
+                : Preparing() ? secagg::Purpose::kPreparation
+                : test        ? secagg::Purpose::kTest
+                              : secagg::Purpose::kValidation};
   config.model = *state_.candidate;
   config.roster = roster_.hash;
   config.cohort_size = static_cast<std::uint32_t>(work_->tasks.size());
   config.threshold = ThresholdOf(work_->tasks.size());
-  config.sums = Describing() ? static_cast<std::uint32_t>(metrics::DescriptionSums())
-                             : metrics::kEvaluationSums;
+  config.sums =
+      Describing() ? static_cast<std::uint32_t>(metrics::DescriptionSums())
+      : Preparing()
+          ? static_cast<std::uint32_t>(metrics::PreparationRingSize(plan_.table.Numbers()))
+          : metrics::EvaluationRingSize(plan_.target.Shape());
   return config;
 }
 
@@ -138,6 +142,7 @@ void RoundEngine::BeginSession(secagg::SessionConfig config) {
 
 bool RoundEngine::SettleSecureEvaluation() {
   if (work_->secure) return SettleSecure();
+  if (!work_->scales.empty()) return false;  // the model is being made
   const std::set<SiteId> enlisted = Enlisted();
   const std::size_t needed = Needed(enlisted.size(), EvaluationMinimum());
   if (work_->failure.empty() && now_ < work_->deadline && EligibleAndConnected() >= needed) {
@@ -149,8 +154,9 @@ bool RoundEngine::SettleSecureEvaluation() {
       Accepted().size() < Needed(0, EvaluationMinimum()) || (stopping && enlisted.size() < needed);
   if (work_->failure.empty() && (never || now_ >= work_->deadline)) {
     work_->failure = StrCat("only ", EligibleAndConnected(), " of the ", needed,
-                            Describing() ? " sites that are needed could describe their images"
-                                         : " sites that are needed could evaluate the candidate");
+                            Describing()  ? " sites that are needed could describe their images"
+                            : Preparing() ? " sites that are needed could prepare their tables"
+                                          : " sites that are needed could evaluate the candidate");
   }
   if (work_->failure.empty()) return false;
   FinishEvaluation();
@@ -310,6 +316,7 @@ void RoundEngine::NoteStep(std::string_view step, std::size_t answered,
   values["seconds"] = Seconds(now_ - secure.begun);
   values["evaluation"] = Evaluating() ? 1 : 0;
   if (Describing()) values["description"] = 1;
+  if (Preparing()) values["preparation"] = 1;
   Note(RunEventKind::kSecureStep, std::string(step), std::move(values));
 }
 
@@ -428,6 +435,8 @@ void RoundEngine::OpenSums() {
   work_->secure.reset();
   if (Describing()) {
     TakePooledDescription();
+  } else if (Preparing()) {
+    TakePooledPreparation();
   } else if (Evaluating()) {
     TakePooledEvaluation();
   } else {
@@ -475,7 +484,7 @@ std::map<std::string, double> RoundEngine::MeansOfSums() const {
 void RoundEngine::TakePooledEvaluation() {
   const OpenedSum& opened = *work_->sum;
   absl::StatusOr<metrics::EvaluationSums> sums =
-      metrics::FromRing(opened.sums, opened.survivors.size());
+      metrics::FromRing(opened.sums, plan_.target.Shape(), opened.survivors.size());
   if (sums.ok()) {
     actions_.push_back(StorePooledEvaluation{
         state_.run, {work_->key.round, *state_.candidate, Split(), opened.survivors, *sums}});

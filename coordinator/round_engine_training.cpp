@@ -82,7 +82,11 @@ void RoundEngine::Handle(const InitialModelReady& event) {
   CloseFor(site, true, {});
   Note(RunEventKind::kAggregated, event.model.Hex(),
        {{"contributions", 1}, {"seconds", Seconds(now_ - work_->opened)}});
-  OpenRound(1);
+  if (NeedsPreparation()) {
+    BeginPreparation();
+  } else {
+    OpenRound(1);
+  }
 }
 
 // ---- attempts
@@ -169,7 +173,7 @@ void RoundEngine::SendTask(const SiteId& site, Task& task) {
   } else if (state_.phase == Phase::kTraining) {
     SendTo(site, wire::TrainRequest{work_->key, *state_.base, RoundSeed(plan_.seed, state_.round),
                                     seconds_left, std::move(secure)});
-  } else if (Describing()) {
+  } else if (Describing() || Preparing()) {
     SendTo(site, wire::DescribeRequest{state_.run, work_->key.round, seconds_left, *secure});
   } else {
     std::optional<ModelId> last_published;
@@ -342,6 +346,12 @@ void RoundEngine::Handle(const AggregateFailed& event) {
     FailAttempt(StrCat("the aggregate cannot be made: ", event.reason));
     return;
   }
+  aggregate_failure_ = event.reason;
+  aggregate_again_ = now_ + kAggregateRetry;
+}
+
+void RoundEngine::Handle(const PreparationFailed& event) {
+  if (!Preparing() || !work_ || work_->key != event.key || work_->scales.empty()) return;
   aggregate_failure_ = event.reason;
   aggregate_again_ = now_ + kAggregateRetry;
 }

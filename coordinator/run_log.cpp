@@ -58,6 +58,8 @@ std::string_view NameOf(wire::RunEventKind kind) {
       return "secure_step";
     case kDescribed:
       return "described";
+    case kPrepared:
+      return "prepared";
     case kRestarted:
       return "run_goes_on";
   }

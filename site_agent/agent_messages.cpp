@@ -224,7 +224,9 @@ absl::Status Agent::On(const wire::EvaluateRequest& request) {
 absl::Status Agent::On(const wire::DescribeRequest& request) {
   const AttemptKey& attempt = request.secure.key.attempt;
   const secagg::SessionKey session{{request.run, request.round, attempt.attempt},
-                                   secagg::Purpose::kDescription};
+                                   request.secure.key.purpose == secagg::Purpose::kPreparation
+                                       ? secagg::Purpose::kPreparation
+                                       : secagg::Purpose::kDescription};
   queue_.Cancel([&](const Task& task) {
     const auto key = SessionOf(task);
     return key && key->attempt.run == request.run && key != session;

@@ -36,7 +36,8 @@ class CatalogData final : public LocalData {
                                                                 Progress& progress) override;
   // What the numbers of a plan's table are on average in the training split. kFailedPrecondition
   // of a plan of images, and as Count.
-  absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan& plan, Progress& progress);
+  absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan& plan,
+                                                   Progress& progress) override;
 
  private:
   struct Folder {

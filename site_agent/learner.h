@@ -10,8 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
-#include "common/metrics/binary_metrics.h"
 #include "common/metrics/description.h"
+#include "common/metrics/preparation.h"
+#include "common/metrics/task_sums.h"
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
 #include "datasets/dataset.h"
@@ -29,10 +30,10 @@ class Learner {
                                                       const datasets::Dataset& data,
                                                       const learning::TrainTask& task,
                                                       Progress& progress) = 0;
-  virtual absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model,
-                                                       const plan::Plan& plan,
-                                                       const datasets::Dataset& data,
-                                                       Progress& progress) = 0;
+  virtual absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model,
+                                                     const plan::Plan& plan,
+                                                     const datasets::Dataset& data,
+                                                     Progress& progress) = 0;
 };
 
 // What a plan would find here.
@@ -53,6 +54,13 @@ class LocalData {
   // description.
   virtual absl::StatusOr<metrics::Description> Describe(const plan::Plan& plan,
                                                         Progress& progress) = 0;
+  // What the training rows of the plan's table are on average: what this site adds to the
+  // federation's scales. Of a plan with a table only.
+  virtual absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan& plan,
+                                                           Progress& progress) {
+    static_cast<void>(plan), static_cast<void>(progress);
+    return absl::UnimplementedError("this site serves no tables");
+  }
   // A split, preprocessed as the plan asks.
   virtual absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                         datasets::Split split,

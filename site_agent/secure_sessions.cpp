@@ -10,6 +10,7 @@
 #include "common/crypto/sha256.h"
 #include "common/metrics/description.h"
 #include "common/metrics/evaluation_sums.h"
+#include "common/metrics/preparation.h"
 #include "common/model/safetensors.h"
 
 namespace consilium::site_agent {
@@ -344,16 +345,22 @@ absl::Status CheckConfig(const secagg::SessionConfig& config, const SessionTerms
   if (terms.plan.describe.has_value() != (expected.purpose == secagg::Purpose::kDescription)) {
     return Differs("purpose", secagg::Name(expected.purpose), "another one from the plan");
   }
+  const bool table = terms.plan.data.source == plan::Source::kTable && !terms.plan.describe;
+  if (expected.purpose == secagg::Purpose::kPreparation && !table) {
+    return Differs("purpose", secagg::Name(expected.purpose), "no table in the plan");
+  }
   switch (expected.purpose) {
     case secagg::Purpose::kTraining:
       return CheckTraining(config, terms);
     case secagg::Purpose::kDescription:
       return CheckSumsOnly(config, metrics::DescriptionSums());
+    case secagg::Purpose::kPreparation:
+      return CheckSumsOnly(config, metrics::PreparationRingSize(terms.plan.table.Numbers()));
     case secagg::Purpose::kValidation:
     case secagg::Purpose::kTest:
       break;
   }
-  return CheckSumsOnly(config, metrics::kEvaluationSums);
+  return CheckSumsOnly(config, metrics::EvaluationRingSize(terms.plan.target.Shape()));
 }
 
 absl::Status CheckBase(const secagg::SessionConfig& config, const ModelState& base) {

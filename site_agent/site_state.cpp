@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 #include "site_agent/site_state_rows.h"
 
 namespace consilium::site_agent {
@@ -346,9 +346,9 @@ absl::StatusOr<std::optional<wire::EvaluationReport>> SiteState::FindEvaluation(
   row.Bind(request.run.value, request.round, ByteView(request.model.bytes), request.split);
   ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return std::optional<wire::EvaluationReport>();
-  wire::EvaluationReport report{request.run, request.round, request.model, request.split};
-  ASSIGN_OR_RETURN(report.sums, metrics::SumsFromJson(row.Text(0)));
-  report.seconds = row.Real(1);
+  ASSIGN_OR_RETURN(metrics::TaskSums sums, metrics::TaskSumsFromJson(row.Text(0)));
+  wire::EvaluationReport report{request.run,   request.round,   request.model,
+                                request.split, std::move(sums), row.Real(1)};
   return std::optional<wire::EvaluationReport>(std::move(report));
 }
 

@@ -4,7 +4,7 @@
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "common/metrics/description.h"
-#include "common/metrics/json.h"
+#include "common/metrics/task_sums.h"
 #include "site_agent/task_progress.h"
 #include "site_agent/task_runner.h"
 
@@ -24,9 +24,10 @@ absl::StatusOr<wire::EvaluationReport> TaskRunner::Evaluate(const wire::Evaluate
                                                                 : datasets::Split::kValidation;
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));
   const Time began = context_.clock.Now();
-  wire::EvaluationReport report{task.run, task.round, model, task.split};
-  ASSIGN_OR_RETURN(report.sums, context_.learner.Evaluate(state, plan, *data, progress));
-  report.seconds = std::max(0.0, Seconds(context_.clock.Now() - began));
+  ASSIGN_OR_RETURN(metrics::TaskSums sums, context_.learner.Evaluate(state, plan, *data, progress));
+  const wire::EvaluationReport report{
+      task.run,   task.round,      model,
+      task.split, std::move(sums), std::max(0.0, Seconds(context_.clock.Now() - began))};
   RETURN_IF_ERROR(context_.state.RecordEvaluation(report, context_.clock.Now()));
   return report;
 }
@@ -93,6 +94,12 @@ absl::StatusOr<std::vector<std::uint64_t>> TaskRunner::DescribeImages(
 
 absl::Status TaskRunner::Do(const wire::DescribeRequest& task, std::stop_token stop) {
   ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
+  if (task.secure.key.purpose == secagg::Purpose::kPreparation) {
+    TaskProgress progress = ProgressOf({task.run, task.round, 0}, stop);
+    ASSIGN_OR_RETURN(const metrics::PreparationSums sums,
+                     context_.data.Prepare(agreement.plan, progress));
+    return SendMaskedSums(task.secure.key, metrics::ToRing(sums));
+  }
   ASSIGN_OR_RETURN(std::vector<std::uint64_t> sums, DescribeImages(task, agreement.plan, stop));
   return SendMaskedSums(task.secure.key, std::move(sums));
 }
@@ -132,7 +139,7 @@ absl::Status TaskRunner::Compare(const wire::EvaluateRequest& task, const plan::
   if (!last.ok() || !metrics::LargeEnoughToShow(report->sums)) return absl::OkStatus();
   constexpr double kRounding = 1e-9;
   sums->compared = 1;
-  sums->worse = now->auroc < last->auroc - *plan.gate.maximum_site_drop - kRounding ? 1 : 0;
+  sums->worse = now->headline < last->headline - *plan.gate.maximum_site_drop - kRounding ? 1 : 0;
   return absl::OkStatus();
 }
 

@@ -13,10 +13,10 @@ absl::StatusOr<learning::TrainResult> TorchLearner::Train(const ModelState& base
   return learning::Train(base, data, task, progress);
 }
 
-absl::StatusOr<metrics::BinarySums> TorchLearner::Evaluate(const ModelState& model,
-                                                           const plan::Plan& plan,
-                                                           const datasets::Dataset& data,
-                                                           Progress& progress) {
+absl::StatusOr<metrics::TaskSums> TorchLearner::Evaluate(const ModelState& model,
+                                                         const plan::Plan& plan,
+                                                         const datasets::Dataset& data,
+                                                         Progress& progress) {
   return learning::Evaluate(model, plan, data, progress);
 }
 

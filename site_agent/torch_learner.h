@@ -11,9 +11,9 @@ class TorchLearner final : public Learner {
   absl::StatusOr<learning::TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
                                               const learning::TrainTask& task,
                                               Progress& progress) override;
-  absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan& plan,
-                                               const datasets::Dataset& data,
-                                               Progress& progress) override;
+  absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model, const plan::Plan& plan,
+                                             const datasets::Dataset& data,
+                                             Progress& progress) override;
 };
 
 }  // namespace consilium::site_agent

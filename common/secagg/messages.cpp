@@ -39,6 +39,8 @@ std::string_view Name(Purpose purpose) {
       return "test";
     case Purpose::kDescription:
       return "description";
+    case Purpose::kPreparation:
+      return "preparation";
   }
   return "unknown";
 }

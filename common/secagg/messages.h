@@ -33,9 +33,16 @@ namespace consilium::secagg {
 inline constexpr int kProtocolVersion = 1;
 inline constexpr std::size_t kFewestSites = 3, kMostSites = 255;
 
-enum class Purpose : std::uint8_t { kTraining = 1, kValidation = 2, kTest = 3, kDescription = 4 };
-inline constexpr int kPurposes = 4;      // numbered from 1
-std::string_view Name(Purpose purpose);  // "training", "validation", "test", "description"
+enum class Purpose : std::uint8_t {
+  kTraining = 1,
+  kValidation = 2,
+  kTest = 3,
+  kDescription = 4,
+  kPreparation = 5
+};
+inline constexpr int kPurposes = 5;  // numbered from 1
+// "training", "validation", "test", "description", "preparation"
+std::string_view Name(Purpose purpose);
 
 // One session. The attempts of a round's training and those of its evaluations are counted apart.
 struct SessionKey {

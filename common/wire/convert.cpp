@@ -102,6 +102,24 @@ absl::StatusOr<metrics::BinarySums> FromProto(const v1::BinarySums& proto) {
   return sums;
 }
 
+void ToProto(const metrics::TaskSums& sums, v1::TaskSums* proto) {
+  const TaskShape shape = sums.shape();
+  proto->set_task(static_cast<std::uint32_t>(shape.task));
+  proto->set_classes(shape.classes);
+  const std::vector<std::uint64_t> ring = metrics::ToRing(sums);
+  proto->mutable_ring()->Assign(ring.begin(), ring.end());
+}
+
+absl::StatusOr<metrics::TaskSums> FromProto(const v1::TaskSums& proto) {
+  if (proto.task() == 0 || proto.task() > static_cast<std::uint32_t>(Task::kSurvival)) {
+    return Malformed("task", "is not known, or is the binary one, whose sums come otherwise");
+  }
+  const TaskShape shape{static_cast<Task>(proto.task()), proto.classes()};
+  RETURN_IF_ERROR(metrics::Check(shape));
+  const std::vector<std::uint64_t> ring(proto.ring().begin(), proto.ring().end());
+  return metrics::TaskSumsFromRing(ring, shape);
+}
+
 v1::Split ToProto(EvaluationSplit split) { return static_cast<v1::Split>(split); }
 
 absl::StatusOr<EvaluationSplit> FromProto(v1::Split split) {
@@ -168,7 +186,11 @@ void ToProto(const FromSite& message, v1::FromSite* proto) {
                    p->set_round(m.round);
                    p->set_model(ToProtoBytes(m.model));
                    p->set_split(ToProto(m.split));
-                   ToProto(m.sums, p->mutable_sums());
+                   if (m.sums.task() == Task::kBinary) {
+                     ToProto(m.sums.binary(), p->mutable_sums());
+                   } else {
+                     ToProto(m.sums, p->mutable_task_sums());
+                   }
                    p->set_seconds(m.seconds);
                  },
                  [&](const SecureAnswer& m) { ToProto(m, proto->mutable_secure_answer()); },
@@ -247,7 +269,11 @@ absl::StatusOr<FromSite> FromProto(const v1::FromSite& proto) {
       m.round = p.round();
       ASSIGN_OR_RETURN(m.model, DigestFromProto(p.model(), "model"));
       ASSIGN_OR_RETURN(m.split, FromProto(p.split()));
-      ASSIGN_OR_RETURN(m.sums, FromProto(p.sums()));
+      if (p.has_task_sums()) {
+        ASSIGN_OR_RETURN(m.sums, FromProto(p.task_sums()));
+      } else {
+        ASSIGN_OR_RETURN(m.sums, FromProto(p.sums()));
+      }
       ASSIGN_OR_RETURN(m.seconds, Finite(p.seconds(), "seconds"));
       return m;
     }
@@ -495,7 +521,7 @@ void ToProto(const RunEvent& event, v1::RunEvent* proto) {
 
 absl::StatusOr<RunEvent> FromProto(const v1::RunEvent& proto) {
   if (proto.kind() < static_cast<int>(RunEventKind::kSubmitted) ||
-      proto.kind() > static_cast<int>(RunEventKind::kDescribed)) {
+      proto.kind() > static_cast<int>(RunEventKind::kPrepared)) {
     return Malformed("event kind", "is not known; upgrade this program");
   }
   RunEvent event;

@@ -14,7 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/crypto/keys.h"
-#include "common/metrics/binary_metrics.h"
+#include "common/metrics/task_sums.h"
 #include "common/plan/plan.h"
 #include "common/secagg/messages.h"
 
@@ -69,7 +69,7 @@ struct EvaluationReport {
   std::uint32_t round = 0;
   ModelId model;
   EvaluationSplit split = EvaluationSplit::kValidation;
-  metrics::BinarySums sums;
+  metrics::TaskSums sums = metrics::TaskSums();  // of the plan's task
   double seconds = 0;
 };
 
@@ -191,15 +191,17 @@ struct EvaluateRequest {
 };
 
 // Of a run whose plan has [describe]: add what this site's images are (metrics/description.h) to a
-// sum. Always masked.
+// sum. Of one whose plan has a [table]: add what its training rows are on average
+// (metrics/preparation.h). Always masked; the session's purpose says which.
 struct DescribeRequest {
   RunId run;
   std::uint32_t round = 0;
   double seconds_left = 0;
   secagg::SessionConfig secure;
 };
-// What a plan with [describe] asks, as the `model` of its sessions: SHA-256 of the layout of the
-// counts and the target. Two sites that do not mean the same are in no session together.
+// What is asked then, as the `model` of its sessions: SHA-256 of the layout of the counts and the
+// target, or of the table's columns and of what chooses the rows. Two sites that do not mean the
+// same are in no session together.
 Digest QuestionOf(const plan::Plan& plan);
 
 // What became of the site's contribution. Until this arrives the site keeps its update.
@@ -292,6 +294,7 @@ enum class RunEventKind {
   kSecureStep = 24,
   kTrained = 25,  // values: patients, examples, seconds; before = 1 when nothing was trained again
   kDescribed = 26,  // values: sites; patients and images when they may be shown
+  kPrepared = 27,   // text: the model with the federation's scales; values: sites, columns, seconds
 };
 
 struct RunEvent {

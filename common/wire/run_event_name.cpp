@@ -32,7 +32,8 @@ std::string_view Name(RunEventKind kind) {
                                                 "restarted",
                                                 "secure step",
                                                 "trained",
-                                                "described"};
+                                                "described",
+                                                "prepared"};
   const auto index = static_cast<std::size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : "";
 }

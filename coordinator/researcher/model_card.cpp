@@ -289,7 +289,8 @@ absl::Status AddPlaces(const std::string& model, const json& test,
     if (!Suppressed(metrics)) {
       if (auto plot = Calibration(metrics, result.name)) plots.push_back(*std::move(plot));
     }
-    for (const json& group : parsed.value("groups", json::array())) {
+    const json parts = parsed.value("groups", json::array());
+    for (const json& group : parts) {
       groups.push_back({result.name, Text(group, "group"), Text(group, "value"),
                         group.value("metrics", json())});
     }
@@ -329,9 +330,11 @@ void AddMaking(const json& record, Document* card) {
   card->Terms(terms);
 
   std::vector<std::vector<std::string>> rounds;
-  for (const json& round : record.value("participation", json::array())) {
+  const json participation = record.value("participation", json::array());
+  for (const json& round : participation) {
     std::vector<std::string> lost;
-    for (const auto& [site, why] : round.value("lost", json::object()).items()) {
+    const json absent = round.value("lost", json::object());
+    for (const auto& [site, why] : absent.items()) {
       lost.push_back(StrCat(site, ": ", why.is_string() ? why.get<std::string>() : why.dump()));
     }
     rounds.push_back({round.value("round", json(0)).dump(),
@@ -395,7 +398,8 @@ absl::StatusOr<Document> ModelCard(std::string_view record_json,
   AddPurpose(record, plan, &card);
   AddPerformance(test, plan ? plan->target.classes : std::vector<std::string>(), &card);
   std::set<std::string> trained;
-  for (const json& site : record.value("sites", json::array())) {
+  const json sites = record.value("sites", json::array());
+  for (const json& site : sites) {
     if (site.is_string()) trained.insert(site.get<std::string>());
   }
   RETURN_IF_ERROR(AddPlaces(model, test, trained, results, &card));

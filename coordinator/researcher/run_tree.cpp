@@ -46,10 +46,25 @@ std::string MetricText(const std::map<std::string, double>& values) {
     return found == values.end() ? 0.0 : found->second;
   };
   if (get("suppressed") != 0) return "too few patients of a class to show (fewer than 10)";
+  for (const Task task : {Task::kSegmentation, Task::kSurvival}) {
+    const std::string key(HeadlineName(task));
+    if (!values.contains(key)) continue;
+    std::string text = absl::StrFormat("%s %.3f", ForAbsl(HeadlineTitle(task)), get(key.c_str()));
+    if (values.contains(key + "_low")) {
+      text += absl::StrFormat(" (%.3f to %.3f)", get((key + "_low").c_str()),
+                              get((key + "_high").c_str()));
+    }
+    if (values.contains("patients")) text += absl::StrFormat("  %.0f patients", get("patients"));
+    if (values.contains("events")) text += absl::StrFormat(", %.0f events", get("events"));
+    return text;
+  }
   if (!values.contains("auroc")) return "no AUROC: one class only";
   std::string text = absl::StrFormat("AUROC %.3f", get("auroc"));
   if (values.contains("auroc_low")) {
     text += absl::StrFormat(" (%.3f to %.3f)", get("auroc_low"), get("auroc_high"));
+  }
+  if (values.contains("accuracy") && !values.contains("positives")) {
+    text += absl::StrFormat("  accuracy %.3f", get("accuracy"));
   }
   if (values.contains("positives")) {
     text += absl::StrFormat("  %.0f positive, %.0f negative", get("positives"), get("negatives"));
@@ -247,6 +262,10 @@ std::string RunTree::On(const RunEvent& as_it_came) {
                   Has(event, "images") ? StrCat(Whole(Value(event, "images")), " images of ",
                                                 Whole(Value(event, "patients")), " patients")
                                        : std::string("too few patients to show anything"));
+    case RunEventKind::kPrepared:
+      return Line(event, "prepared",
+                  StrCat(Whole(Value(event, "columns")), " columns brought to one scale, that of ",
+                         Whole(Value(event, "sites")), " sites together"));
     case RunEventKind::kSecureStep:
       return SecureStep(event);
     case RunEventKind::kRoundFailed:
