@@ -1,5 +1,5 @@
 #include <ATen/ops/cat.h>
-#include <ATen/ops/conv_transpose2d.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
 
 #include <cmath>
@@ -64,10 +64,21 @@ class Unet final : public Network {
     }
   };
 
-  struct Up {  // twice the size: each pixel becomes 2 x 2
-    at::Tensor weight, bias;
+  // Twice the size: each pixel becomes 2 x 2, each of them a matrix times its channels (a
+  // transposed convolution of stride 2). As one matrix product over all pixels, as torch's operator
+  // has no channels-last code and copies there and back.
+  struct Up {
+    at::Tensor weight, bias;  // channels in x channels out x 2 x 2
     at::Tensor operator()(const at::Tensor& x) const {
-      return at::conv_transpose2d(x, weight, bias, /*stride=*/2);
+      const std::int64_t in = weight.size(0), out = weight.size(1);
+      const std::int64_t examples = x.size(0), height = x.size(2), width = x.size(3);
+      const at::Tensor matrix = weight.permute({2, 3, 1, 0}).reshape({4 * out, in});
+      const at::Tensor y = at::linear(x.permute({0, 2, 3, 1}), matrix, bias.repeat(4));
+      // example, row, column, row of 2, column of 2, channel
+      return y.view({examples, height, width, 2, 2, out})
+          .permute({0, 1, 3, 2, 4, 5})
+          .reshape({examples, 2 * height, 2 * width, out})
+          .permute({0, 3, 1, 2});
     }
   };
 
