@@ -6,12 +6,10 @@
 
 #include <type_traits>
 
+#include "common/metrics/sum_checks.h"
 #include "common/metrics/task_sums.h"
 
 namespace consilium::metrics {
-
-// Squares of up to 10,000 ml, of millions of patients, are too large in ml: 100 ml are one.
-inline constexpr double kVolumeUnit = 100;
 
 namespace ring {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/base/fixed_point.h"
 #include "common/metrics/sum_checks.h"
 
 namespace consilium::metrics {
@@ -70,11 +71,13 @@ void AddStructure(StructureSums& sums, const StructureSums& other) {
   sums.product += other.product;
 }
 
-// Whether `count` numbers from 0 to `most` can have this sum and this sum of squares.
-bool CanBeMoments(std::uint64_t count, double sum, double squares, double most) {
+// Whether `count` numbers from 0 to `most` can have this sum and this sum of squares. Each site has
+// one of the numbers or more, and has rounded both by `rounding` at most.
+bool CanBeMoments(std::uint64_t count, double sum, double squares, double most,
+                  double rounding = 0) {
   const auto n = static_cast<double>(count);
-  return Within(sum, 0, n * most) && Within(squares, 0, most * sum) &&
-         Within(sum * sum, 0, n * squares);
+  return Within(sum, 0, n * most) && Within(squares, 0, most * (sum + n * rounding)) &&
+         Within(sum * sum, 0, n * (squares + n * rounding));
 }
 
 bool DiceFitsHistogram(const StructureSums& s) {
@@ -109,10 +112,13 @@ absl::Status CheckStructure(const StructureSums& s) {
       std::max(s.predicted, s.truth) > kMostExamples) {
     return Refused("the pixels of truth, prediction and both contradict each other");
   }
+  const double rounding = kVolumeUnit * kVolumeUnit * kFixedPointUnit;
+  const double all = rounding * static_cast<double>(s.with_volume);
   if (s.with_volume > s.patients ||
-      !CanBeMoments(s.with_volume, s.truth_ml, s.truth_squared, kMostVolumeMl) ||
-      !CanBeMoments(s.with_volume, s.predicted_ml, s.predicted_squared, kMostVolumeMl) ||
-      !Within(s.product, 0, std::sqrt(std::max(0.0, s.truth_squared * s.predicted_squared)))) {
+      !CanBeMoments(s.with_volume, s.truth_ml, s.truth_squared, kMostVolumeMl, rounding) ||
+      !CanBeMoments(s.with_volume, s.predicted_ml, s.predicted_squared, kMostVolumeMl, rounding) ||
+      !Within(s.product, 0,
+              std::sqrt((s.truth_squared + all) * (s.predicted_squared + all)) + all)) {
     return Refused(StrCat("the volumes of ", s.with_volume, " patients contradict each other"));
   }
   return absl::OkStatus();
@@ -142,15 +148,16 @@ void AddAgreement(const StructureSums& s, StructureMetrics& metrics) {
   const double truth = s.truth_ml / n, predicted = s.predicted_ml / n;
   const double spread = (s.truth_squared + s.predicted_squared) / n - truth * truth -
                         predicted * predicted + Square(truth - predicted);
-  constexpr double kRounding = 1e-12;
-  if (spread > kRounding * (s.truth_squared + s.predicted_squared) / n) {
+  // Less is what rounding makes of volumes that are all the same.
+  if (spread > 1e-5 + 1e-12 * (s.truth_squared + s.predicted_squared) / n) {
     metrics.concordance_correlation =
         std::clamp(2 * (s.product / n - truth * predicted) / spread, -1.0, 1.0);
   }
 }
 
+// Where the numbers do not vary more than rounding makes them, Wilson's: never a point.
 Interval MeanInterval(double mean, double error, double trials) {
-  if (error <= 1e-9) return Wilson(std::clamp(mean, 0.0, 1.0), trials);
+  if (error * std::sqrt(trials) <= 1e-3) return Wilson(std::clamp(mean, 0.0, 1.0), trials);
   return {std::max(0.0, mean - kZ95 * error), std::min(1.0, mean + kZ95 * error)};
 }
 

@@ -16,6 +16,9 @@ namespace consilium::metrics {
 inline constexpr double kZ95 = 1.959963984540054;  // the normal distribution's 97.5 % quantile
 inline constexpr double kSmallestLikelihood = 1e-7;
 inline constexpr std::uint64_t kMostExamples = 1ull << 48;
+// Volumes travel in units of 10 ml: the squares of a hundred thousand of the largest then fit in
+// the ring, and each site rounds them by 3e-6 ml^2 at most.
+inline constexpr double kVolumeUnit = 10;
 
 template <class Counts>
 std::uint64_t Total(const Counts& counts) {

@@ -250,6 +250,57 @@ TEST_CASE("volumes of thousands of large organs still fit in the ring") {
   CHECK(back->As<SegmentationSums>().structures[0].truth_squared == Approx(4000 * 81e6));
 }
 
+TEST_CASE("the smallest and few volumes are not lost in rounding") {
+  const std::uint64_t seed = 69;
+  CAPTURE(seed);
+  SeededRandom random(seed);
+  for (int trial = 0; trial < 300; ++trial) {
+    CAPTURE(trial);
+    const double voxel_ml = std::pow(10.0, -6 + 4 * random.Uniform());
+    std::vector<std::uint64_t> total(RingSize({Task::kSegmentation, 1}));
+    SegmentationSums plain;
+    const std::uint64_t sites = 1 + random.Below(30);
+    for (std::uint64_t site = 0; site < sites; ++site) {
+      SegmentationSums sums;
+      PatientOverlap lesion;
+      lesion.truth = lesion.predicted = lesion.intersection = 1 + random.Below(50);
+      lesion.voxel_ml = voxel_ml;
+      lesion.hd95_mm = 0.001 * random.Uniform();
+      sums.Add(std::vector{lesion}, 1);
+      plain += sums;
+      const auto ring = ToRing(TaskSums(sums));
+      for (std::size_t i = 0; i < ring.size(); ++i) total[i] += ring[i];
+    }
+    const auto pooled = TaskSumsFromRing(total, {Task::kSegmentation, 1});
+    INFO(pooled.status().ToString());
+    REQUIRE(pooled.ok());
+    const auto metrics = Compute(pooled->As<SegmentationSums>());
+    REQUIRE(metrics.ok());
+    const double exact = plain.structures[0].truth_squared;
+    CHECK(pooled->As<SegmentationSums>().structures[0].truth_squared ==
+          Approx(exact).margin(3e-6 * static_cast<double>(sites)));
+    if (sites > 1) CHECK(std::abs(*metrics->structures[0]->bias_ml) < 1e-5);
+  }
+}
+
+TEST_CASE("outlines that are all as good have an interval, through the ring, too") {
+  std::vector<std::uint64_t> total(RingSize({Task::kSegmentation, 1}));
+  for (int site = 0; site < 7; ++site) {
+    SegmentationSums sums;
+    for (int i = 0; i < 3; ++i) sums.Add(std::vector<PatientOverlap>{{7, 9, 12, 0.001, 2.0}}, 1);
+    const auto ring = ToRing(TaskSums(sums));
+    for (std::size_t i = 0; i < ring.size(); ++i) total[i] += ring[i];
+  }
+  const auto pooled = TaskSumsFromRing(total, {Task::kSegmentation, 1});
+  REQUIRE(pooled.ok());
+  const auto metrics = Compute(*pooled, 0.9);
+  REQUIRE(metrics.ok());
+  CHECK(metrics->headline == Approx(2.0 / 3));
+  CHECK(metrics->headline_95.low < 0.5);
+  CHECK(metrics->headline_95.high > 0.8);
+  CHECK_FALSE(std::get<SegmentationMetrics>(metrics->all).structures[0]->concordance_correlation);
+}
+
 TEST_CASE("the headline comes first in a task's values, by its name, with its interval") {
   const std::uint64_t seed = 66;
   CAPTURE(seed);
