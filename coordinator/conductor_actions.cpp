@@ -142,7 +142,8 @@ void Conductor::Do(const coordinator::Prepare& action) {
     if (made.ok()) {
       Post(ModelPrepared{action.key, *made});
     } else {
-      Post(PreparationFailed{action.key, std::string(made.status().message())});
+      Post(PreparationFailed{action.key, std::string(made.status().message()),
+                             absl::IsInvalidArgument(made.status())});
     }
   });
 }

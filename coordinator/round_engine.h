@@ -146,7 +146,9 @@ struct ModelPrepared {
 };
 struct PreparationFailed {
   AttemptKey key;
-  std::string reason;  // a full disk: it is tried again
+  std::string reason;
+  bool permanent = false;  // the model takes no such scales: the run ends. Else (a full disk) it is
+                           // tried again
 };
 struct EvaluationArrived {
   SiteId site;
@@ -292,7 +294,8 @@ struct WorkLost {
   std::string reason;
   bool silent = false;  // what it delivered stays, it says nothing more
 };
-struct WorkStepClosed {  // of the session: advertise 0 ... agree 3
+struct WorkStepClosed {  // of the session: advertise 0 ... agree 3; unmask 4 of a preparation,
+                         // whose model is made then
   std::uint32_t step = 0;
 };
 using WorkRecord = std::variant<WorkOpened, WorkAnswered, WorkUploaded, WorkLost, WorkStepClosed>;
@@ -531,6 +534,7 @@ class RoundEngine {
   bool NeedsPreparation() const;
   void BeginPreparation();
   void TakePooledPreparation();
+  absl::Status OpenScales();
   void MakePrepared();
   void FinishPreparation();  // which failed
   void AuditPreparation(const ModelId& model);

@@ -67,8 +67,7 @@ void RoundEngine::Handle(const EvaluationArrived& event) {
   SignOfLife(event.site);
   if (state_.participants.at(event.site).invite != InviteState::kAccepted) return;  // it left
   if (const absl::Status right = metrics::Check(report.sums, plan_.target.Shape()); !right.ok()) {
-    Lose(event.site, found->second,
-         StrCat("sent an evaluation that cannot be: ", ToStd(right.message())));
+    Lose(event.site, found->second, StrCat("its results were refused: ", ToStd(right.message())));
     return;
   }
   found->second.state = TaskState::kDone;
@@ -170,22 +169,30 @@ void RoundEngine::BeginPreparation() {
   OpenEvaluation(1, plan_.cohort.minimum_sites);
 }
 
+// Of what was added up only the scales go on from here.
+absl::Status RoundEngine::OpenScales() {
+  OpenedSum& opened = *work_->sum;
+  CONSILIUM_CHECK(opened.survivors.size() >= plan_.cohort.minimum_sites);
+  const std::vector<std::uint64_t> ring = std::exchange(opened.sums, {});
+  ASSIGN_OR_RETURN(const metrics::PreparationSums sums,
+                   metrics::PreparationFromRing(ring, plan_.table.Numbers()));
+  std::vector<metrics::Range> ranges;
+  for (const plan::Column& column : plan_.table.columns) {
+    if (column.kind != plan::ColumnKind::kNumber) continue;
+    ranges.push_back({column.minimum, column.maximum});
+  }
+  work_->scales = metrics::Scales(sums, ranges);
+  return absl::OkStatus();
+}
+
 void RoundEngine::TakePooledPreparation() {
-  const OpenedSum& opened = *work_->sum;
-  const auto sums = metrics::PreparationFromRing(opened.sums, plan_.table.Numbers());
-  if (!sums.ok()) {
+  if (const absl::Status opened = OpenScales(); !opened.ok()) {
     work_->failure = StrCat("what the sites' tables add up to is impossible, so one of them sent ",
-                            "nonsense: ", ToStd(sums.status().message()));
+                            "nonsense: ", ToStd(opened.message()));
     FinishEvaluation();
     return;
   }
-  std::vector<metrics::Range> ranges;
-  for (const plan::Column& column : plan_.table.columns) {
-    if (column.kind == plan::ColumnKind::kNumber) {
-      ranges.push_back({column.minimum, column.maximum});
-    }
-  }
-  work_->scales = metrics::Scales(*sums, ranges);
+  Keep(WorkStepClosed{static_cast<std::uint32_t>(secagg::CoordinatorSession::Step::kUnmasking)});
   MakePrepared();
 }
 
@@ -203,6 +210,7 @@ void RoundEngine::Handle(const ModelPrepared& event) {
         {"columns", work_->scales.size()},
         {"seconds", Seconds(now_ - work_->opened)}});
   OpenRound(1);
+  KeepOpened();  // nothing stays of what the sum was opened with
 }
 
 void RoundEngine::FinishPreparation() {

@@ -75,6 +75,7 @@ void RoundEngine::GoOn(const std::vector<WorkRecord>& records) {
     GoOnWithAttempt(std::move(restored));
   } else if (restored.ok()) {
     if (!Masked()) AskForEvaluations();
+    if (!work_->scales.empty()) MakePrepared();  // it comes out as before
   } else {
     const bool final = state_.phase == Phase::kFinalEvaluation;
     OpenEvaluation(WorkKey().round, final ? plan_.gate.minimum_sites : plan_.cohort.minimum_sites);
@@ -272,6 +273,13 @@ absl::Status RoundEngine::PlayBack(const WorkStepClosed& closed) {
   if (static_cast<std::uint32_t>(session.step()) != closed.step) {
     return DoesNotFit("a step is closed out of order");
   }
+  if (Preparing() && session.step() == Step::kUnmasking) {
+    absl::Status opened = OpenSession();
+    if (opened.ok()) opened = OpenScales();
+    if (!opened.ok()) return DoesNotFit(ToStd(opened.message()));
+    work_->secure.reset();
+    return absl::OkStatus();
+  }
   if (const absl::Status status = session.CloseStep(); !status.ok()) {
     return DoesNotFit(ToStd(status.message()));
   }
@@ -280,7 +288,8 @@ absl::Status RoundEngine::PlayBack(const WorkStepClosed& closed) {
 }
 
 absl::Status RoundEngine::CheckRestored() const {
-  const bool unmasking = work_->secure && work_->secure->session.step() == Step::kUnmasking;
+  const bool unmasking = !work_->scales.empty() ||
+                         (work_->secure && work_->secure->session.step() == Step::kUnmasking);
   if (unmasking != state_.opening) {
     return DoesNotFit("it does not say whether the sum is being opened");
   }

@@ -352,6 +352,12 @@ void RoundEngine::Handle(const AggregateFailed& event) {
 
 void RoundEngine::Handle(const PreparationFailed& event) {
   if (!Preparing() || !work_ || work_->key != event.key || work_->scales.empty()) return;
+  if (aggregate_again_) return;
+  if (event.permanent) {
+    work_->failure = event.reason;
+    FinishPreparation();
+    return;
+  }
   aggregate_failure_ = event.reason;
   aggregate_again_ = now_ + kAggregateRetry;
 }

@@ -152,6 +152,14 @@ CREATE TABLE description (
   sums BLOB NOT NULL,
   made_us INTEGER NOT NULL
 );
+)sql",
+                                         R"sql(
+CREATE TABLE preparation (
+  run TEXT PRIMARY KEY,
+  question BLOB NOT NULL,
+  sums BLOB NOT NULL,
+  made_us INTEGER NOT NULL
+);
 )sql"};
 
 // "9 burned-in-annotation", one reason a line.
@@ -286,6 +294,7 @@ absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
         TaskState::kNotCounted, Micros(now), ended.run.value, TaskState::kAcknowledged));
     RETURN_IF_ERROR(EraseSessions(ended.run, std::nullopt, now));
     RETURN_IF_ERROR(DeleteTrained(ended.run, kEveryRound));
+    RETURN_IF_ERROR(database_.Execute("DELETE FROM preparation WHERE run = ?", ended.run.value));
     return database_.Execute(
         "UPDATE run SET outcome = ?, published_model = ?, ended_us = ? WHERE run = ?",
         ended.outcome.empty() ? "ended" : ended.outcome, published, Micros(now), ended.run.value);

@@ -198,6 +198,14 @@ class SiteState {
   // Those that last still, oldest first.
   absl::StatusOr<std::vector<KeptDescription>> Descriptions(Time now);
 
+  // ---- what its table is on average (metrics::ToRing of PreparationSums). One that is asked for
+  // again in its run is the same one. Forgotten when the run has ended.
+
+  absl::Status RecordPreparation(const RunId& run, const Digest& question,
+                                 const std::vector<std::uint64_t>& sums, Time now);
+  absl::StatusOr<std::optional<std::vector<std::uint64_t>>> FindPreparation(const RunId& run,
+                                                                            const Digest& question);
+
   // ---- secure sessions (secure_sessions.h)
 
   // `sealed`: for the disk, never in the clear.

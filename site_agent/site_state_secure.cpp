@@ -29,6 +29,20 @@ std::uint32_t ReleasedRound(const secagg::SessionKey& key) {
   return key.purpose == secagg::Purpose::kTraining ? key.attempt.round : 0;
 }
 
+Bytes PackedSums(const std::vector<std::uint64_t>& sums) {
+  Bytes packed(8 * sums.size());
+  for (std::size_t i = 0; i < sums.size(); ++i) StoreLe64(packed.data() + 8 * i, sums[i]);
+  return packed;
+}
+
+std::vector<std::uint64_t> UnpackedSums(const Bytes& packed) {
+  std::vector<std::uint64_t> sums;
+  for (std::size_t i = 0; i + 8 <= packed.size(); i += 8) {
+    sums.push_back(LoadLe64(packed.data() + i));
+  }
+  return sums;
+}
+
 }  // namespace
 
 absl::Status SiteState::SaveSession(const secagg::SessionKey& key, const SessionRecord& record,
@@ -142,17 +156,13 @@ absl::StatusOr<std::optional<std::set<SiteId>>> SiteState::FindRelease(
   return SelectRelease(key, model, now);
 }
 
-// ---- what its images are
+// ---- what its images are, and its table on average
 
 absl::Status SiteState::RecordDescription(const KeptDescription& description) {
   const std::lock_guard lock(mutex_);
-  Bytes sums(8 * description.sums.size());
-  for (std::size_t i = 0; i < description.sums.size(); ++i) {
-    StoreLe64(sums.data() + 8 * i, description.sums[i]);
-  }
   return database_.Execute("INSERT OR REPLACE INTO description VALUES (?, ?, ?)",
-                           ByteView(description.question.bytes), ByteView(sums),
-                           Micros(description.made));
+                           ByteView(description.question.bytes),
+                           ByteView(PackedSums(description.sums)), Micros(description.made));
 }
 
 absl::StatusOr<std::vector<KeptDescription>> SiteState::Descriptions(Time now) {
@@ -166,12 +176,26 @@ absl::StatusOr<std::vector<KeptDescription>> SiteState::Descriptions(Time now) {
     if (!more) return descriptions;
     KeptDescription& kept = descriptions.emplace_back();
     kept.question = ToDigest(row.Blob(0));
-    const Bytes sums = row.Blob(1);
-    for (std::size_t i = 0; i + 8 <= sums.size(); i += 8) {
-      kept.sums.push_back(LoadLe64(sums.data() + i));
-    }
+    kept.sums = UnpackedSums(row.Blob(1));
     kept.made = FromMicros(row.Int(2));
   }
+}
+
+absl::Status SiteState::RecordPreparation(const RunId& run, const Digest& question,
+                                          const std::vector<std::uint64_t>& sums, Time now) {
+  const std::lock_guard lock(mutex_);
+  return database_.Execute("INSERT OR REPLACE INTO preparation VALUES (?, ?, ?, ?)", run.value,
+                           ByteView(question.bytes), ByteView(PackedSums(sums)), Micros(now));
+}
+
+absl::StatusOr<std::optional<std::vector<std::uint64_t>>> SiteState::FindPreparation(
+    const RunId& run, const Digest& question) {
+  using Sums = std::optional<std::vector<std::uint64_t>>;
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(auto row, database_.Prepare("SELECT sums FROM preparation WHERE run = ? AND "
+                                               "question = ?"));
+  ASSIGN_OR_RETURN(const bool found, row.Bind(run.value, ByteView(question.bytes)).Step());
+  return found ? Sums(UnpackedSums(row.Blob(0))) : Sums();
 }
 
 // ---- the audit log

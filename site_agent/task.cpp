@@ -62,7 +62,10 @@ std::string Describe(const Task& task) {
           [](const wire::MakeInitialModel&) -> std::string { return "make the initial model"; },
           [](const wire::TrainRequest&) -> std::string { return "train"; },
           [](const wire::EvaluateRequest& t) { return StrCat("evaluate (", Name(t.split), ")"); },
-          [](const wire::DescribeRequest&) -> std::string { return "describe the images"; },
+          [](const wire::DescribeRequest& t) -> std::string {
+            return t.secure.key.purpose == secagg::Purpose::kPreparation ? "prepare the table"
+                                                                         : "describe the images";
+          },
           [](const SendSealed&) -> std::string { return "send an update"; },
           [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
       task);

@@ -4,6 +4,7 @@
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "common/metrics/description.h"
+#include "common/metrics/preparation.h"
 #include "common/metrics/task_sums.h"
 #include "site_agent/task_progress.h"
 #include "site_agent/task_runner.h"
@@ -49,7 +50,7 @@ absl::Status TaskRunner::Do(const wire::EvaluateRequest& task, std::stop_token s
   return absl::OkStatus();
 }
 
-// ---- what the site's images are
+// ---- what the site's images are, and its table on average
 
 namespace {
 
@@ -92,15 +93,29 @@ absl::StatusOr<std::vector<std::uint64_t>> TaskRunner::DescribeImages(
   return sums;
 }
 
+// Asked for again within the run, whatever the attempt, it is the same.
+absl::StatusOr<std::vector<std::uint64_t>> TaskRunner::PrepareTable(
+    const wire::DescribeRequest& task, const plan::Plan& plan, std::stop_token stop) {
+  const Digest question = wire::QuestionOf(plan);
+  ASSIGN_OR_RETURN(auto before, context_.state.FindPreparation(task.run, question));
+  if (before) return *std::move(before);
+  TaskProgress progress = ProgressOf({task.run, task.round, 0}, stop);
+  ASSIGN_OR_RETURN(const metrics::PreparationSums prepared, context_.data.Prepare(plan, progress));
+  RETURN_IF_ERROR(metrics::Check(prepared));
+  if (prepared.columns.size() != plan.table.Numbers()) {
+    return absl::InternalError("the table's sums are not of the plan's columns");
+  }
+  std::vector<std::uint64_t> sums = metrics::ToRing(prepared);
+  RETURN_IF_ERROR(context_.state.RecordPreparation(task.run, question, sums, context_.clock.Now()));
+  return sums;
+}
+
 absl::Status TaskRunner::Do(const wire::DescribeRequest& task, std::stop_token stop) {
   ASSIGN_OR_RETURN(const Agreement agreement, FindAgreement(context_.state, task.run));
-  if (task.secure.key.purpose == secagg::Purpose::kPreparation) {
-    TaskProgress progress = ProgressOf({task.run, task.round, 0}, stop);
-    ASSIGN_OR_RETURN(const metrics::PreparationSums sums,
-                     context_.data.Prepare(agreement.plan, progress));
-    return SendMaskedSums(task.secure.key, metrics::ToRing(sums));
-  }
-  ASSIGN_OR_RETURN(std::vector<std::uint64_t> sums, DescribeImages(task, agreement.plan, stop));
+  const bool prepare = task.secure.key.purpose == secagg::Purpose::kPreparation;
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> sums,
+                   prepare ? PrepareTable(task, agreement.plan, stop)
+                           : DescribeImages(task, agreement.plan, stop));
   return SendMaskedSums(task.secure.key, std::move(sums));
 }
 

@@ -105,6 +105,10 @@ class TaskRunner {
   absl::StatusOr<std::vector<std::uint64_t>> DescribeImages(const wire::DescribeRequest& task,
                                                             const plan::Plan& plan,
                                                             std::stop_token stop);
+  // What its table's training rows are on average, likewise.
+  absl::StatusOr<std::vector<std::uint64_t>> PrepareTable(const wire::DescribeRequest& task,
+                                                          const plan::Plan& plan,
+                                                          std::stop_token stop);
   absl::Status SendMaskedSums(const secagg::SessionKey& key, std::vector<std::uint64_t> sums);
   // Against the last published model, for the release gate.
   absl::Status Compare(const wire::EvaluateRequest& task, const plan::Plan& plan,
