@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <future>
+#include <span>
 #include <vector>
 
 #include "common/plan/plan.h"
@@ -12,16 +13,17 @@ namespace consilium::learning {
 // Some examples as flat arrays.
 struct Batch {
   std::size_t count = 0;
-  std::vector<float> pixels;   // count x size x size
-  std::vector<float> targets;  // 0 or 1
-  std::vector<float> weights;  // of each example in the loss
+  datasets::InputShape shape;
+  // count x shape.Elements(). An image's pixels are channels-last: row by row, and at each pixel
+  // its channels.
+  std::vector<float> inputs;
+  std::vector<float> targets;  // count x the data set's target_elements
 };
 
-// The loss weight of an example by its target: count / (2 x count of its class), so that both
-// classes weigh the same and the mean weight is one. {1, 1} without class weighting.
-struct ClassWeights {
-  float negative = 1, positive = 1;
-};
+// An image's planes (channel by channel, as a Dataset gives them) to channels-last. `in` and `out`
+// are shape.ImageElements() and do not overlap.
+void ToChannelsLast(std::span<const float> in, const datasets::InputShape& shape,
+                    std::span<float> out);
 
 // Brings a data set's batches in order. The next batch is filled (and augmented) on another thread
 // while the caller works on the last, so that reading never holds training up.
@@ -29,13 +31,14 @@ class BatchLoader {
  public:
   struct Options {
     std::uint32_t batch_size = 32;
-    ClassWeights weights;
-    plan::Augmentation augmentation = plan::Augmentation::kNone;
+    std::uint32_t smallest_batch = 2;
+    plan::Augmentation augmentation = plan::Augmentation::kNone;  // of images; tables never are
     std::uint64_t augmentation_seed = 0;
+    bool targets_are_masks = false;  // that move with their images
   };
 
-  // `order` holds indices into `data`, which outlives this. A last batch of one example joins the
-  // batch before it: batch norm has no variance of one.
+  // `order` holds indices into `data`, which outlives this. A last batch of fewer than
+  // `smallest_batch` examples joins the batch before it: batch norm has no variance of one.
   BatchLoader(const datasets::Dataset& data, std::vector<std::size_t> order, Options options);
 
   std::size_t batches() const { return starts_.size() - 1; }

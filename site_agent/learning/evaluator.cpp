@@ -1,13 +1,12 @@
-#include <ATen/ops/sigmoid.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
-#include <unordered_set>
 
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
+#include "site_agent/learning/tasks/shape.h"
+#include "site_agent/learning/tasks/tasks.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/trainer.h"
 #include "site_agent/learning/training_step.h"
@@ -17,64 +16,64 @@ namespace {
 
 constexpr std::uint64_t kPixelsABatch =
     64 * 64 * 64;  // keeps the largest activations near the cache's size
+constexpr std::uint32_t kRowsABatch = 4096;
 
-std::uint32_t BatchSize(std::uint32_t image_size) {
-  const std::uint64_t pixels = std::uint64_t{image_size} * image_size;
-  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kPixelsABatch / pixels));
+std::uint32_t BatchSize(const datasets::InputShape& shape) {
+  if (shape.ImageElements() == 0) return kRowsABatch;
+  return static_cast<std::uint32_t>(
+      std::max<std::uint64_t>(1, kPixelsABatch / shape.ImageElements()));
 }
 
-absl::StatusOr<std::vector<float>> Score(Network& network, const datasets::Dataset& data,
-                                         Progress& progress) {
-  std::vector<std::size_t> order(data.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  BatchLoader batches(data, std::move(order), {.batch_size = BatchSize(data.image_size())});
-  std::vector<float> scores;
-  scores.reserve(data.size());
-  for (std::size_t i = 0; i < batches.batches(); ++i) {
-    if (progress.Cancelled()) return absl::CancelledError("evaluation was stopped");
-    const Batch batch = batches.Next();
-    const at::Tensor logits = network.Forward(Images(batch, data.image_size()), /*training=*/false);
-    const at::Tensor probabilities = at::sigmoid(logits).contiguous();
-    const float* values = probabilities.data_ptr<float>();
-    if (!std::all_of(values, values + batch.count, [](float v) { return std::isfinite(v); })) {
-      return absl::InvalidArgumentError(
-          "the model gives a score that is not a number: its weights are out of range");
+// Calls `visit`(output, batch, index of its first example) for every batch, in order.
+template <class Visit>
+absl::Status ForEachBatch(const ModelState& model, const plan::Plan& plan,
+                          const datasets::Dataset& data, Progress& progress, Visit&& visit) {
+  RETURN_IF_ERROR(CheckShape(data, plan));
+  return WithTorch("evaluation", [&]() -> absl::Status {
+    const c10::InferenceMode no_gradients;
+    const std::unique_ptr<Network> network = Network::Make(plan);
+    RETURN_IF_ERROR(LoadInto(*network, model, plan));
+    std::vector<std::size_t> order(data.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    BatchLoader batches(data, std::move(order), {.batch_size = BatchSize(data.input_shape())});
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < batches.batches(); ++i) {
+      if (progress.Cancelled()) return absl::CancelledError("evaluation was stopped");
+      const Batch batch = batches.Next();
+      RETURN_IF_ERROR(visit(network->Forward(TensorOf(batch), /*training=*/false), batch, first));
+      first += batch.count;
+      progress.Report("evaluating", first, data.size());
     }
-    scores.insert(scores.end(), values, values + batch.count);
-    progress.Report("evaluating", scores.size(), data.size());
-  }
-  return scores;
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace
 
 absl::StatusOr<std::vector<float>> Predict(const ModelState& model, const plan::Plan& plan,
                                            const datasets::Dataset& data, Progress& progress) {
-  RETURN_IF_ERROR(CheckImageSize(data, plan));
-  return WithTorch("evaluation", [&]() -> absl::StatusOr<std::vector<float>> {
-    const c10::InferenceMode no_gradients;
-    const std::unique_ptr<Network> network = Network::Make(plan.model);
-    RETURN_IF_ERROR(LoadInto(*network, model, plan));
-    return Score(*network, data, progress);
-  });
+  const std::unique_ptr<LearningTask> task = LearningTask::Make(plan);
+  std::vector<float> predictions;
+  RETURN_IF_ERROR(ForEachBatch(
+      model, plan, data, progress,
+      [&](const at::Tensor& output, const Batch&, std::size_t) -> absl::Status {
+        ASSIGN_OR_RETURN(const std::vector<float> values, Numbers(task->Predict(output)));
+        predictions.insert(predictions.end(), values.begin(), values.end());
+        return absl::OkStatus();
+      }));
+  return predictions;
 }
 
-absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan& plan,
-                                             const datasets::Dataset& data, Progress& progress) {
-  ASSIGN_OR_RETURN(const std::vector<float> scores, Predict(model, plan, data, progress));
-  metrics::BinarySums sums;
-  std::unordered_set<std::uint64_t> patients;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const datasets::Dataset::Label label = data.GetLabel(i);
-    if (label.target != 0 && label.target != 1) {
-      return absl::InvalidArgumentError(
-          StrCat("an example has target ", label.target, "; 0 and 1 are allowed"));
-    }
-    sums.Add(scores[i], label.target == 1);
-    patients.insert(label.patient);
-  }
-  sums.patients = patients.size();
-  return sums;
+absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model, const plan::Plan& plan,
+                                           const datasets::Dataset& data, Progress& progress) {
+  const std::unique_ptr<LearningTask> task = LearningTask::Make(plan);
+  const std::unique_ptr<TaskEvaluation> evaluation = task->Evaluate(data);
+  RETURN_IF_ERROR(
+      ForEachBatch(model, plan, data, progress,
+                   [&](const at::Tensor& output, const Batch& batch, std::size_t first) {
+                     return evaluation->Add(output, batch.targets, first, batch.count);
+                   }));
+  return evaluation->Finish();
 }
 
 }  // namespace consilium::learning

@@ -1,6 +1,5 @@
 #include "site_agent/learning/predictor.h"
 
-#include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cmath>
@@ -8,57 +7,117 @@
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
 #include "site_agent/learning/network.h"
+#include "site_agent/learning/tasks/tasks.h"
 #include "site_agent/learning/torch_scope.h"
+#include "site_agent/learning/training_step.h"
 
 namespace consilium::learning {
 namespace {
 
-absl::StatusOr<Prediction> Run(Network& network, std::span<const float> input,
-                               std::int64_t image_size) {
-  const c10::InferenceMode no_gradients;
-  // from_blob wants a mutable pointer; it is only read.
-  const at::Tensor image =
-      at::from_blob(const_cast<float*>(input.data()), {1, 1, image_size, image_size});
-  const at::Tensor features = network.Features(image, /*training=*/false);
-  const at::Tensor added = network.Contributions(features).contiguous();
-  const double logit = network.Classify(features).item<float>();
-  if (!std::isfinite(logit)) {
-    return absl::InvalidArgumentError(
-        "the model gives a score that is not a number: its weights are out of range");
+Batch BatchOfOne(std::span<const float> input, const datasets::InputShape& shape) {
+  Batch batch{.count = 1, .shape = shape};
+  batch.inputs.assign(input.begin(), input.end());
+  if (shape.channels > 1) {
+    const std::size_t pixels = shape.ImageElements();
+    ToChannelsLast(input.first(pixels), shape, std::span(batch.inputs).first(pixels));
   }
-  Prediction prediction;
-  prediction.score = 1 / (1 + std::exp(-logit));
-  prediction.activation.size = static_cast<std::uint32_t>(added.size(2));
+  return batch;
+}
+
+datasets::results::ActivationMap ActivationOf(const ImageClassifier& network,
+                                              const at::Tensor& features) {
+  const at::Tensor added = network.Contributions(features).contiguous();
+  datasets::results::ActivationMap map;
+  map.size = static_cast<std::uint32_t>(added.size(2));
   const FeatureGrid grid = network.feature_grid();
-  prediction.activation.first = grid.first;
-  prediction.activation.step = grid.step;
+  map.first = grid.first;
+  map.step = grid.step;
   const float* values = added.data_ptr<float>();
-  prediction.activation.values.assign(values, values + added.numel());
+  map.values.assign(values, values + added.numel());
+  return map;
+}
+
+// The most probable of the channels at each pixel.
+void Outline(std::span<const float> probabilities, std::size_t pixels, Prediction* prediction) {
+  prediction->mask.assign(pixels, 0);
+  prediction->confidence.assign(probabilities.begin(),
+                                probabilities.begin() + static_cast<std::ptrdiff_t>(pixels));
+  for (std::size_t channel = 1; channel * pixels < probabilities.size(); ++channel) {
+    for (std::size_t i = 0; i < pixels; ++i) {
+      const float probability = probabilities[channel * pixels + i];
+      if (probability <= prediction->confidence[i]) continue;
+      prediction->confidence[i] = probability;
+      prediction->mask[i] = static_cast<std::uint8_t>(channel);
+    }
+  }
+}
+
+absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, Task kind,
+                               const Batch& batch) {
+  const c10::InferenceMode no_gradients;
+  Prediction prediction;
+  const at::Tensor input = TensorOf(batch);
+  ImageClassifier* const classifier = network.AsImageClassifier();
+  at::Tensor output;
+  if (kind == Task::kBinary && classifier != nullptr) {
+    const at::Tensor features = classifier->Features(input, /*training=*/false);
+    output = classifier->Classify(features);
+    prediction.activation = ActivationOf(*classifier, features);
+  } else {
+    output = network.Forward(input, /*training=*/false);
+  }
+  RETURN_IF_ERROR(Numbers(output).status());
+  ASSIGN_OR_RETURN(std::vector<float> values, Numbers(task.Predict(output)));
+  switch (kind) {
+    case Task::kBinary:
+      prediction.score = 1 / (1 + std::exp(-double{output.item<float>()}));
+      break;
+    case Task::kMulticlass:
+    case Task::kMultilabel:
+      prediction.probabilities = std::move(values);
+      break;
+    case Task::kSegmentation:
+      Outline(values, std::size_t{batch.shape.height} * batch.shape.width, &prediction);
+      break;
+    case Task::kSurvival:
+      prediction.log_hazard = values[0];
+      break;
+  }
   return prediction;
+}
+
+std::string SizeOf(const datasets::InputShape& shape) {
+  if (shape.ImageElements() == 0) return StrCat(shape.columns, " columns");
+  return StrCat(shape.height, "x", shape.width,
+                shape.channels == 1 ? "" : StrCat(" in ", shape.channels, " channels"));
 }
 
 }  // namespace
 
-Predictor::Predictor(std::unique_ptr<Network> network, std::uint32_t image_size)
-    : network_(std::move(network)), image_size_(image_size) {}
+Predictor::Predictor(const plan::Plan& plan, std::unique_ptr<LearningTask> task,
+                     std::unique_ptr<Network> network)
+    : plan_(plan), task_(std::move(task)), network_(std::move(network)) {}
 Predictor::~Predictor() = default;
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Create(const ModelState& model,
                                                              const plan::Plan& plan) {
   return WithTorch("prediction", [&]() -> absl::StatusOr<std::unique_ptr<Predictor>> {
-    std::unique_ptr<Network> network = Network::Make(plan.model);
+    std::unique_ptr<Network> network = Network::Make(plan);
     RETURN_IF_ERROR(LoadInto(*network, model, plan));
     return std::unique_ptr<Predictor>(
-        new Predictor(std::move(network), plan.preprocessing.image_size));
+        new Predictor(plan, LearningTask::Make(plan), std::move(network)));
   });
 }
 
 absl::StatusOr<Prediction> Predictor::Predict(std::span<const float> input) {
-  if (input.size() != std::size_t{image_size_} * image_size_) {
-    return absl::InvalidArgumentError(StrCat("an input of ", input.size(), " values; the plan's ",
-                                             image_size_, "x", image_size_, " are needed"));
+  const datasets::InputShape shape = InputOf(plan_);
+  if (input.size() != shape.Elements()) {
+    return absl::InvalidArgumentError(
+        StrCat("an input of ", input.size(), " values; the plan's ", SizeOf(shape), " are needed"));
   }
-  return WithTorch("prediction", [&] { return Run(*network_, input, image_size_); });
+  return WithTorch("prediction", [&] {
+    return Run(*network_, *task_, plan_.target.task, BatchOfOne(input, shape));
+  });
 }
 
 }  // namespace consilium::learning

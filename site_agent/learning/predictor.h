@@ -1,10 +1,12 @@
 #pragma once
 
-// One image at a time through a trained classifier: its score, and where on the input it saw what
-// it was asked for.
+// One example at a time through a trained network: what it says, and of a binary classifier of
+// images, where on the input it saw what it was asked for.
 
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/model/model_state.h"
@@ -13,14 +15,24 @@
 
 namespace consilium::learning {
 
+class LearningTask;
 class Network;
 
+// What the plan's task fills in; the rest stays empty or 0.
 struct Prediction {
-  double score = 0;  // the model's probability of target 1
-  // What each place of the last feature map adds to the logit: the logit is the mean of the values
-  // and the classifier's bias. Exact, as both networks end in a mean over the image and one linear
-  // layer (Zhou et al. 2016). small_cnn: image_size / 8 to the side; resnet18: image_size / 32.
+  double score = 0;  // binary: the model's probability of target 1
+  // Binary classifiers of images: what each place of the last feature map adds to the logit: the
+  // logit is the mean of the values and the classifier's bias. Exact, as these networks end in a
+  // mean over the image and one linear layer (Zhou et al. 2016). small_cnn: image_size / 8 to the
+  // side; resnet18: image_size / 32.
   datasets::results::ActivationMap activation;
+  // multiclass: one a class, adding up to 1; multilabel: one a label, each for itself.
+  std::vector<float> probabilities;
+  // segmentation: at each of image_size x image_size pixels, row by row, the most probable of 0
+  // (background) and the structures, of which 1 is the plan's first; and its probability.
+  std::vector<std::uint8_t> mask;
+  std::vector<float> confidence;
+  double log_hazard = 0;  // survival: relative, larger is worse
 };
 
 // Not thread-safe.
@@ -31,15 +43,18 @@ class Predictor {
                                                            const plan::Plan& plan);
   ~Predictor();
 
-  // `input`: image_size * image_size values as a Dataset gives them (pipeline::MakeInput, then
-  // Standardize where the plan says so), row by row. kInvalidArgument: of another size, or the
-  // score is not a number, as the weights are out of range.
+  // `input`: as a Dataset of the plan gives it. Images: image_size * image_size values a channel
+  // (pipeline::MakeInput, then Standardize where the plan says so), row by row; tables: the
+  // columns. kInvalidArgument: of another size, or a score is not a number, as the weights are out
+  // of range.
   absl::StatusOr<Prediction> Predict(std::span<const float> input);
 
  private:
-  Predictor(std::unique_ptr<Network> network, std::uint32_t image_size);
+  Predictor(const plan::Plan& plan, std::unique_ptr<LearningTask> task,
+            std::unique_ptr<Network> network);
+  const plan::Plan plan_;
+  std::unique_ptr<LearningTask> task_;
   std::unique_ptr<Network> network_;
-  const std::uint32_t image_size_;
 };
 
 }  // namespace consilium::learning

@@ -6,6 +6,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
+#include "site_agent/learning/tasks/shape.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/trainer.h"
 #include "site_agent/learning/training_step.h"
@@ -13,14 +14,17 @@
 namespace consilium::learning {
 namespace {
 
+// Noise, with targets that every task knows.
 Batch NoiseBatch(const plan::Plan& plan) {
   SeededRandom random(plan.seed, "benchmark");
-  const std::size_t count = plan.training.batch_size, size = plan.preprocessing.image_size;
-  Batch batch{.count = count};
-  batch.pixels.resize(count * size * size);
-  for (float& pixel : batch.pixels) pixel = static_cast<float>(random.Normal());
-  for (std::size_t i = 0; i < count; ++i) batch.targets.push_back(static_cast<float>(i % 2));
-  batch.weights.assign(count, 1.0f);
+  Batch batch{.count = plan.training.batch_size, .shape = InputOf(plan)};
+  batch.inputs.resize(batch.count * batch.shape.Elements());
+  for (float& value : batch.inputs) value = static_cast<float>(random.Normal());
+  batch.targets.resize(batch.count * TargetElementsOf(plan));
+  for (std::size_t i = 0; i < batch.targets.size(); ++i) batch.targets[i] = i % 2 == 0 ? 0 : 1;
+  if (plan.target.task == Task::kSurvival) {
+    for (std::size_t i = 0; i < batch.count; ++i) batch.targets[2 * i] = static_cast<float>(i + 1);
+  }
   return batch;
 }
 
@@ -32,12 +36,13 @@ absl::StatusOr<std::vector<double>> TimeTrainingSteps(const plan::Plan& plan, in
   return WithTorch("the benchmark", [&]() -> absl::StatusOr<std::vector<double>> {
     const std::unique_ptr<Network> network = Network::Make(plan);
     RETURN_IF_ERROR(LoadInto(*network, model, plan));
-    TrainingStep step(*network, plan);
+    const std::unique_ptr<LearningTask> task = LearningTask::Make(plan);
+    TrainingStep step(*network, *task, {}, plan);
     const Batch batch = NoiseBatch(plan);
     std::vector<double> seconds;
     for (int i = 0; i < warm_up + steps; ++i) {
       const auto started = std::chrono::steady_clock::now();
-      const double loss = step.Run(batch, plan.preprocessing.image_size);
+      const double loss = step.Run(batch);
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started;
       if (!std::isfinite(loss)) return absl::InternalError("the loss is not a number");
       if (i >= warm_up) seconds.push_back(taken.count());

@@ -4,55 +4,16 @@
 #include <cmath>
 #include <cstdio>
 #include <numeric>
-#include <unordered_set>
 
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
+#include "site_agent/learning/tasks/shape.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/training_step.h"
 
 namespace consilium::learning {
 namespace {
-
-struct Population {
-  std::uint64_t examples = 0, positives = 0, patients = 0;
-};
-
-// What is in the data; refuses what cannot be learned from.
-absl::StatusOr<Population> Survey(const datasets::Dataset& data) {
-  Population population{.examples = data.size()};
-  if (population.examples == 0) {
-    return absl::InvalidArgumentError(
-        "there are no training examples: index images with labels for the plan's target");
-  }
-  std::unordered_set<std::uint64_t> patients;
-  for (std::size_t i = 0; i < data.size(); ++i) {
-    const datasets::Dataset::Label label = data.GetLabel(i);
-    if (label.target != 0 && label.target != 1) {
-      return absl::InvalidArgumentError(
-          StrCat("a training example has target ", label.target, "; 0 and 1 are allowed"));
-    }
-    population.positives += static_cast<std::uint64_t>(label.target);
-    patients.insert(label.patient);
-  }
-  population.patients = patients.size();
-  if (population.positives == 0 || population.positives == population.examples) {
-    return absl::InvalidArgumentError(StrCat(
-        "all ", population.examples, " training examples have target ",
-        population.positives == 0 ? 0 : 1,
-        "; training needs both classes: check the labels, or leave this site out of the cohort"));
-  }
-  return population;
-}
-
-ClassWeights WeightsOf(const Population& population, const plan::Training& training) {
-  if (!training.class_weighting) return {};
-  const auto all = static_cast<double>(population.examples);
-  const auto positives = static_cast<double>(population.positives);
-  return {.negative = static_cast<float>(all / (2 * (all - positives))),
-          .positive = static_cast<float>(all / (2 * positives))};
-}
 
 // Fisher-Yates; std::shuffle differs between standard libraries.
 std::vector<std::size_t> ShuffledOrder(std::size_t count, std::uint64_t seed, std::uint32_t epoch) {
@@ -92,13 +53,12 @@ absl::Status Diverged(std::uint64_t step) {
              "; lower [training] learning_rate, or give [training] weight_decay a smaller value"));
 }
 
-absl::StatusOr<double> TrainEpoch(TrainingStep& step, BatchLoader& batches,
-                                  std::uint32_t image_size, std::uint64_t& steps,
+absl::StatusOr<double> TrainEpoch(TrainingStep& step, BatchLoader& batches, std::uint64_t& steps,
                                   EpochReport& report, const Progress& progress) {
   for (std::size_t i = 0; i < batches.batches(); ++i) {
     if (progress.Cancelled()) return absl::CancelledError("training was stopped");
     const Batch batch = batches.Next();
-    const double loss = step.Run(batch, image_size);
+    const double loss = step.Run(batch);
     ++steps;
     if (!std::isfinite(loss)) return Diverged(steps);
     report.Add(batch.count, loss);
@@ -107,15 +67,17 @@ absl::StatusOr<double> TrainEpoch(TrainingStep& step, BatchLoader& batches,
 }
 
 absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets::Dataset& data,
-                                         const TrainTask& task, const Population& population,
-                                         Progress& progress) {
+                                         const TrainTask& task, const LearningTask& learning,
+                                         const Population& population, Progress& progress) {
   const plan::Training& training = task.plan.training;
-  const std::unique_ptr<Network> network = Network::Make(task.plan.model);
+  const std::unique_ptr<Network> network = Network::Make(task.plan);
   RETURN_IF_ERROR(LoadInto(*network, base, task.plan));
-  TrainingStep step(*network, task.plan);
+  network->Seed(SeededRandom(task.seed, "network")());
+  TrainingStep step(*network, learning, population, task.plan);
   BatchLoader::Options options{.batch_size = training.batch_size,
-                               .weights = WeightsOf(population, training),
-                               .augmentation = training.augmentation};
+                               .smallest_batch = learning.smallest_batch(),
+                               .augmentation = training.augmentation,
+                               .targets_are_masks = task.plan.target.task == Task::kSegmentation};
   TrainResult result{
       .trained = base, .examples = population.examples, .patients = population.patients};
   std::uint64_t steps = 0;
@@ -124,8 +86,7 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
     options.augmentation_seed = SeededRandom(task.seed, StrCat("augmentation/", epoch))();
     BatchLoader batches(data, ShuffledOrder(data.size(), task.seed, epoch), options);
     EpochReport report(progress, epoch, task.epochs, data.size());
-    ASSIGN_OR_RETURN(result.last_epoch_loss,
-                     TrainEpoch(step, batches, data.image_size(), steps, report, progress));
+    ASSIGN_OR_RETURN(result.last_epoch_loss, TrainEpoch(step, batches, steps, report, progress));
     if (epoch == 0) result.first_epoch_loss = result.last_epoch_loss;
     result.waited_for_batches_s += batches.waited_s();
   }
@@ -146,6 +107,12 @@ absl::Status CheckTask(const TrainTask& task) {
         "batch norm cannot train on batches of one example: raise [training] batch_size, or set "
         "[model] norm = \"group\"");
   }
+  if (task.plan.training.batch_size == 1 && task.plan.target.task == Task::kSurvival) {
+    return absl::InvalidArgumentError(
+        "a survival model cannot train on batches of one example: who is at greater risk is "
+        "learned "
+        "from pairs; raise [training] batch_size, at best to all of a site's examples");
+  }
   return absl::OkStatus();
 }
 
@@ -154,10 +121,11 @@ absl::Status CheckTask(const TrainTask& task) {
 absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
                                   const TrainTask& task, Progress& progress) {
   RETURN_IF_ERROR(CheckTask(task));
-  RETURN_IF_ERROR(CheckImageSize(data, task.plan));
-  ASSIGN_OR_RETURN(const Population population, Survey(data));
+  RETURN_IF_ERROR(CheckShape(data, task.plan));
+  const std::unique_ptr<LearningTask> learning = LearningTask::Make(task.plan);
+  ASSIGN_OR_RETURN(const Population population, learning->Survey(data));
   return WithTorch("training",
-                   [&] { return TrainNetwork(base, data, task, population, progress); });
+                   [&] { return TrainNetwork(base, data, task, *learning, population, progress); });
 }
 
 absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base,
@@ -166,7 +134,12 @@ absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState&
   ModelUpdate update{.base = base_id};
   const std::span<const float> before = base.values(), after = result.trained.values();
   update.delta.resize(before.size());
-  for (std::size_t i = 0; i < before.size(); ++i) update.delta[i] = after[i] - before[i];
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    update.delta[i] = after[i] - before[i];
+    if (std::isfinite(update.delta[i])) continue;
+    return absl::InternalError(
+        "the update is not a number somewhere: training diverged; lower [training] learning_rate");
+  }
   switch (rule) {
     case plan::WeightRule::kExamples:
       update.weight = static_cast<double>(result.examples);

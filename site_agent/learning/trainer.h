@@ -24,7 +24,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
-#include "common/metrics/binary_metrics.h"
+#include "common/metrics/task_sums.h"
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
 #include "datasets/dataset.h"
@@ -57,28 +57,36 @@ struct TrainResult {
   double seconds = 0, waited_for_batches_s = 0;
 };
 
-// Trains from `base` on `data`: cross-entropy, weighted by class where the plan says so, with
-// FedProx's pull towards `base` where its method is fedprox. Reports each step as "epoch 2 of 5"
-// and stops at the next step when cancelled. The same base, data, task and thread count give the
-// same weights to the bit on one kind of processor.
+// Trains from `base` on `data` by the loss of the plan's task (tasks/task.h), weighted by class
+// where the plan says so, with FedProx's pull towards `base` where its method is fedprox. Reports
+// each step as "epoch 2 of 5" and stops at the next step when cancelled. The same base, data, task
+// and thread count give the same weights to the bit on one kind of processor.
 //
-// kInvalidArgument: the layout does not fit the plan's network; no examples; only one class (says
-// so); images of another size than the plan's; batch norm with batches of one. kCancelled.
-// kInternal: the loss became NaN or infinite (says at which step and what to change). One call at a
-// time: the threads of a step are all the cores there are.
+// kInvalidArgument: the layout does not fit the plan's network; data that the task cannot learn
+// from (no example; with class weighting only one class; no event of survival; says so); inputs or
+// targets of another shape than the plan's; batch norm or survival with batches of one. kCancelled.
+// kInternal: the loss or a weight became NaN or infinite (says at which step and what to change).
+// One call at a time: the threads of a step are all the cores there are.
 absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
                                   const TrainTask& task, Progress& progress);
 
-// new minus base, with the weight by the plan's rule.
+// new minus base, with the weight by the plan's rule. kInternal when an element of it is no number:
+// such an update never leaves.
 absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState& base,
                                        const TrainResult& result, plan::WeightRule rule);
 
-// Scores every example: the probability of target 1, in dataset order. Errors as Train's, but that
-// one class or no example is well.
+// What the model says of every example, in dataset order, one after another: binary the probability
+// of target 1; multiclass and multilabel a probability a class or label; survival the log relative
+// hazard; segmentation the probabilities of the background and of each structure, each depth x
+// height x width (all in memory: for few images). Errors as Train's, but that one class or no
+// example is well.
 absl::StatusOr<std::vector<float>> Predict(const ModelState& model, const plan::Plan& plan,
                                            const datasets::Dataset& data, Progress& progress);
-// Predict's scores, added up against the targets.
-absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan& plan,
-                                             const datasets::Dataset& data, Progress& progress);
+// What the model says of every example against the targets, added up as the task does. Of
+// segmentation: by patient, whose images may lie anywhere in the data; the 95th percentile distance
+// of a patient is the mean over the images in which both outlines are, the volume that of all
+// images, each one millimetre thick.
+absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model, const plan::Plan& plan,
+                                           const datasets::Dataset& data, Progress& progress);
 
 }  // namespace consilium::learning

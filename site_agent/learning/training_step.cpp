@@ -1,9 +1,10 @@
 #include "site_agent/learning/training_step.h"
 
-#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/from_blob.h>
 
 #include <cmath>
+
+#include "common/base/status.h"
 
 namespace consilium::learning {
 namespace {
@@ -18,23 +19,32 @@ at::Tensor View(const std::vector<float>& values, at::IntArrayRef shape) {
 
 }  // namespace
 
-at::Tensor Images(const Batch& batch, std::uint32_t image_size) {
-  const std::int64_t count = static_cast<std::int64_t>(batch.count), size = image_size;
-  // With one channel, row-major order and channels-last are the same memory; the strides say
-  // channels-last, and every later tensor follows them.
-  return View(batch.pixels, {count, 1, size, size})
-      .as_strided({count, 1, size, size}, {size * size, 1, size, 1});
+at::Tensor TensorOf(const Batch& batch) {
+  const datasets::InputShape& shape = batch.shape;
+  const auto count = static_cast<std::int64_t>(batch.count);
+  if (shape.ImageElements() == 0) return View(batch.inputs, {count, shape.columns});
+  // Network takes flat images or tables (CheckShape).
+  CONSILIUM_CHECK(shape.depth == 1 && shape.columns == 0);
+  const std::int64_t channels = shape.channels, height = shape.height, width = shape.width;
+  const std::int64_t row = width * channels;
+  // The strides say channels-last, and every later tensor follows them.
+  return View(batch.inputs, {count, height, width, channels})
+      .as_strided({count, channels, height, width}, {height * row, 1, row, channels});
 }
 
-TrainingStep::TrainingStep(Network& network, const plan::Plan& plan)
+TrainingStep::TrainingStep(Network& network, const LearningTask& task, Population population,
+                           const plan::Plan& plan)
     : network_(network),
+      task_(task),
+      population_(std::move(population)),
       optimizer_(network.TrainedTensors(), plan.training, ProximalMu(plan.aggregation)) {}
 
-double TrainingStep::Run(const Batch& batch, std::uint32_t image_size) {
+double TrainingStep::Run(const Batch& batch) {
   const auto count = static_cast<std::int64_t>(batch.count);
-  const at::Tensor logits = network_.Forward(Images(batch, image_size), /*training=*/true);
-  const at::Tensor loss = at::binary_cross_entropy_with_logits(logits, View(batch.targets, {count}),
-                                                               View(batch.weights, {count}));
+  const auto target_elements = static_cast<std::int64_t>(batch.targets.size() / batch.count);
+  const at::Tensor output = network_.Forward(TensorOf(batch), /*training=*/true);
+  const at::Tensor loss =
+      task_.Loss(output, View(batch.targets, {count, target_elements}), population_);
   const double value = loss.item<float>();
   if (!std::isfinite(value)) return value;
   loss.backward();

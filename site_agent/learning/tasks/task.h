@@ -21,7 +21,10 @@ namespace consilium::learning {
 // What is in the training data.
 struct Population {
   std::uint64_t examples = 0, patients = 0;
-  std::vector<float> class_weights;  // a class (binary: {negative, positive}); empty: all 1
+  // A class (binary: {negative, positive}): examples / (classes that are there x examples of the
+  // class), so that all that are there weigh the same and the mean weight is one; 0 of a class that
+  // is not there. Empty: all 1.
+  std::vector<float> class_weights;
 };
 
 // Adds the examples of one evaluation up, in any order; some tasks (survival, segmentation by
@@ -43,10 +46,19 @@ class LearningTask {
   virtual ~LearningTask() = default;
 
   // kInvalidArgument, saying what is there and what is needed, of data that cannot be learned from:
-  // none, one class only (with class weighting), no event, values that are no target.
+  // none, one class only (with class weighting; of several labels: none with both classes; of
+  // outlines: no structure anywhere), no known label, no event, values that are no target.
   virtual absl::StatusOr<Population> Survey(const datasets::Dataset& data) const = 0;
 
-  // The mean loss of a batch. `targets`: count x target_elements. Differentiable.
+  // The mean loss of a batch, differentiable. `targets`: count x target_elements.
+  // binary, multiclass: cross-entropy, each example times its class's weight, by the number of
+  // examples. multilabel: binary cross-entropy, the mean over the labels that are known.
+  // segmentation: cross-entropy, the mean over pixels, and 1 - soft Dice, the mean over structures,
+  // each over all pixels of the batch, with one pixel added to both of its terms: a structure that
+  // is in no image of the batch and in no answer costs nothing. survival: minus the logarithm of
+  // Cox's partial likelihood of the batch as a risk set of its own (ties after Breslow 1974), by
+  // its events; 0 without one. Each site has its own risk sets: the federation's loss is that of a
+  // stratified Cox model.
   virtual at::Tensor Loss(const at::Tensor& output, const at::Tensor& targets,
                           const Population& population) const = 0;
 
