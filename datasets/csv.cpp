@@ -1,7 +1,7 @@
 #include "datasets/csv.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "common/base/status.h"
 
@@ -82,14 +82,19 @@ class CsvParser {
 absl::Status CheckHeader(const CsvRow& header) {
   if (header.cells.empty())
     return absl::InvalidArgumentError("the table is empty; it needs a header line");
-  std::set<std::string_view> seen;
-  for (const std::string& name : header.cells) {
+  // By number: without a header line the names are the first patient's values.
+  std::map<std::string_view, std::size_t> seen;
+  for (std::size_t i = 0; i < header.cells.size(); ++i) {
+    const std::string& name = header.cells[i];
     if (name.empty()) {
-      return absl::InvalidArgumentError(StrCat("line ", header.line, ": a column has no name"));
-    }
-    if (!seen.insert(name).second) {
       return absl::InvalidArgumentError(
-          StrCat("line ", header.line, ": the column \"", name, "\" comes twice"));
+          StrCat("line ", header.line, ": column ", i + 1, " has no name"));
+    }
+    const auto [first, inserted] = seen.emplace(name, i);
+    if (!inserted) {
+      return absl::InvalidArgumentError(StrCat("line ", header.line, ": columns ",
+                                               first->second + 1, " and ", i + 1,
+                                               " have the same name"));
     }
   }
   return absl::OkStatus();

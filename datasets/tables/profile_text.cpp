@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/text.h"
@@ -24,11 +25,21 @@ bool IsNumeric(const ColumnProfile& column) {
 
 std::string Rounded(double value) { return absl::StrFormat("%.6g", value); }
 
+// What a file holds must not drive the terminal.
+std::string Printable(std::string_view text) {
+  std::string printable(text);
+  for (char& c : printable) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
+  }
+  return printable;
+}
+
 std::string Values(const ColumnProfile& column) {
   if (column.look == ColumnLook::kText) return "many different texts";
   std::string text;
   for (std::size_t i = 0; i < std::min(column.values.size(), kMostShown); ++i) {
-    StrAppend(&text, i > 0 ? ", " : "", column.values[i].value, " (", column.values[i].rows, ")");
+    StrAppend(&text, i > 0 ? ", " : "", Printable(column.values[i].value), " (",
+              column.values[i].rows, ")");
   }
   if (column.values.size() > kMostShown) {
     StrAppend(&text, ", and ", column.values.size() - kMostShown, " more");
@@ -133,7 +144,7 @@ std::string SuggestedColumns(const TableProfile& profile,
     } else if (column.look == ColumnLook::kCategory) {
       text += SuggestedCategory(column);
     } else {
-      StrAppend(&text, "# ", column.name, ": ",
+      StrAppend(&text, "# ", Printable(column.name), ": ",
                 column.look == ColumnLook::kEmpty ? "no value at all" : "many different texts",
                 "\n");
     }
@@ -157,7 +168,7 @@ std::string ToText(const TableProfile& profile) {
       {"column", "kind", "present", "missing", "smallest", "median", "largest", "values (rows)"});
   for (const ColumnProfile& column : profile.columns) {
     const bool numeric = IsNumeric(column);
-    table.AddRow({column.name, std::string(Name(column.look)), StrCat(column.present),
+    table.AddRow({Printable(column.name), std::string(Name(column.look)), StrCat(column.present),
                   StrCat(column.missing), numeric ? Rounded(column.minimum) : "-",
                   numeric ? Rounded(column.median) : "-", numeric ? Rounded(column.maximum) : "-",
                   Values(column)});

@@ -131,6 +131,16 @@ TEST_CASE("the JSON holds the same, without rare values and exact ends") {
   CHECK(json["suggested"].get<std::string>().find("[[table.columns]]") != std::string::npos);
 }
 
+TEST_CASE("control characters of a table do not reach the terminal") {
+  std::string csv = "patient_id,a\x1b[2J,b\n";
+  for (int i = 0; i < 30; ++i) StrAppend(&csv, "P", i, ",x\x1b[1m,", i % 2 ? "\x07y" : "z", "\n");
+  const TableProfile profile = Of(csv);
+  for (const std::string& shown : {ToText(profile), SuggestedColumns(profile, {})}) {
+    CHECK(shown.find('\x1b') == std::string::npos);
+    CHECK(shown.find('\x07') == std::string::npos);
+  }
+}
+
 TEST_CASE("a table without patient_id is shown, and what it lacks is said") {
   CHECK_THAT(ToText(Of("pid,age\nP1,50\n")), ContainsText("NO column \"patient_id\""));
   CHECK(Says(Profile("a;b\n1;2\n").status(), "separated by semicolons"));

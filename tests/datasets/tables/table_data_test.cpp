@@ -249,6 +249,10 @@ TEST_CASE("what spreadsheets export is told apart in words") {
   CHECK(Says(Parse("patient_id,Age,sex,chol\nP1,50,male,200\n").status(),
              "missing: \"disease\", \"age\" (but \"Age\")"));
   CHECK(Says(Parse("").status(), "the table is empty"));
+  // A file without a header: its first line is a patient.
+  const absl::Status headless = Parse("SECRET-1,63,63,233,1\nSECRET-2,41,2,200,0\n").status();
+  CHECK(Says(headless, "line 1: columns 2 and 3 have the same name"));
+  CHECK(ToStd(headless.message()).find("63") == std::string_view::npos);
   CHECK(Parse("\xef\xbb\xbfpatient_id,age,sex,chol,disease\r\nP1,50,male,200,1\r\n").ok());
 }
 
