@@ -3,6 +3,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "site_agent/learning/network.h"
+#include "site_agent/learning/networks/torch_script.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/trainer.h"
 
@@ -30,6 +31,9 @@ void Fill(const NamedTensor& entry, std::uint64_t seed, std::span<float> out) {
 }  // namespace
 
 absl::StatusOr<ModelState> InitialModel(const plan::Plan& plan) {
+  if (plan.model.architecture == plan::Architecture::kTorchScript) {
+    return TorchScriptInitialModel(plan);
+  }
   return WithTorch("making the first model", [&]() -> absl::StatusOr<ModelState> {
     const std::unique_ptr<Network> network = Network::Make(plan);
     Layout layout = network->MakeLayout();

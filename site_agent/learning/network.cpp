@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "site_agent/learning/networks/layers.h"
 #include "site_agent/learning/networks/networks.h"
+#include "site_agent/learning/networks/torch_script.h"
 
 namespace consilium::learning {
 
@@ -47,8 +48,8 @@ std::unique_ptr<Network> Network::Make(const plan::Plan& plan) {
     case plan::Architecture::kLogistic:
     case plan::Architecture::kMlp:
       return MakeTableNetwork(plan);
-    default:
-      break;
+    case plan::Architecture::kTorchScript:
+      return MakeTorchScriptNetwork(plan);
   }
   CONSILIUM_CHECK(false);
 }

@@ -1,7 +1,6 @@
-// Images a second that training reaches, as one number on standard output: the median over the
-// timed steps, or, with
-// --whole, of whole epochs through Train with data loading and augmentation.
-// experiments/bench/training/run compares it with the same networks in Python.
+// Images (or rows of a table) a second that training reaches, as one number on standard output: the
+// median over the timed steps, or, with --whole, of whole epochs through Train with data loading
+// and augmentation. experiments/bench/training/run compares it with the same networks in Python.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,16 +17,27 @@
 namespace consilium {
 namespace {
 
-// Noise in memory, as a site's pixel cache is once it has been read.
+// Noise in memory, as a site's pixel cache is once it has been read, or its table.
 class NoiseDataset final : public datasets::Dataset {
  public:
-  NoiseDataset(std::size_t count, std::uint32_t size)
-      : size_(size), count_(count), pixels_(count * size * size) {
+  NoiseDataset(std::size_t count, const plan::Plan& plan)
+      : shape_{.height = plan.preprocessing.image_size, .width = plan.preprocessing.image_size},
+        masks_(plan.target.task == Task::kSegmentation),
+        count_(count) {
+    if (plan.data.source == plan::Source::kTable) {
+      shape_ = {.channels = 0, .columns = plan.table.Inputs()};
+    }
+    pixels_.resize(count * shape_.Elements());
     SeededRandom random(1, "benchmark data");
     for (float& pixel : pixels_) pixel = static_cast<float>(random.Normal());
   }
   std::size_t size() const override { return count_; }
-  std::uint32_t image_size() const override { return size_; }
+  std::uint32_t image_size() const override { return shape_.width; }
+  datasets::InputShape input_shape() const override { return shape_; }
+  std::size_t target_elements() const override { return masks_ ? shape_.ImageElements() : 1; }
+  void GetTarget(std::size_t index, std::span<float> out) const override {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>((index + i) % 2);
+  }
   Label Get(std::size_t index, std::span<float> out) const override {
     std::copy_n(pixels_.begin() + static_cast<std::ptrdiff_t>(index * out.size()), out.size(),
                 out.begin());
@@ -38,7 +48,8 @@ class NoiseDataset final : public datasets::Dataset {
   }
 
  private:
-  std::uint32_t size_;
+  datasets::InputShape shape_;
+  bool masks_;
   std::size_t count_;
   std::vector<float> pixels_;
 };
@@ -75,11 +86,35 @@ class StepClock final : public Progress {
 
 absl::StatusOr<double> WholeThroughput(const plan::Plan& plan, int warm_up, int steps) {
   const std::size_t examples = static_cast<std::size_t>(warm_up + steps) * plan.training.batch_size;
-  const NoiseDataset data(examples, plan.preprocessing.image_size);
+  const NoiseDataset data(examples, plan);
   ASSIGN_OR_RETURN(const ModelState base, learning::InitialModel(plan));
   StepClock clock;
   RETURN_IF_ERROR(learning::Train(base, data, {.plan = plan}, clock).status());
   return plan.training.batch_size / Median(clock.StepSeconds(static_cast<std::size_t>(warm_up)));
+}
+
+constexpr plan::Architecture kArchitectures[] = {
+    plan::Architecture::kSmallCnn,    plan::Architecture::kResNet18,
+    plan::Architecture::kResNet34,    plan::Architecture::kResNet50,
+    plan::Architecture::kDenseNet121, plan::Architecture::kEfficientNetB0,
+    plan::Architecture::kUnet,        plan::Architecture::kLogistic,
+    plan::Architecture::kMlp};
+
+// The plan's network, with the data it is for: a U-Net outlines two structures, a table has 32
+// numbers.
+void Choose(std::string_view architecture, plan::Plan& plan) {
+  for (const plan::Architecture one : kArchitectures) {
+    if (plan::Name(one) == architecture) plan.model.architecture = one;
+  }
+  if (plan.model.architecture == plan::Architecture::kUnet) {
+    plan.target.task = Task::kSegmentation;
+    plan.target.classes = {"core", "rim"};
+  }
+  if (plan.model.architecture == plan::Architecture::kLogistic ||
+      plan.model.architecture == plan::Architecture::kMlp) {
+    plan.data.source = plan::Source::kTable;
+    plan.table.columns.assign(32, {});
+  }
 }
 
 int Main(int argc, char** argv) {
@@ -89,7 +124,9 @@ int Main(int argc, char** argv) {
   int threads = 0, steps = 20, warm_up = 3;
   bool whole = false, untuned = false;
   CLI::App app("Measures the throughput of a training step.");
-  app.add_option("--architecture", architecture)->check(CLI::IsMember({"small_cnn", "resnet18"}));
+  std::vector<std::string> architectures;
+  for (const plan::Architecture one : kArchitectures) architectures.emplace_back(plan::Name(one));
+  app.add_option("--architecture", architecture)->check(CLI::IsMember(architectures));
   app.add_option("--norm", norm)->check(CLI::IsMember({"group", "batch"}));
   app.add_option("--optimizer", optimizer)->check(CLI::IsMember({"sgd", "adamw"}));
   app.add_option("--batch", plan.training.batch_size)->check(CLI::Range(2, 4096));
@@ -101,7 +138,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--whole", whole, "time Train itself, with data loading and augmentation");
   app.add_flag("--untuned", untuned, "leave out ConfigureRuntime, to see what it brings");
   CLI11_PARSE(app, argc, argv);
-  if (architecture == "resnet18") plan.model.architecture = plan::Architecture::kResNet18;
+  Choose(architecture, plan);
   if (norm == "batch") plan.model.norm = plan::Norm::kBatch;
   if (optimizer == "sgd") plan.training.optimizer = plan::Optimizer::kSgd;
 

@@ -57,8 +57,8 @@ absl::Status CheckTensors(const torch::jit::Module& module) {
   bool trains = false;
   for (const auto& parameter : module.named_parameters()) {
     if (parameter.value.scalar_type() != at::kFloat) {
-      return absl::InvalidArgumentError(StrCat(
-          "parameter ", parameter.name, " is not float32: call .float() before the export"));
+      return absl::InvalidArgumentError(
+          StrCat("parameter ", parameter.name, " is not float32: call .float() before the export"));
     }
     if (parameter.value.numel() > 0 && !seen.insert(parameter.value.data_ptr()).second) {
       return absl::InvalidArgumentError(
@@ -122,8 +122,7 @@ absl::StatusOr<ModuleDescription> DescribeModule(std::string_view file) {
     RETURN_IF_ERROR(CheckTensors(module));
     ModuleDescription description;
     for (const auto& parameter : module.named_parameters()) {
-      auto& count =
-          parameter.value.requires_grad() ? description.parameters : description.frozen;
+      auto& count = parameter.value.requires_grad() ? description.parameters : description.frozen;
       count += static_cast<std::uint64_t>(parameter.value.numel());
       description.tensors.push_back(StrCat(parameter.name, " ", ShapeText(parameter.value)));
     }
@@ -149,9 +148,8 @@ absl::Status CheckModule(const plan::Plan& plan) {
     TorchScriptNetwork network(std::move(module));
     const std::int64_t size = plan.preprocessing.image_size, outputs = OutputsOf(plan);
     const bool table = plan.data.source == plan::Source::kTable;
-    const at::Tensor input =
-        table ? at::zeros({2, static_cast<std::int64_t>(plan.table.Inputs())})
-              : at::zeros({2, ChannelsOf(plan), size, size});
+    const at::Tensor input = table ? at::zeros({2, static_cast<std::int64_t>(plan.table.Inputs())})
+                                   : at::zeros({2, ChannelsOf(plan), size, size});
     std::vector<std::int64_t> needed = {2};
     const bool segments = plan.target.task == Task::kSegmentation;
     if (outputs > 1 || segments) needed.push_back(outputs);
