@@ -3,21 +3,9 @@
 // Training and evaluation with LibTorch behind plain types: no torch header is seen outside this
 // folder. Torch's exceptions end here too: they become kResourceExhausted (memory) or kInternal.
 //
-// The networks take N x 1 x size x size float32 images and give one logit of target 1 each. Their
-// ModelState is the PyTorch state dict, in its order; everything is float32, num_batches_tracked
-// too (load_state_dict casts it).
-//
-// resnet18   torchvision's resnet18 (He et al. 2016) with one input channel and fc 512 -> 1, under
-// torchvision's names:
-//            conv1.weight, bn1.*, layer1.0.conv1.weight, ..., layer2.0.downsample.0.weight, ...,
-//            fc.weight, fc.bias. Group norm has 32 groups. 11.2 million weights.
-// small_cnn  conv1 .. conv4: 3x3 without bias, 16, 32, 64, 128 channels; each followed by norm1 ..
-// norm4 (8 groups)
-//            and ReLU, the first three by a 2x2 max pool; the mean over the image; fc 128 -> 1.
-//            97,000 weights.
-//
-// Either norm names its tensors weight and bias; batch norm adds running_mean, running_var,
-// num_batches_tracked. python/load_model.py is the same networks in PyTorch.
+// A ModelState is the PyTorch state dict of the plan's network, in its order; everything is float32,
+// num_batches_tracked too (load_state_dict casts it). networks/networks.h says which networks there
+// are and how their tensors are named; python/load_model.py is the same networks in PyTorch.
 
 #include <cstdint>
 #include <vector>
