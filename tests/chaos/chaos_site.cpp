@@ -99,8 +99,8 @@ class ChaosLearner final : public site_agent::Learner {
                                  .patients = options_.examples};
   }
 
-  absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan&,
-                                               const datasets::Dataset&, Progress&) override {
+  absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model, const plan::Plan&,
+                                             const datasets::Dataset&, Progress&) override {
     return Evaluated(model.values());
   }
 

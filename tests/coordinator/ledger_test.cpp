@@ -266,7 +266,7 @@ TEST_CASE("a run that is reloaded after every step has the state it had") {
     CHECK(loaded.base == held.base);
     CHECK(loaded.candidate == held.candidate);
     CHECK(loaded.best == held.best);
-    CHECK(loaded.best_auroc == held.best_auroc);
+    CHECK(loaded.best_headline == held.best_headline);
     CHECK(loaded.stop_reason == held.stop_reason);
     CHECK(loaded.evaluation_attempt == held.evaluation_attempt);
     CHECK(loaded.opening == held.opening);
@@ -368,12 +368,12 @@ TEST_CASE("a publication changes the model's stage in the step that records it")
   CHECK(model->record_json == R"({"signed": true})");
   const LastPublished last = ledger.LastPublishedOf("chest").value();
   CHECK(last.model == ModelNumber(2));
-  CHECK(last.site_aurocs.size() == 2);  // south is too small
-  CHECK(last.site_aurocs.at(kNorth) == Approx(0.8));
+  CHECK(last.site_headlines.size() == 2);  // south is too small
+  CHECK(last.site_headlines.at(kNorth) == Approx(0.8));
   CHECK_FALSE(ledger.LastPublishedOf("brain")->model);
   REQUIRE(ledger.SetStage(ModelNumber(2), ModelStage::kWithdrawn).ok());
   CHECK_FALSE(ledger.LastPublishedOf("chest")->model);
-  CHECK(ledger.LastPublishedOf("chest")->site_aurocs.empty());
+  CHECK(ledger.LastPublishedOf("chest")->site_headlines.empty());
 }
 
 TEST_CASE("a commit that cannot be made leaves nothing of itself") {

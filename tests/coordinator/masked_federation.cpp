@@ -158,6 +158,8 @@ absl::StatusOr<std::vector<Event>> MaskedSite::Deliver(
     sums = {ToFixedPoint(share * kSiteLoss), ToFixedPoint(share * 3)};
   } else if (config.key.purpose == secagg::Purpose::kDescription) {
     sums = metrics::ToRing(description);
+  } else if (config.key.purpose == secagg::Purpose::kPreparation) {
+    sums = metrics::ToRing(preparation);
   } else {
     sums = metrics::ToRing(results);
   }
@@ -361,6 +363,8 @@ void MaskedFederation::Note(const Action& action) {
     dropped_.insert(drop->site);
   } else if (const auto* aggregate = std::get_if<Aggregate>(&action)) {
     Check(*aggregate);
+  } else if (const auto* prepare = std::get_if<Prepare>(&action)) {
+    Check(*prepare);
   } else if (const auto* store = std::get_if<StorePooledEvaluation>(&action)) {
     Check(*store);
   } else if (std::holds_alternative<AbandonAttempt>(action)) {
@@ -434,12 +438,26 @@ void MaskedFederation::Check(const Aggregate& aggregate) {
   }
 }
 
+// The same base and scales are the same model, also when it is made again.
+void MaskedFederation::Check(const Prepare& prepare) {
+  Must(prepare.base == ModelNumber(100), "what is prepared is the first model");
+  Must(prepare.scales.size() == plan_.table.Numbers(), "each number has a scale");
+  if (!takes_no_scales.empty()) {
+    ours_.push_back(PreparationFailed{prepare.key, takes_no_scales, true});
+  } else if (std::exchange(disk_is_full, false)) {
+    ours_.push_back(PreparationFailed{prepare.key, "the disk is full"});
+  } else {
+    ours_.push_back(ModelPrepared{prepare.key, ModelNumber(101)});
+  }
+}
+
 void MaskedFederation::Check(const StorePooledEvaluation& store) {
-  std::vector<std::uint64_t> ring(metrics::kEvaluationSums);
+  const TaskShape shape = plan_.target.Shape();
+  std::vector<std::uint64_t> ring(metrics::EvaluationRingSize(shape));
   for (const SiteId& site : store.evaluation.sites) {
     secagg::Add(ring, metrics::ToRing(sites_.at(site).results));
   }
-  const auto expected = metrics::FromRing(ring, store.evaluation.sites.size());
+  const auto expected = metrics::FromRing(ring, shape, store.evaluation.sites.size());
   Must(expected.ok() && *expected == store.evaluation.sums,
        "a pooled evaluation is exactly the sum of its sites' results");
   Must(store.evaluation.sites.size() >= secagg::kFewestSites, "a sum is of three sites at least");

@@ -41,6 +41,7 @@ class MaskedSite {
   double weight_cap = 0;
   metrics::EvaluationSums results;
   metrics::Description description;
+  metrics::PreparationSums preparation;
   std::string declines;  // why; empty: it accepts
 
  private:
@@ -100,6 +101,8 @@ class MaskedFederation {
   // Every message to a site that is put into its inbox. False: it is lost.
   std::function<bool(const SiteId&, const wire::ToSite&)> hears;
   bool disk_is_full = false;
+  // Why no model can be made with the scales; empty: it can.
+  std::string takes_no_scales;
   // Answers and uploads alone are committed only with the next step that tells anybody something: a
   // restart loses them.
   bool lazy_commits = false;
@@ -146,6 +149,7 @@ class MaskedFederation {
   void Note(const Action& action);
   void Check(const OpenAttempt& open);
   void Check(const Aggregate& aggregate);
+  void Check(const Prepare& prepare);
   void Check(const StorePooledEvaluation& store);
   void Check(const wire::RunEvent& event);
   void Must(bool holds, const std::string& rule);

@@ -52,8 +52,8 @@ TEST_CASE("a model without results, or with too few to judge, never passes") {
 TEST_CASE("a site may fall as far as the plan allows and no further") {
   plan::Gate gate = AGate();
   gate.maximum_site_drop = 0.05;
-  const std::map<SiteId, metrics::BinarySums> test = {{kEast, SumsWithAuroc(0.9)},
-                                                      {kNorth, SumsWithAuroc(0.85)}};
+  const std::map<SiteId, metrics::TaskSums> test = {{kEast, SumsWithAuroc(0.9)},
+                                                    {kNorth, SumsWithAuroc(0.85)}};
   CHECK(Decide(gate, 0.9, test, {{kEast, 0.95}, {kNorth, 0.80}}).passed);
   const GateDecision fell = Decide(gate, 0.9, test, {{kEast, 0.96}, {kNorth, 0.80}});
   CHECK_FALSE(fell.passed);
@@ -120,6 +120,65 @@ TEST_CASE("numbers that differ are written with enough digits to see it") {
   const GateDecision decision =
       Decide(gate, 0.9, {{kEast, SumsWithAuroc(0.9)}, {kNorth, SumsWithAuroc(0.9)}}, {});
   CHECK(decision.conditions[1].text == "pooled AUROC 0.90000 is below 0.90004");
+}
+
+// Patients whose one structure was found with this Dice.
+metrics::TaskSums SumsWithDice(double dice, int patients = 20) {
+  metrics::SegmentationSums sums(1);
+  for (int i = 0; i < patients; ++i) {
+    const auto common = static_cast<std::uint64_t>(1000 * dice);
+    const metrics::PatientOverlap overlap{.intersection = common, .predicted = 1000, .truth = 1000};
+    sums.Add(std::span(&overlap, 1), 1);
+  }
+  return sums;
+}
+
+// Half of the patients with an event; those who live longer have the higher risk when `inverted`.
+metrics::TaskSums SumsOfSurvival(bool inverted, int patients = 40) {
+  std::vector<metrics::Survivor> all;
+  for (int i = 0; i < patients; ++i) {
+    const double later = static_cast<double>(i) / patients;
+    all.push_back({.days = 10.0 * (i + 1), .event = i % 2 == 0, .risk = inverted ? later : -later});
+  }
+  return metrics::SurvivalSums::Of(all);
+}
+
+TEST_CASE("outlines are judged by their Dice, in its words") {
+  const GateDecision good =
+      Decide(AGate(), 0.9, {{kEast, SumsWithDice(0.9)}, {kNorth, SumsWithDice(0.8)}}, {});
+  CHECK(good.passed);
+  CHECK(good.conditions[1].text == "pooled Dice 0.850 is at least 0.800");
+  const GateDecision poor =
+      Decide(AGate(), 0.9, {{kEast, SumsWithDice(0.7)}, {kNorth, SumsWithDice(0.8)}}, {});
+  CHECK_FALSE(poor.passed);
+  CHECK(poor.conditions[1].text == "pooled Dice 0.750 is below 0.800");
+}
+
+TEST_CASE("survival is judged by its concordance, in its words, and too few of it by nothing") {
+  const GateDecision good =
+      Decide(AGate(), 0.9, 2, metrics::EvaluationSums{SumsOfSurvival(false)}, false);
+  CHECK(good.passed);
+  CHECK(good.conditions[1].text == "pooled concordance 1.000 is at least 0.800");
+  const GateDecision poor =
+      Decide(AGate(), 0.9, 2, metrics::EvaluationSums{SumsOfSurvival(true)}, false);
+  CHECK(poor.conditions[1].text == "pooled concordance 0.000 is below 0.800");
+  const GateDecision few =
+      Decide(AGate(), 0.9, 2, metrics::EvaluationSums{SumsOfSurvival(false, 10)}, false);
+  CHECK_FALSE(few.passed);
+  CHECK(few.conditions[1].text ==
+        "pooled concordance is not known: the test sets hold fewer than 10 events, or patients "
+        "without one");
+}
+
+TEST_CASE("a site's drop is of the task's own headline") {
+  plan::Gate gate = AGate();
+  gate.maximum_site_drop = 0.05;
+  const std::map<SiteId, metrics::TaskSums> test = {{kEast, SumsWithDice(0.9)},
+                                                    {kNorth, SumsWithDice(0.9)}};
+  const GateDecision fell = Decide(gate, 0.9, test, {{kEast, 0.96}, {kNorth, 0.90}});
+  CHECK_FALSE(fell.passed);
+  CHECK(fell.conditions[2].text ==
+        "east Dice 0.900 is below 0.910, 0.050 under the last published model's 0.960");
 }
 
 }  // namespace

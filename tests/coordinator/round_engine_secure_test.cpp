@@ -118,7 +118,7 @@ TEST_CASE(
   CHECK(config.privacy == "none");
   const auto evaluation = federation.SentTo<wire::EvaluateRequest>(kA).at(0).secure.value();
   CHECK(evaluation.values == 0);
-  CHECK(evaluation.sums == metrics::kEvaluationSums);
+  CHECK(evaluation.sums == metrics::EvaluationRingSize({}));
   CHECK(evaluation.layout.IsZero());
   CHECK(evaluation.model == ModelNumber(1));
 }

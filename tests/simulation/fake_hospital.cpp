@@ -31,12 +31,20 @@ std::uint64_t HashOf(std::span<const float> values) {
   return StableHash({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
 }
 
-ModelState FirstModel(std::uint64_t plan_seed, std::size_t parameters) {
-  SeededRandom random(plan_seed, "first model");
+std::size_t NumbersOf(const plan::Plan& plan) {
+  return plan.data.source == plan::Source::kTable ? plan.table.Numbers() : 0;
+}
+
+ModelState FirstModel(const plan::Plan& plan, std::size_t parameters) {
+  SeededRandom random(plan.seed, "first model");
   std::vector<float> values(parameters);
   for (float& value : values) value = static_cast<float>(random.Uniform(-1, 1));
-  const auto rows = static_cast<std::int64_t>(parameters) - 3;
-  Layout layout = {{"body.weight", {rows, 1}}, {"head.bias", {3}}};
+  const auto numbers = static_cast<std::int64_t>(NumbersOf(plan));
+  const auto rows = static_cast<std::int64_t>(parameters) - 2 * numbers - 3;
+  Layout layout;
+  if (numbers > 0) layout = {{"prepare.mean", {numbers}}, {"prepare.deviation", {numbers}}};
+  layout.push_back({"body.weight", {rows, 1}});
+  layout.push_back({"head.bias", {3}});
   return *ModelState::Create(std::move(layout), std::move(values));
 }
 
@@ -47,14 +55,23 @@ std::vector<float> Trained(std::span<const float> base, std::uint64_t seed) {
   return delta;
 }
 
-metrics::BinarySums Evaluated(const SiteId& site, std::span<const float> model,
-                              wire::EvaluationSplit split) {
+metrics::TaskSums Evaluated(const SiteId& site, std::span<const float> model,
+                            wire::EvaluationSplit split, Task task) {
   const std::uint64_t hash = HashOf(model);
   // How good the model is, the sites agree about; each has its own images.
   SeededRandom quality(hash, "quality"), random(hash, StrCat(site.value, static_cast<int>(split)));
   const double margin = quality.Uniform(0, 0.5);
-  metrics::BinarySums sums;
   constexpr std::uint64_t kExamples = 24;
+  if (task == Task::kSurvival) {
+    std::vector<metrics::Survivor> patients(kExamples);
+    for (std::uint64_t i = 0; i < kExamples; ++i) {
+      patients[i] = {.days = 30.0 * static_cast<double>(i + 1),
+                     .event = i % 2 == 0,
+                     .risk = random.Uniform(-1, 1) - margin * static_cast<double>(i) / 4};
+    }
+    return metrics::SurvivalSums::Of(patients);
+  }
+  metrics::BinarySums sums;
   for (std::uint64_t i = 0; i < kExamples; ++i) {
     const bool target = i % 2 == 0;
     const double middle = target ? 0.25 + margin / 2 : 0.25 - margin / 4;
@@ -81,6 +98,30 @@ metrics::Description Described(std::uint64_t patients, bool with_label) {
   return builder.description();
 }
 
+metrics::PreparationSums Prepared(const SiteId& site, std::uint64_t patients, std::size_t numbers) {
+  SeededRandom random(StableHash(site.value), "table");
+  metrics::PreparationSums sums(numbers);
+  sums.examples = sums.patients = patients;
+  for (metrics::ColumnSums& column : sums.columns) {
+    const double middle = random.Uniform(0.2, 0.8);
+    for (std::uint64_t i = 0; i < patients; ++i) {
+      if (random.Chance(0.2)) {
+        ++column.missing;
+        continue;
+      }
+      const double u = middle + random.Uniform(-0.2, 0.2);
+      ++column.present;
+      column.sum += u;
+      column.squares += u * u;
+    }
+  }
+  return sums;
+}
+
+absl::StatusOr<metrics::PreparationSums> FakeData::Prepare(const plan::Plan& plan, Progress&) {
+  return Prepared(site_, patients(), NumbersOf(plan));
+}
+
 absl::StatusOr<metrics::Description> FakeData::Describe(const plan::Plan& plan, Progress&) {
   return Described(patients(), !plan.target.name.empty());
 }
@@ -96,7 +137,7 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> FakeData::Open(const pl
 }
 
 absl::StatusOr<ModelState> FakeLearner::InitialModel(const plan::Plan& plan) {
-  return FirstModel(plan.seed, parameters_);
+  return FirstModel(plan, parameters_);
 }
 
 absl::StatusOr<learning::TrainResult> FakeLearner::Train(const ModelState& base,
@@ -116,14 +157,14 @@ absl::StatusOr<learning::TrainResult> FakeLearner::Train(const ModelState& base,
                                data_.patients() - unreadable};
 }
 
-absl::StatusOr<metrics::BinarySums> FakeLearner::Evaluate(const ModelState& model,
-                                                          const plan::Plan&,
-                                                          const datasets::Dataset& data,
-                                                          Progress&) {
+absl::StatusOr<metrics::TaskSums> FakeLearner::Evaluate(const ModelState& model,
+                                                        const plan::Plan& plan,
+                                                        const datasets::Dataset& data, Progress&) {
   const auto& fake = static_cast<const FakeDataset&>(data);
   return Evaluated(site_, model.values(),
                    fake.split() == datasets::Split::kTest ? wire::EvaluationSplit::kTest
-                                                          : wire::EvaluationSplit::kValidation);
+                                                          : wire::EvaluationSplit::kValidation,
+                   plan.target.task);
 }
 
 }  // namespace consilium::simulation

@@ -334,6 +334,7 @@ void Invariants::TakeEntry(CoordinatorMachine& coordinator, const wire::LogEntry
                     entry.details);
   if (entry.action == "aggregate") CheckAggregate(coordinator, entry);
   if (entry.action == "publish") CheckPublication(coordinator, entry);
+  if (entry.action == "prepare") CheckPreparation(coordinator, entry);
   if (entry.action == "describe") CheckDescription(coordinator, RunId(entry.subject));
   if (entry.action == "end run") {
     coordinator.ledger().With(

@@ -109,6 +109,7 @@ class Invariants {
   void TakeEntry(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckAggregate(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckEvaluations(coordinator::Ledger& ledger, const RunId& run);
+  void CheckPreparation(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckDescription(CoordinatorMachine& coordinator, const RunId& run);
   void CheckPublication(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckSites(const RunId& run);
@@ -129,6 +130,7 @@ class Invariants {
   std::set<std::pair<SiteId, AttemptKey>> sent_, receipts_, corrupted_;
   std::map<std::pair<SiteId, AttemptKey>, bool> closed_;
   std::map<RunId, std::optional<ModelId>> ended_told_;
+  std::map<RunId, ModelId> prepared_;  // what round one begins from, of plans with a table
   // Trainings that a site said were on its disk: by the base's values and the site's seed.
   std::set<std::tuple<SiteId, std::uint64_t, std::uint64_t>> kept_;
   // With whom a site opened a quantity: run, round, purpose, model. All descriptions are one.

@@ -9,6 +9,7 @@
 #include "common/crypto/keystream.h"
 #include "common/crypto/sha256.h"
 #include "common/metrics/evaluation_sums.h"
+#include "common/model/prepared_model.h"
 #include "common/model/quantizer.h"
 #include "common/model/safetensors.h"
 #include "tests/simulation/coordinator_machine.h"
@@ -29,7 +30,9 @@ std::set<SiteId> SitesIn(const nlohmann::json& names) {
   return sites;
 }
 
-bool SameSums(const metrics::BinarySums& a, const metrics::BinarySums& b) {
+bool SameSums(const metrics::TaskSums& x, const metrics::TaskSums& y) {
+  if (x.task() != Task::kBinary || y.task() != Task::kBinary) return x == y;  // counts
+  const metrics::BinarySums &a = x.binary(), &b = y.binary();
   return a.positives == b.positives && a.negatives == b.negatives && a.patients == b.patients &&
          a.calibration_count == b.calibration_count &&
          std::abs(a.squared_error - b.squared_error) < kMomentRounding &&
@@ -136,6 +139,14 @@ void Invariants::CheckAggregate(CoordinatorMachine& coordinator, const wire::Log
               StrCat("round ", other.ToString(), " is aggregated again as ", key.ToString()));
     }
   }
+  const bool first = std::none_of(counted_.begin(), counted_.end(),
+                                  [&](const auto& entry) { return entry.first.run == key.run; });
+  if (first && NumbersOf(run->plan) > 0) {
+    const auto prepared = prepared_.find(key.run);
+    if (prepared == prepared_.end() || asked->second.base != prepared->second) {
+      Violate("preparation", StrCat(what, " was not trained from the prepared model"));
+    }
+  }
   counted_[key] = counted;
   if (counted.size() < run->plan.cohort.minimum_sites) {
     Violate("model", StrCat(what, " counts ", counted.size(), " sites; the plan asks for ",
@@ -178,16 +189,18 @@ void Invariants::CheckAggregate(CoordinatorMachine& coordinator, const wire::Log
 void Invariants::CheckEvaluations(coordinator::Ledger& ledger, const RunId& run) {
   const auto pooled = ledger.PooledEvaluations(run);
   const auto single = ledger.Evaluations(run);
-  if (!pooled.ok() || !single.ok()) return;
+  const Run* known = RunOf(run);
+  if (!pooled.ok() || !single.ok() || known == nullptr) return;
+  const plan::Target& target = known->plan.target;
   for (const coordinator::PooledEvaluation& evaluation : *pooled) {
     const auto model = models_.find(evaluation.model);
     if (model == models_.end()) {
       Violate("evaluation", "a model was evaluated that was never aggregated");
       continue;
     }
-    metrics::BinarySums sums;
+    metrics::TaskSums sums(target.Shape());
     for (const SiteId& site : evaluation.sites) {
-      sums += Evaluated(site, model->second, evaluation.split);
+      sums += Evaluated(site, model->second, evaluation.split, target.task);
     }
     if (!SameSums(sums, evaluation.sums.sums)) {
       Violate("evaluation", StrCat("the sums of round ", evaluation.round, " of ", run.value,
@@ -197,11 +210,63 @@ void Invariants::CheckEvaluations(coordinator::Ledger& ledger, const RunId& run)
   for (const coordinator::Evaluation& evaluation : *single) {
     const auto model = models_.find(evaluation.report.model);
     if (model == models_.end() ||
-        !SameSums(Evaluated(evaluation.site, model->second, evaluation.report.split),
+        !SameSums(Evaluated(evaluation.site, model->second, evaluation.report.split, target.task),
                   evaluation.report.sums)) {
       Violate("evaluation", StrCat("the ledger has not what site ", evaluation.site.value,
                                    " made of round ", evaluation.report.round, " of ", run.value));
     }
+  }
+}
+
+// It is the first model with the scales of exactly the counted sites' rows, of the plan's minimum
+// at least.
+void Invariants::CheckPreparation(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
+  const auto details = nlohmann::json::parse(entry.details);
+  const RunId run(details["run"].get<std::string>());
+  const ModelId model = Digest::FromHex(entry.subject).value();
+  const std::string what = StrCat("what ", run.value, " begins round one from");
+  const Run* known = RunOf(run);
+  const std::size_t numbers = known == nullptr ? 0 : NumbersOf(known->plan);
+  if (numbers == 0 || !prepared_.emplace(run, model).second) {
+    Violate("preparation", StrCat(run.value, " prepares what is no table, or twice"));
+    return;
+  }
+  const std::set<SiteId> counted = SitesIn(details["sites"]);
+  if (counted.size() < known->plan.cohort.minimum_sites) {
+    Violate("preparation", StrCat(what, " has the scales of ", counted.size(), " sites; the plan ",
+                                  "asks for ", known->plan.cohort.minimum_sites));
+  }
+  std::vector<std::uint64_t> ring(metrics::PreparationRingSize(numbers));
+  for (const SiteId& site : counted) {
+    secagg::Add(ring,
+                metrics::ToRing(Prepared(site, world_.site(site).data().patients(), numbers)));
+  }
+  const auto sums = metrics::PreparationFromRing(ring, numbers);
+  std::vector<metrics::Range> ranges;
+  for (const plan::Column& column : known->plan.table.columns) {
+    if (column.kind == plan::ColumnKind::kNumber)
+      ranges.push_back({column.minimum, column.maximum});
+  }
+  std::vector<double> means, deviations;
+  if (sums.ok()) {
+    for (const metrics::Scale& scale : metrics::Scales(*sums, ranges)) {
+      means.push_back(scale.mean);
+      deviations.push_back(scale.deviation);
+    }
+  }
+  const auto expected =
+      WithPreparation(FirstModel(known->plan, world_.parameters), means, deviations);
+  const Values* values = ModelNamed(coordinator, model);
+  if (values == nullptr) {
+    if (coordinator.Alive() && !harmed_.contains(kCoordinatorMachine)) {
+      Violate("durable", StrCat(what, " is not there"));
+    }
+    return;
+  }
+  if (!expected.ok() || !std::equal(values->begin(), values->end(), expected->values().begin(),
+                                    expected->values().end())) {
+    Violate("preparation",
+            StrCat(what, " has not the scales of the ", counted.size(), " counted sites' rows"));
   }
 }
 
@@ -273,14 +338,16 @@ void Invariants::CheckPublication(CoordinatorMachine& coordinator, const wire::L
       if (coordinator.Alive()) Violate("gate", StrCat(what, " is not there"));
       return;
     }
-    metrics::BinarySums sums;
+    const plan::Target& target = known->plan.target;
+    metrics::TaskSums sums(target.Shape());
     for (const SiteId& site : evaluated_by) {
-      sums += Evaluated(site, *values, wire::EvaluationSplit::kTest);
+      sums += Evaluated(site, *values, wire::EvaluationSplit::kTest, target.task);
     }
     const auto found = metrics::Compute(sums, known->plan.evaluation.at_specificity);
-    if (!found.ok() || found->auroc < known->plan.gate.minimum) {
-      Violate("gate", StrCat(what, " has AUROC ", found.ok() ? found->auroc : 0,
-                             " at the sites, below ", known->plan.gate.minimum));
+    if (!found.ok() || found->headline < known->plan.gate.minimum) {
+      Violate("gate", StrCat(what, " has ", HeadlineTitle(target.task), " ",
+                             found.ok() ? found->headline : 0, " at the sites, below ",
+                             known->plan.gate.minimum));
     }
     const auto registered = ledger.FindModel(entry.subject);
     if (registered.ok() && (registered->stage != coordinator::ModelStage::kPublished ||

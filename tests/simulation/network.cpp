@@ -72,7 +72,10 @@ std::string_view NameOf(const wire::ToSite& message) {
           },
           [](const wire::TrainRequest&) -> std::string_view { return "asks to train"; },
           [](const wire::EvaluateRequest&) -> std::string_view { return "asks to evaluate"; },
-          [](const wire::DescribeRequest&) -> std::string_view { return "asks for a description"; },
+          [](const wire::DescribeRequest& m) -> std::string_view {
+            return m.secure.key.purpose == secagg::Purpose::kPreparation ? "asks to prepare"
+                                                                         : "asks for a description";
+          },
           [](const wire::AttemptClosed& m) -> std::string_view {
             return m.counted ? "counted" : "not counted";
           },

@@ -46,7 +46,7 @@ SiteMachine::SiteMachine(World& world, SiteId name)
       steady_(world.events),
       random_(world.options.seed, StrCat("machine of ", name_.value)),
       identity_(FederationKeys::Get().IdentityOf(name_)),
-      data_(20 + random_.Below(40), 60 + random_.Below(100)) {}
+      data_(name_, 20 + random_.Below(40), 60 + random_.Below(100)) {}
 
 SiteMachine::~SiteMachine() {
   if (alive()) {

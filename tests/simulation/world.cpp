@@ -65,6 +65,7 @@ World::World(Options given, Trace& traced)
   } else {
     DrawPlans();
     DrawDescriptions();
+    DrawTables();
   }
 }
 
@@ -91,6 +92,30 @@ void World::DrawDescriptions() {
     if (drawing.Chance(0.5)) toml += "[target]\nname = \"opacity\"\n";
     plans_.insert(plans_.begin() + drawing.Below(plans_.size() + 1), std::move(toml));
   }
+}
+
+// Runs of a table, half of them of survival; of their own draws likewise.
+void World::DrawTables() {
+  SeededRandom drawing(options.seed, "tables");
+  if (sites_.size() < 3 || !drawing.Chance(0.3)) return;
+  const bool survival = drawing.Chance(0.5);
+  const double deadline = drawing.Uniform(60, 600);
+  std::string toml = StrCat(
+      "[plan]\nname = \"table\"\nseed = ", drawing.Below(1000), "\n[target]\n",
+      survival ? "task = \"survival\"\ntime = \"days\"\nevent = \"died\"\n" : "name = \"died\"\n",
+      "[data]\nsource = \"table\"\n[model]\narchitecture = \"logistic\"\n[cohort]\nminimum_sites "
+      "= ",
+      3 + drawing.Below((sites_.size() - 3) / 2 + 1), "\nround_deadline_s = ", deadline,
+      "\nabsence_grace_s = ", drawing.Uniform(2, 0.9 * deadline),
+      "\n[stop]\nrounds = ", 1 + drawing.Below(4), "\n[gate]\n",
+      survival ? "minimum_concordance = " : "minimum_auroc = ", drawing.Uniform(0.3, 0.6));
+  if (drawing.Chance(0.3)) StrAppend(&toml, "\nmaximum_site_drop = ", drawing.Uniform(0, 0.3));
+  toml += "\n[table]\nname = \"patients\"\n";
+  for (const char* name : {"age", "pressure"}) {
+    StrAppend(&toml, "[[table.columns]]\nname = \"", name, "\"\nminimum = ", drawing.Below(50),
+              "\nmaximum = ", 100 + drawing.Below(100), "\n");
+  }
+  plans_.insert(plans_.begin() + drawing.Below(plans_.size() + 1), std::move(toml));
 }
 
 std::string World::DrawPlan(SeededRandom& drawing, int index) {

@@ -106,6 +106,7 @@ class World {
   absl::StatusOr<RunId> RunSubmittedAs(const wire::PlanNonce& nonce);
   void DrawPlans();
   void DrawDescriptions();
+  void DrawTables();
   std::string DrawPlan(SeededRandom& random, int index);
   void Every(double mean_seconds, const std::function<void()>& strike);
   void PlanWeather();

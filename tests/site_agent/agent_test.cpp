@@ -72,7 +72,7 @@ TEST_CASE("a site makes the first model, trains, evaluates and fetches what was 
       wire::EvaluateRequest{kRun, 1, candidate, wire::EvaluationSplit::kValidation, 60});
   const auto report = site.coordinator.Await<wire::EvaluationReport>();
   CHECK(report.model == candidate);
-  CHECK(report.sums.PositiveCount() == 20);
+  CHECK(report.sums.binary().PositiveCount() == 20);
 
   const auto departures = *site.state->Departures();
   CHECK(departures.size() == 5);  // the answer, two envelopes, the counts trained on, the sums

@@ -77,7 +77,7 @@ secagg::SessionConfig SecureRound::Evaluation(Hospitals& hospitals, const secagg
   secagg::SessionConfig config = Common(hospitals);
   config.key = key;
   config.model = model;
-  config.sums = metrics::kEvaluationSums;
+  config.sums = metrics::EvaluationRingSize({});
   return config;
 }
 

@@ -155,7 +155,7 @@ TEST_CASE("an evaluation's sums are added up masked") {
   const secagg::SessionKey key{{kRun, 1, 1}, secagg::Purpose::kValidation};
   SecureRound round(hospitals, SecureRound::Evaluation(hospitals, key, model));
   round.Run();
-  const auto sums = metrics::FromRing(round.Sums(), 3);
+  const auto sums = metrics::FromRing(round.Sums(), TaskShape{}, 3);
   REQUIRE(sums.ok());
   CHECK(sums->sums.PositiveCount() == 60);
   CHECK(sums->sums.patients == 120);
@@ -177,7 +177,7 @@ TEST_CASE(
   SecureRound round(hospitals, SecureRound::Evaluation(hospitals, key, candidate));
   round.last_published = published;
   round.Run();
-  const auto sums = metrics::FromRing(round.Sums(), 3);
+  const auto sums = metrics::FromRing(round.Sums(), TaskShape{}, 3);
   REQUIRE(sums.ok());
   CHECK(sums->compared == 3);
   CHECK(sums->worse == worse);

@@ -99,8 +99,8 @@ class AddingLearner final : public Learner {
   }
 
   // A model of negative weights takes each target for the other.
-  absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState& model, const plan::Plan&,
-                                               const datasets::Dataset& data, Progress&) override {
+  absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState& model, const plan::Plan&,
+                                             const datasets::Dataset& data, Progress&) override {
     ++evaluations;
     metrics::BinarySums sums;
     for (std::size_t i = 0; i < data.size(); ++i) {

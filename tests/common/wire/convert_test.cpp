@@ -62,6 +62,61 @@ TEST_CASE("Every message of a site comes back as it was sent") {
   CHECK(back.split == EvaluationSplit::kTest);
 }
 
+EvaluationReport ReportOf(const metrics::TaskSums& sums) {
+  return {RunId("chest-0001"), 3, SomeDigest(9), EvaluationSplit::kTest, sums, 1.5};
+}
+
+TEST_CASE("An evaluation of every task comes back as it was sent") {
+  metrics::MulticlassSums classes(3);
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    const float score = 0.3f + 0.02f * static_cast<float>(i);
+    classes.Add(std::vector<float>{score, (1 - score) / 2, (1 - score) / 2}, i % 3);
+  }
+  classes.patients = 30;
+  metrics::MultilabelSums labels(2);
+  labels.labels = {SomeSums(), SomeSums()};
+  labels.patients = 12;
+  metrics::SegmentationSums outlines(2);
+  const std::vector<metrics::PatientOverlap> overlaps = {
+      {.intersection = 50, .predicted = 80, .truth = 90, .voxel_ml = 0.5, .hd95_mm = 3.0}, {}};
+  outlines.Add(overlaps, 4);
+  std::vector<metrics::Survivor> patients;
+  for (int i = 0; i < 20; ++i) patients.push_back({10.0 * i + 1, i % 2 == 0, 0.1 * (10 - i)});
+  for (const metrics::TaskSums& sums :
+       {metrics::TaskSums(classes), metrics::TaskSums(labels), metrics::TaskSums(outlines),
+        metrics::TaskSums(metrics::SurvivalSums::Of(patients))}) {
+    const EvaluationReport back = RoundTrip(ReportOf(sums));
+    CHECK(back.sums.shape() == sums.shape());
+    // Reals come back as the ring holds them.
+    CHECK(metrics::ToRing(back.sums) == metrics::ToRing(sums));
+  }
+}
+
+TEST_CASE("A binary evaluation is said as it always was") {
+  v1::FromSite proto;
+  ToProto(FromSite(ReportOf(SomeSums())), &proto);
+  CHECK(proto.evaluation_report().has_sums());
+  CHECK_FALSE(proto.evaluation_report().has_task_sums());
+}
+
+TEST_CASE("Sums of a task that are not of its shape are refused") {
+  metrics::SegmentationSums outlines(1);
+  const metrics::PatientOverlap overlap{.intersection = 5, .predicted = 8, .truth = 9};
+  outlines.Add(std::span(&overlap, 1), 1);
+  v1::FromSite proto;
+  ToProto(FromSite(ReportOf(outlines)), &proto);
+  v1::TaskSums* sums = proto.mutable_evaluation_report()->mutable_task_sums();
+  SECTION("an unknown task") { sums->set_task(77); }
+  SECTION("the binary one, whose sums come otherwise") { sums->set_task(0); }
+  SECTION("another task") { sums->set_task(static_cast<std::uint32_t>(Task::kSurvival)); }
+  SECTION("more classes than it has numbers") { sums->set_classes(2); }
+  SECTION("no class") { sums->set_classes(0); }
+  SECTION("more classes than there can be") { sums->set_classes(4'000'000'000u); }
+  SECTION("a number less") { sums->mutable_ring()->RemoveLast(); }
+  SECTION("impossible counts") { sums->set_ring(0, std::uint64_t{1} << 60); }
+  CHECK(FromProto(proto).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
 TEST_CASE("Every message to a site comes back as it was sent") {
   Welcome welcome{"0.1.0", 1, "heart", SiteId("north"), {}};
   welcome.sealing_key[7] = 42;
