@@ -22,9 +22,9 @@ namespace consilium::experiments {
 
 struct PacsSessionOptions {
   fs::path out = "pacs-session-run";
-  std::uint32_t patients = 120;     // of each of three hospitals, to train on
+  std::uint32_t patients = 360;     // of each of three hospitals, to train on
   std::uint32_t new_patients = 12;  // to predict; and a few with mammograms, which do not fit
-  std::uint32_t rounds = 6;
+  std::uint32_t rounds = 14;
   bool small = false;  // smaller images and no gate: for a test
   bool fresh = false;  // replace what an earlier session left in OUT
 };
