@@ -13,7 +13,8 @@ constexpr std::uint32_t kSize = 64;
 std::vector<float> Augmented(std::vector<float> image, std::uint64_t seed) {
   std::vector<float> scratch(image.size());
   SeededRandom random(seed);
-  AugmentRadiograph(image, scratch, kSize, random);
+  Augment(plan::Augmentation::kRadiograph, {.height = kSize, .width = kSize}, image, {}, scratch,
+          random);
   return image;
 }
 
@@ -64,6 +65,39 @@ TEST_CASE("Augmentation keeps the range of an image near what it was, whatever i
       REQUIRE(pixel < 1700);
     }
   }
+}
+
+TEST_CASE("A mask moves with its image, stays whole numbers, and channels move alike") {
+  const datasets::InputShape shape{.channels = 2, .height = kSize, .width = kSize};
+  for (const auto kind : {plan::Augmentation::kRadiograph, plan::Augmentation::kMirrored}) {
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+      INFO("seed " << seed);
+      const std::vector<float> disc = Disc(20, 30);
+      std::vector<float> image = disc, mask = disc, scratch(2 * disc.size());
+      image.insert(image.end(), disc.begin(), disc.end());
+      SeededRandom random(seed);
+      Augment(kind, shape, image, mask, scratch, random);
+      const std::vector<float> first(image.begin(), image.begin() + kSize * kSize);
+      const std::vector<float> second(image.begin() + kSize * kSize, image.end());
+      const double column = ColumnOfBrightness(mask);
+      CHECK(std::abs(ColumnOfBrightness(first) - column) < 0.5);
+      CHECK(std::abs(ColumnOfBrightness(second) - column) < 0.5);
+      for (const float value : mask) REQUIRE((value == 0 || value == 1));
+    }
+  }
+}
+
+TEST_CASE("Mirrored images face either way, in about half of the cases") {
+  int mirrored = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::vector<float> image = Disc(12, 32), scratch(image.size());
+    SeededRandom random(seed);
+    Augment(plan::Augmentation::kMirrored, {.height = kSize, .width = kSize}, image, {}, scratch,
+            random);
+    mirrored += ColumnOfBrightness(image) > 32;
+  }
+  CHECK(mirrored > 70);
+  CHECK(mirrored < 130);
 }
 
 TEST_CASE("An image of one value stays so: nothing dark moves in from beyond the edge") {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "tests/catch.h"
+#include "tests/site_agent/learning/made_dataset.h"
 #include "tests/site_agent/learning/square_dataset.h"
 
 namespace consilium::learning {
@@ -26,17 +27,31 @@ TEST_CASE("Batches cover the data, and a lone last example joins the batch befor
   CHECK(BatchSizes(10, 4) == std::vector<std::size_t>{4, 4, 2});
 }
 
-TEST_CASE("A batch holds the examples that the order names, with their targets and weights") {
+TEST_CASE("A batch holds the examples that the order names, with their targets") {
   const SquareDataset data(6, 16, 1);
-  BatchLoader loader(data, {5, 0, 3},
-                     {.batch_size = 2, .weights = {.negative = 0.25f, .positive = 4}});
+  BatchLoader loader(data, {5, 0, 3}, {.batch_size = 2});
   const Batch batch = loader.Next();  // three examples: the lone last one joined
   REQUIRE(batch.count == 3);
   CHECK(batch.targets == std::vector<float>{1, 0, 1});
-  CHECK(batch.weights == std::vector<float>{4, 0.25f, 4});
   std::vector<float> image(16 * 16);
   data.Get(3, image);
-  CHECK(std::equal(image.begin(), image.end(), batch.pixels.begin() + 2 * 16 * 16));
+  CHECK(std::equal(image.begin(), image.end(), batch.inputs.begin() + 2 * 16 * 16));
+}
+
+TEST_CASE("Channels of an image lie next to each other at each pixel of a batch") {
+  MadeDataset data({.channels = 3, .height = 1, .width = 2}, 1);
+  data.Add({{1, 2, 10, 20, 100, 200}, {1}, 1});
+  BatchLoader loader(data, {0}, {.batch_size = 1});
+  CHECK(loader.Next().inputs == std::vector<float>{1, 10, 100, 2, 20, 200});
+}
+
+TEST_CASE("Rows of a table are never augmented") {
+  MadeDataset data = TableData(1);
+  data.Add({{3, kUnknown}, {1}, 1});
+  BatchLoader loader(data, {0}, {.augmentation = plan::Augmentation::kRadiograph});
+  const Batch batch = loader.Next();
+  CHECK(batch.inputs[0] == 3);
+  CHECK(std::isnan(batch.inputs[1]));
 }
 
 TEST_CASE("A loader that is given up early waits for its reader") {
