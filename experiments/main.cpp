@@ -7,6 +7,7 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "experiments/follow_up.h"
 #include "experiments/pacs_session.h"
 #include "experiments/quickstart.h"
 #include "experiments/study_pages.h"
@@ -21,6 +22,7 @@ constexpr char kExamples[] = R"(Examples:
   consilium-experiment quickstart --fresh --seed 2
   consilium-experiment report --from study
   consilium-experiment pacs-session
+  consilium-experiment follow-up
   consilium-experiment study heart-disease --data heart_disease_uci --seeds 3
 
 Cut off (Ctrl-C, kill -9, a power cut), a quickstart goes on when the same command is given again; finished, it shows
@@ -121,6 +123,19 @@ int RunAndShow(const StudyOptions& options) {
   return 0;
 }
 
+void AddFollowUpOptions(CLI::App* app, FollowUpOptions* options) {
+  app->add_option("--out", options->out, "Folder for everything it makes")->capture_default_str();
+  app->add_option("--seed", options->seed, "Of the drawn head")->capture_default_str();
+  app->add_flag("--fresh", options->fresh, "Replace what an earlier one left in --out");
+}
+
+int RunAndShow(const FollowUpOptions& options) {
+  const absl::StatusOr<FollowUpSession> session = RunFollowUp(options);
+  if (!session.ok()) return ReportAndExitCode(session.status());
+  std::fputs(Summary(*session, options.out).c_str(), stdout);
+  return 0;
+}
+
 int RunAndShow(const PacsSessionOptions& options) {
   const absl::StatusOr<PacsSession> session = RunPacsSession(options);
   if (!session.ok()) return ReportAndExitCode(session.status());
@@ -146,6 +161,12 @@ int Main(int argc, char** argv) {
                                           "A real archive (Orthanc): push, pull by query, train, "
                                           "predict, send results back, list them");
   AddPacsSessionOptions(pacs_app, &pacs_session);
+  FollowUpOptions follow_up;
+  CLI::App* follow_up_app =
+      app.add_subcommand("follow-up",
+                         "A drawn patient of three scans through a real archive (Orthanc): pulled, "
+                         "followed over time, the report sent back and listed");
+  AddFollowUpOptions(follow_up_app, &follow_up);
   StudyOptions study;
   CLI::App* study_app = app.add_subcommand(
       "study", "A public set: federated, each site alone, pooled, over seeds, in one page");
@@ -158,6 +179,7 @@ int Main(int argc, char** argv) {
   CatchInterrupts();
   if (study_app->parsed()) return RunAndShow(study);
   if (pacs_app->parsed()) return RunAndShow(pacs_session);
+  if (follow_up_app->parsed()) return RunAndShow(follow_up);
   if (report_app->parsed()) {
     const int code = ReportAndExitCode(RewriteReport(from));
     if (code == 0) std::printf("%s\n", (from / "report.html").c_str());
