@@ -7,9 +7,9 @@ namespace consilium::metrics {
 namespace {
 
 void CheckJson(std::string_view text) {
-  const auto sums = SumsFromJson(text);
+  const auto sums = TaskSumsFromJson(text);
   if (!sums.ok()) return;
-  const auto again = SumsFromJson(ToJson(*sums));
+  const auto again = TaskSumsFromJson(ToJson(*sums));
   FUZZ_EXPECT(again.ok() && *again == *sums);
   FUZZ_EXPECT(!SiteJson(*sums, 0.9).empty());
 }
@@ -48,19 +48,30 @@ void CheckDescription(ByteView bytes) {
   FUZZ_EXPECT(ShownDescriptionFromJson(ToJson(shown)).value() == shown);
 }
 
-// The input's numbers over the first of a valid vector.
-void CheckRing(ByteView bytes) {
-  static const std::vector<std::uint64_t> empty = ToRing(EvaluationSums());
-  std::vector<std::uint64_t> ring = empty;
+// One of each task.
+constexpr TaskShape kShapes[] = {{Task::kBinary, 1},
+                                 {Task::kMulticlass, 3},
+                                 {Task::kMultilabel, 2},
+                                 {Task::kSegmentation, 2},
+                                 {Task::kSurvival, 1}};
+
+// The input's numbers over those of nothing.
+void CheckRing(const TaskShape& shape, ByteView bytes) {
+  std::vector<std::uint64_t> ring = ToRing(EvaluationSums{TaskSums(shape)});
   fuzz::Cursor input(bytes);
   while (!input.AtEnd()) {
     const std::size_t at = input.Byte() | input.Byte() << 8;
     ring[at % ring.size()] = input.Number64();
   }
-  const auto sums = FromRing(ring, 3);
+  const auto sums = FromRing(ring, shape, 3);
   if (!sums.ok()) return;
-  const auto again = FromRing(ToRing(*sums), 3);
+  const auto again = FromRing(ToRing(*sums), shape, 3);
   FUZZ_EXPECT(again.ok() && *again == *sums);
+  FUZZ_EXPECT(!SiteJson(sums->sums, 0.9).empty());
+}
+
+void CheckRings(ByteView bytes) {
+  for (const TaskShape& shape : kShapes) CheckRing(shape, bytes);
 }
 
 }  // namespace
@@ -70,14 +81,15 @@ void CheckRing(ByteView bytes) {
 // (2 bytes), value (8).
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace consilium;
-  const std::size_t ring_bytes = 8 * metrics::kEvaluationSums;
-  const fuzz::AllocationLimit limit(fuzz::JustifiedBy(size) + 16 * ring_bytes);
+  const std::size_t ring_bytes = 8 * metrics::EvaluationRingSize({Task::kSurvival, 1});
+  const fuzz::AllocationLimit limit(fuzz::JustifiedBy(size) + 16 * ring_bytes +
+                                    metrics::kMostClasses * 8 * metrics::EvaluationRingSize({}));
   const ByteView input = fuzz::Input(data, size);
   if (size > 0 && data[0] == '{') {
     metrics::CheckJson(AsText(input));
     metrics::CheckShownJson(AsText(input));
   } else {
-    metrics::CheckRing(input);
+    metrics::CheckRings(input);
     metrics::CheckDescription(input);
   }
   return 0;
