@@ -3,8 +3,8 @@
 // Private to this folder and network.cpp: the families of networks, and the names of their tensors,
 // which are those of a state dict in PyTorch. python/load_model.py has the same in plain PyTorch.
 //
-// c is 1 channel, 3 of plans with channel = "rgb"; n is the number of outputs (OutputsOf). Images may
-// have any size unless a line says otherwise. Convolutions have no bias unless a line says so.
+// c is 1 channel, 3 of plans with channel = "rgb"; n is the number of outputs (OutputsOf). Images
+// may have any size unless a line says otherwise. Convolutions have no bias unless a line says so.
 // Each norm NAME has NAME.weight and NAME.bias; batch norm also NAME.running_mean, NAME.running_var
 // and NAME.num_batches_tracked. Millions of weights of c = n = 1 (unet: width 16, n = 3).
 //
@@ -22,13 +22,13 @@
 //                       features.8.0, features.8.1, classifier.1. 8 groups. Training has neither
 //                       stochastic depth nor dropout, which the paper's has.
 // unet             0.5  Ronneberger et al. 2015 with residual units, w (plan's width, 16) channels:
-//                       encoder.0 .. encoder.3 of w, 2w, 4w, 8w channels with 2x2 max pools between;
+//                       encoder.0 .. encoder.3 of w, 2w, 4w, 8w channels, 2x2 max pools between;
 //                       decoder.0 .. decoder.2 of 4w, 2w, w: .up doubles the size (transposed
 //                       convolution 2x2 of stride 2, with bias), then the encoder's output of that
 //                       size and it, in this order, are the unit's input; head: 1x1 with bias. A
 //                       unit is conv1 (3x3), norm1, ReLU, conv2 (3x3), norm2, plus shortcut (1x1 of
-//                       the input), ReLU. Groups: the greatest common divisor of 8 and the channels.
-//                       Sizes are multiples of 8.
+//                       the input), ReLU. Groups: the greatest common divisor of 8 and the
+//                       channels. Sizes are multiples of 8.
 // logistic              linear, of a table's inputs.
 // mlp                   layers.0 .. layers.N (linear), ReLU and, in training, dropout between.
 //                       Both begin with prepare.mean and prepare.deviation where the table has
