@@ -125,6 +125,7 @@ class Following {
   void AddStudy(std::size_t number) {
     const Study& study = patient_.studies[number];
     const int day = DayOf(study);
+    const std::size_t said = follow_up_.passed_over.size();
     std::vector<Candidate> candidates = CandidatesOf(study, day);
     Sort(&candidates);
     for (auto candidate = candidates.begin(); candidate != candidates.end(); ++candidate) {
@@ -138,7 +139,9 @@ class Following {
       Add(*std::move(loaded), number);
       return;
     }
-    if (candidates.empty()) Pass(day, "study", "no segmentation outlines lesions in it");
+    if (candidates.empty() && follow_up_.passed_over.size() == said) {
+      Pass(day, "study", "no segmentation outlines lesions in it");
+    }
   }
 
   // Series that lesions are outlined in, and of the first time point's modality.
