@@ -3,9 +3,10 @@
 // Training and evaluation with LibTorch behind plain types: no torch header is seen outside this
 // folder. Torch's exceptions end here too: they become kResourceExhausted (memory) or kInternal.
 //
-// A ModelState is the PyTorch state dict of the plan's network, in its order; everything is float32,
-// num_batches_tracked too (load_state_dict casts it). networks/networks.h says which networks there
-// are and how their tensors are named; python/load_model.py is the same networks in PyTorch.
+// A ModelState is the PyTorch state dict of the plan's network, in its order; everything is
+// float32, num_batches_tracked too (load_state_dict casts it). networks/networks.h says which
+// networks there are and how their tensors are named; python/load_model.py is the same networks in
+// PyTorch.
 
 #include <cstdint>
 #include <vector>
