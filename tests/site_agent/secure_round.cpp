@@ -90,13 +90,23 @@ secagg::SessionConfig SecureRound::Description(Hospitals& hospitals, const RunId
   return config;
 }
 
+secagg::SessionConfig SecureRound::Preparation(Hospitals& hospitals, const RunId& run,
+                                               const plan::Plan& plan, std::uint32_t attempt) {
+  secagg::SessionConfig config = Common(hospitals);
+  config.key = {{run, 1, attempt}, secagg::Purpose::kPreparation};
+  config.model = wire::QuestionOf(plan);
+  config.sums = static_cast<std::uint32_t>(metrics::PreparationRingSize(plan.table.Numbers()));
+  return config;
+}
+
 SecureRound::SecureRound(Hospitals& hospitals, secagg::SessionConfig config)
     : session(std::move(config), hospitals.federation.SiteKeys()), hospitals_(hospitals) {}
 
 wire::ToSite SecureRound::Request() const {
   const secagg::SessionConfig& config = session.config();
   const AttemptKey& key = config.key.attempt;
-  if (config.key.purpose == secagg::Purpose::kDescription) {
+  if (config.key.purpose == secagg::Purpose::kDescription ||
+      config.key.purpose == secagg::Purpose::kPreparation) {
     return wire::DescribeRequest{key.run, key.round, 60, config};
   }
   if (Training()) return wire::TrainRequest{key, config.model, 7, 60, config};

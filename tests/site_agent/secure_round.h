@@ -38,6 +38,8 @@ class SecureRound {
 
   static secagg::SessionConfig Description(Hospitals& hospitals, const RunId& run,
                                            const plan::Plan& plan);
+  static secagg::SessionConfig Preparation(Hospitals& hospitals, const RunId& run,
+                                           const plan::Plan& plan, std::uint32_t attempt = 1);
 
   wire::ToSite Request() const;
   void Ask(TestSite& site) { site.coordinator.Send(Request()); }

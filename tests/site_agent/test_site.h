@@ -70,8 +70,14 @@ class FixedData final : public LocalData {
                                                                 Progress&) override {
     return std::make_shared<FixedDataset>();
   }
+  absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan&, Progress&) override {
+    ++preparations;
+    return preparation;
+  }
   DataOffer offer{{40, 40, 20}, 3};
   metrics::Description description;
+  metrics::PreparationSums preparation;
+  int preparations = 0;  // that were asked for
   int descriptions = 0;  // that were asked for
 };
 
