@@ -64,7 +64,30 @@ CREATE TABLE labels(
   PRIMARY KEY(file_id, target)) WITHOUT ROWID;
 )sql";
 
-const storage::Migrations kMigrations = {kVersion1, kVersion2};
+// What segmentations are of, and labels that are words: a label has either a value or the hash of a
+// word. Files that were no images (Refusal 42) are read anew, for segmentations are among them.
+constexpr std::string_view kVersion3 = R"sql(
+DELETE FROM files WHERE own_reason = 42;
+ALTER TABLE labels RENAME TO old_labels;
+CREATE TABLE labels(
+  file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE,
+  target TEXT NOT NULL,
+  value INTEGER,
+  word BLOB,
+  PRIMARY KEY(file_id, target)) WITHOUT ROWID;
+INSERT INTO labels SELECT file_id, target, value, NULL FROM old_labels;
+DROP TABLE old_labels;
+CREATE TABLE segmented_instances(
+  file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE,
+  instance TEXT NOT NULL,
+  PRIMARY KEY(file_id, instance)) WITHOUT ROWID;
+CREATE TABLE segments(
+  file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE,
+  label BLOB NOT NULL,
+  PRIMARY KEY(file_id, label)) WITHOUT ROWID;
+)sql";
+
+const storage::Migrations kMigrations = {kVersion1, kVersion2, kVersion3};
 
 std::vector<std::string> SplitLines(std::string_view text) {
   std::vector<std::string> lines;
@@ -84,20 +107,6 @@ absl::StatusOr<Refusal> RefusalAt(const storage::Statement& row, int column) {
                " for refusing a file, which this program does not know; index the folder again"));
   }
   return *reason;
-}
-
-// What Unwanted() looks at, from the columns that begin at `first`.
-constexpr std::string_view kWantedColumns =
-    "modality, view_position, age, frames, row_spacing_mm, column_spacing_mm";
-dicom::Header HeaderAt(const storage::Statement& row, int first) {
-  dicom::Header header;
-  header.modality = row.Text(first);
-  header.view_position = row.Text(first + 1);
-  if (!row.IsNull(first + 2)) header.patient_age_years = row.Real(first + 2);
-  header.frames = static_cast<std::uint32_t>(row.Int(first + 3));
-  header.row_spacing_mm = row.Real(first + 4);
-  header.column_spacing_mm = row.Real(first + 5);
-  return header;
 }
 
 }  // namespace
@@ -201,56 +210,10 @@ absl::StatusOr<std::vector<std::string>> Catalog::Targets() {
   return SplitLines(targets);
 }
 
-absl::StatusOr<std::vector<CatalogImage>> Catalog::Images(
-    std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
-  ASSIGN_OR_RETURN(auto query, database_.Prepare(StrCat(R"sql(
-      SELECT id, sealed_path, sop_instance_uid, patient_id, size, modified_ns, value, )sql",
-                                                        kWantedColumns, R"sql(
-      FROM files JOIN labels ON file_id = id WHERE reason = 0 AND target = ?)sql")));
-  query.Bind(target);
-  std::vector<CatalogImage> images;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool found, query.Step());
-    if (!found) break;
-    const dicom::Header header = HeaderAt(query, 7);
-    if (Unwanted(header, data, preprocessing)) continue;
-    ASSIGN_OR_RETURN(std::string path, cipher_.Open("path", query.Blob(1)));
-    images.push_back({query.Int(0), std::move(path), query.Text(2), query.Text(3), header.modality,
-                      static_cast<std::uint64_t>(query.Int(4)), query.Int(5),
-                      static_cast<int>(query.Int(6))});
-  }
-  std::sort(images.begin(), images.end(),
-            [](const CatalogImage& a, const CatalogImage& b) { return a.path < b.path; });
-  return images;
-}
-
-absl::StatusOr<std::map<Refusal, std::uint64_t>> Catalog::Refusals(
-    std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
-  ASSIGN_OR_RETURN(auto query, database_.Prepare(StrCat(R"sql(
-      SELECT reason, value IS NULL, COUNT(*), )sql",
-                                                        kWantedColumns, R"sql(
-      FROM files LEFT JOIN labels ON file_id = id AND target = ?
-      GROUP BY 1, 2, 4, 5, 6, 7, 8, 9)sql")));
-  query.Bind(target);
-  std::map<Refusal, std::uint64_t> counts;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool found, query.Step());
-    if (!found) return counts;
-    ASSIGN_OR_RETURN(Refusal reason, RefusalAt(query, 0));
-    if (reason == Refusal::kNone) {
-      if (const auto unwanted = Unwanted(HeaderAt(query, 3), data, preprocessing)) {
-        reason = unwanted->reason;
-      } else if (query.Int(1) != 0) {
-        reason = Refusal::kMissingLabel;
-      }
-    }
-    if (reason != Refusal::kNone) counts[reason] += static_cast<std::uint64_t>(query.Int(2));
-  }
-}
-
 absl::StatusOr<std::vector<ImageDescription>> Catalog::Descriptions() {
   std::map<std::int64_t, std::map<std::string, int>> labels;
-  ASSIGN_OR_RETURN(auto all, database_.Prepare("SELECT file_id, target, value FROM labels"));
+  ASSIGN_OR_RETURN(
+      auto all, database_.Prepare("SELECT file_id, target, value FROM labels WHERE value NOTNULL"));
   while (true) {
     ASSIGN_OR_RETURN(const bool found, all.Step());
     if (!found) break;

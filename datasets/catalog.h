@@ -5,16 +5,18 @@
 //
 // Claim: the file holds no identifier. Patients and UIDs are there under pseudonyms
 // (deidentification/pseudonymiser.h), paths as keyed hashes and sealed (catalog_cipher.h), settings
-// sealed; labels by file. Of what else a header says, texts that hold another identifier of the
-// file are left out, and what the site's policy does not retain (index_policy.h). The key is the
-// site's, in "pseudonym.key" beside the catalog (mode 0600). Who loses it gets other pseudonyms,
-// and with them another split of the patients, from a catalog that is made anew.
+// sealed; labels by file, 0 and 1 as they are and words as keyed hashes, as labels of segments are.
+// Of what else a header says, texts that hold another identifier of the file are left out, and what
+// the site's policy does not retain (index_policy.h). The key is the site's, in "pseudonym.key"
+// beside the catalog (mode 0600). Who loses it gets other pseudonyms, and with them another split
+// of the patients, from a catalog that is made anew.
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -62,6 +64,13 @@ struct IndexReport {
       0;  // keys of labels.csv that no accepted image has: a warning
 };
 
+// A segmentation of an image.
+struct CatalogMask {
+  std::string path;  // below the catalog's folder; opened for reading the file
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+};
+
 // What a dataset needs to know of an accepted image.
 struct CatalogImage {
   std::int64_t id = 0;
@@ -71,7 +80,9 @@ struct CatalogImage {
   std::string modality;
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
-  int target = 0;  // 0 or 1
+  int target = 0;                  // binary: 0 or 1; multiclass: the class; else 0
+  std::vector<float> labels;       // multilabel: 0, 1 or NaN (not known) of each of the plan's
+  std::vector<CatalogMask> masks;  // segmentation: by path, never empty
 };
 
 // What is known of an accepted image, for describing a site's data. Nothing of it but the path,
@@ -120,14 +131,29 @@ class Catalog {
   absl::StatusOr<fs::path> Folder();
   absl::StatusOr<std::vector<std::string>> Targets();
 
-  // Accepted images with a label for `target` that the plan wants (requirements.h), ordered by
-  // path.
+  // OK when the site can say what the plan's target asks; else kFailedPrecondition, with the column
+  // and what to do, never with a patient or a value:
+  //   binary        a column of labels.csv whose values are 0 and 1
+  //   multiclass    a column with at least one of the classes
+  //   multilabel    a column of 0 and 1 of each name
+  //   segmentation  a SEG object with a segment of one of the names
+  // Survival is read from tables only.
+  absl::Status CheckTarget(const plan::Target& target);
+
+  // Accepted images that the plan wants (requirements.h) and for which there is a target, ordered
+  // by path. binary: a label; multiclass: a label that is one of the classes; multilabel: one known
+  // label at least; segmentation: a SEG object that references the image and has a segment of one
+  // of the names, be it without a pixel there. labels.csv does not matter to segmentation.
+  absl::StatusOr<std::vector<CatalogImage>> Images(const plan::Target& target,
+                                                   const plan::Data& data,
+                                                   const plan::Preprocessing& preprocessing);
+  // Of the binary target of this name.
   absl::StatusOr<std::vector<CatalogImage>> Images(std::string_view target, const plan::Data& data,
                                                    const plan::Preprocessing& preprocessing);
   // How many files are refused, by reason; with those that the plan does not want, or that have no
-  // label for `target`.
+  // target (kMissingLabel, kUnwantedLabel, kNoMask).
   absl::StatusOr<std::map<Refusal, std::uint64_t>> Refusals(
-      std::string_view target, const plan::Data& data, const plan::Preprocessing& preprocessing);
+      const plan::Target& target, const plan::Data& data, const plan::Preprocessing& preprocessing);
 
   // Every accepted image, in an order that is stable but says nothing. Why others are not among
   // them is in Report().
@@ -146,6 +172,16 @@ class Catalog {
   absl::Status EraseOfAnotherKey();
   absl::StatusOr<std::string> Setting(std::string_view name);
   absl::Status Set(std::string_view name, std::string_view value);
+  // What a target says of files (catalog_targets.cpp), by their id.
+  struct FileTarget;
+  using FileTargets = std::unordered_map<std::int64_t, FileTarget>;
+  absl::StatusOr<FileTargets> TargetsOf(const plan::Target& target);
+  absl::Status AddLabels(const plan::Target& target, FileTargets* targets);
+  absl::Status AddMasks(const plan::Target& target, FileTargets* targets);
+  absl::StatusOr<std::unordered_map<std::int64_t, CatalogMask>> Masks(
+      const std::vector<std::string>& structures);
+  Bytes WordHash(std::string_view column, std::string_view word) const;
+  Bytes SegmentHash(std::string_view label) const;
   friend class Indexing;
 
   storage::Database database_;

@@ -10,7 +10,7 @@ SplitCounts Count(const Dataset& dataset) {
   for (std::size_t i = 0; i < dataset.size(); ++i) {
     const Dataset::Label label = dataset.GetLabel(i);
     patients.insert(label.patient);
-    counts.positives += label.target == 1;
+    counts.positives += dataset.IsPositive(i);
   }
   counts.patients = patients.size();
   counts.examples = dataset.size();

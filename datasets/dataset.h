@@ -49,6 +49,9 @@ class Dataset {
   virtual void GetTarget(std::size_t index, std::span<float> out) const {
     out[0] = static_cast<float>(GetLabel(index).target);
   }
+  // Whether SplitCounts::positives counts it: binary targets that are 1, of survival the events, of
+  // segmentation any structure.
+  virtual bool IsPositive(std::size_t index) const { return GetLabel(index).target == 1; }
   // Millimetres from pixel to pixel of the input, for surface distances; 0: not known.
   virtual float spacing_mm(std::size_t index) const { return static_cast<void>(index), 0; }
 };

@@ -2,6 +2,7 @@
 
 #include "datasets/dicom/reader.h"
 #include "datasets/pipeline/pipeline.h"
+#include "datasets/targets/image_mask.h"
 
 namespace consilium::datasets {
 namespace {
@@ -19,6 +20,36 @@ class ThisProcess final : public ImageReader {
     auto file = dicom::ImageFile::Open(path);
     if (!file.ok()) return file.refused();
     return pipeline::MakeInput(*file, preprocessing);
+  }
+
+  std::vector<OrRefused<SegmentationContent>> ReadSegmentations(
+      std::span<const fs::path> paths) override {
+    std::vector<OrRefused<SegmentationContent>> contents;
+    for (const fs::path& path : paths) contents.push_back(ContentOf(path));
+    return contents;
+  }
+
+  OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
+                                 const std::vector<std::string>& structures,
+                                 const plan::Preprocessing& preprocessing) override {
+    auto image = dicom::ImageFile::Open(files.front());
+    if (!image.ok()) return image.refused();
+    std::vector<targets::Segmentation> segmentations;
+    for (const fs::path& path : files.subspan(1)) {
+      auto segmentation = targets::Segmentation::Open(path);
+      if (!segmentation.ok()) return segmentation.refused();
+      segmentations.push_back(*std::move(segmentation));
+    }
+    return targets::ReadPlacedMask(*image, segmentations, structures, preprocessing);
+  }
+
+ private:
+  static OrRefused<SegmentationContent> ContentOf(const fs::path& path) {
+    const auto segmentation = targets::Segmentation::Open(path);
+    if (!segmentation.ok()) return segmentation.refused();
+    SegmentationContent content{segmentation->referenced_instances(), {}};
+    for (const auto& segment : segmentation->segments()) content.labels.push_back(segment.label);
+    return content;
   }
 };
 

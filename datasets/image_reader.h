@@ -10,9 +10,16 @@
 #include "common/base/file.h"
 #include "common/plan/plan.h"
 #include "datasets/dicom/header.h"
+#include "datasets/placed_mask.h"
 #include "datasets/refusal.h"
 
 namespace consilium::datasets {
+
+// What a segmentation is of. Identifiers, all of it: never shown, logged or sent.
+struct SegmentationContent {
+  std::vector<std::string> instances;  // SOP instance UIDs that it references
+  std::vector<std::string> labels;     // of its segments
+};
 
 // Thread-safe.
 class ImageReader {
@@ -23,6 +30,13 @@ class ImageReader {
   // pipeline::MakeInput of the file.
   virtual OrRefused<std::vector<float>> ReadInput(const fs::path& path,
                                                   const plan::Preprocessing& preprocessing) = 0;
+  // Of each path, in their order, what a segmentation there is of (targets/segmentation.h).
+  virtual std::vector<OrRefused<SegmentationContent>> ReadSegmentations(
+      std::span<const fs::path> paths) = 0;
+  // targets::ReadPlacedMask of an image, which is the first of `files`, and its segmentations.
+  virtual OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
+                                         const std::vector<std::string>& structures,
+                                         const plan::Preprocessing& preprocessing) = 0;
 };
 
 // Reads in this process, which a hostile file may crash: for tests and for one's own files.

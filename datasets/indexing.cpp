@@ -11,7 +11,7 @@
 
 #include "common/base/status.h"
 #include "datasets/catalog.h"
-#include "datasets/dicom/header.h"
+#include "datasets/dicom/reader.h"
 #include "datasets/labels.h"
 #include "datasets/parallel.h"
 #include "datasets/requirements.h"
@@ -41,6 +41,9 @@ struct Row {
   Bytes path_hash, sealed_path;
   Refused refused;
   dicom::Header header;  // its patient ID and UIDs already replaced
+  // Of a segmentation: pseudonyms of the instances that it is of, keyed hashes of its labels.
+  std::set<std::string> segmented;
+  std::set<std::string> segments;
 };
 
 // Regular files (and links to such) of the tree, ordered by path.
@@ -177,6 +180,7 @@ class Indexing {
           if (absl::IsCancelled(rows[i].status())) continue;
           RETURN_IF_ERROR(rows[i].status());
           RETURN_IF_ERROR(Insert(insert, *files[i], *rows[i]));
+          RETURN_IF_ERROR(InsertSegmentation(*rows[i]));
         }
         return absl::OkStatus();
       }));
@@ -194,6 +198,35 @@ class Indexing {
     const auto headers = reader_.ReadHeaders(paths);
     CONSILIUM_CHECK(headers.size() == files.size());
     for (std::size_t i = 0; i < files.size(); ++i) rows[i] = RowOf(files[i]->path, headers[i]);
+    ReadSegmentations(paths, rows);
+  }
+
+  // Segmentations are no images to train on, but what they are of is remembered.
+  void ReadSegmentations(const std::vector<fs::path>& paths, std::span<absl::StatusOr<Row>> rows) {
+    std::vector<std::size_t> which;
+    std::vector<fs::path> files;
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      if (!rows[i].ok() || !dicom::IsSegmentation(rows[i]->refused)) continue;
+      which.push_back(i);
+      files.push_back(paths[i]);
+    }
+    if (files.empty()) return;
+    const auto contents = reader_.ReadSegmentations(files);
+    CONSILIUM_CHECK(contents.size() == files.size());
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      Row& row = *rows[which[i]];
+      if (!contents[i].ok()) {
+        StrAppend(&row.refused.detail,
+                  " that cannot be read: ", Phrase(contents[i].refused().reason));
+        continue;
+      }
+      for (const std::string& uid : contents[i]->instances) {
+        row.segmented.insert(catalog_.pseudonyms_.MappedUid(uid));
+      }
+      for (const std::string& label : contents[i]->labels) {
+        row.segments.insert(std::string(AsText(catalog_.SegmentHash(label))));
+      }
+    }
   }
 
   absl::StatusOr<Row> RowOf(const std::string& path, const OrRefused<dicom::Header>& read) const {
@@ -259,6 +292,23 @@ class Indexing {
         .Run();
   }
 
+  // Of the row that was inserted last.
+  absl::Status InsertSegmentation(const Row& row) {
+    if (row.segmented.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(auto last, database_.Prepare("SELECT id FROM files WHERE path_hash = ?"));
+    ASSIGN_OR_RETURN(const bool found, last.Bind(ByteView(row.path_hash)).Step());
+    CONSILIUM_CHECK(found);
+    const std::int64_t id = last.Int(0);
+    ASSIGN_OR_RETURN(auto instance,
+                     database_.Prepare("INSERT INTO segmented_instances VALUES(?,?)"));
+    for (const std::string& uid : row.segmented) RETURN_IF_ERROR(instance.Bind(id, uid).Run());
+    ASSIGN_OR_RETURN(auto segment, database_.Prepare("INSERT INTO segments VALUES(?,?)"));
+    for (const std::string& label : row.segments) {
+      RETURN_IF_ERROR(segment.Bind(id, AsBytes(label)).Run());
+    }
+    return absl::OkStatus();
+  }
+
   // What depends on more than one file: who is gone, duplicates, labels. All at once or not at all.
   absl::Status Settle(const KnownFileMap& gone, IndexReport* report) {
     return database_.Transact([&]() -> absl::Status {
@@ -312,8 +362,9 @@ class Indexing {
   absl::Status SettleStandings() {
     ASSIGN_OR_RETURN(const auto candidates, Candidates());
     ASSIGN_OR_RETURN(auto update, database_.Prepare("UPDATE files SET standing = ? WHERE id = ?"));
-    ASSIGN_OR_RETURN(auto label,
-                     database_.Prepare("INSERT INTO labels(file_id, target, value) VALUES(?,?,?)"));
+    ASSIGN_OR_RETURN(
+        auto label,
+        database_.Prepare("INSERT INTO labels(file_id, target, value, word) VALUES(?,?,?,?)"));
     std::set<std::string> instances;
     for (const Candidate& file : candidates) {
       const bool first = instances.insert(file.instance).second;
@@ -321,7 +372,15 @@ class Indexing {
       if (standing != file.standing) RETURN_IF_ERROR(update.Bind(standing, file.id).Run());
       if (standing != Refusal::kNone || !labels_) continue;
       for (const auto& [target, value] : labels_->values.at(file.key)) {
-        RETURN_IF_ERROR(label.Bind(file.id, target, value).Run());
+        // Only 0 and 1 are in the catalog as they are: a word may be anything.
+        std::optional<int> number;
+        if (value == "0" || value == "1") number = value == "1";
+        const Bytes word = number ? Bytes() : catalog_.WordHash(target, value);
+        if (number) {
+          RETURN_IF_ERROR(label.Bind(file.id, target, number, nullptr).Run());
+        } else {
+          RETURN_IF_ERROR(label.Bind(file.id, target, number, ByteView(word)).Run());
+        }
       }
     }
     return absl::OkStatus();

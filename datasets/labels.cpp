@@ -37,13 +37,6 @@ absl::StatusOr<KeyColumn> FindKeyColumn(const CsvTable& table) {
       "sop_instance_uid");
 }
 
-// With a column shifted it may be a patient's name or number.
-std::string Shown(const std::string& cell) {
-  constexpr std::size_t kLongestShown = 5;
-  return cell.size() <= kLongestShown ? StrCat("\"", cell, "\"")
-                                      : StrCat("a text of ", cell.size(), " characters");
-}
-
 class LabelReader {
  public:
   LabelReader(const CsvTable& table, KeyColumn key) : table_(table), key_(key) {
@@ -72,14 +65,15 @@ class LabelReader {
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       const std::string& cell = row.cells[i];
       if (i == key_.index || cell.empty()) continue;
-      if (cell != "0" && cell != "1") {
-        Fault(StrCat("line ", row.line, ": \"", table_.header[i], "\" is ", Shown(cell),
-                     "; 0, 1 or nothing is allowed"));
+      if (cell.size() > kLongestLabel) {
+        // With a column shifted it may be a patient's name: only its length is said.
+        Fault(StrCat("line ", row.line, ": \"", table_.header[i], "\" is a text of ", cell.size(),
+                     " characters; 0, 1, a word of at most ", kLongestLabel,
+                     " or nothing is allowed"));
         continue;
       }
-      const int value = cell == "1";
-      const auto [known, inserted] = values.emplace(table_.header[i], value);
-      if (!inserted && known->second != value) labels_.conflicting.insert(key);
+      const auto [known, inserted] = values.emplace(table_.header[i], cell);
+      if (!inserted && known->second != cell) labels_.conflicting.insert(key);
     }
   }
 
@@ -115,7 +109,8 @@ absl::StatusOr<Labels> ParseLabels(std::string_view csv) {
   ASSIGN_OR_RETURN(const CsvTable table, ParseCsv(csv));
   ASSIGN_OR_RETURN(const KeyColumn key, FindKeyColumn(table));
   if (table.header.size() < 2) {
-    return absl::InvalidArgumentError("line 1: no target; add a column with values 0 and 1");
+    return absl::InvalidArgumentError(
+        "line 1: no target; add a column with values 0 and 1, or words");
   }
   return LabelReader(table, key).Read();
 }

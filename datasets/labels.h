@@ -21,10 +21,11 @@ std::string_view ColumnName(LabelKey key);
 //   patient_id,opacity,effusion
 //   P0001,1,0
 //   P0002,0,            an empty cell: no label for this target
-// One of the columns is a key (by its name, wherever it stands), each of the others is a target
-// with values 0 and 1.
+// One of the columns is a key (by its name, wherever it stands), each of the others is a target,
+// whose values are 0 and 1, or words, for the classes of a multiclass plan. Which of them a plan
+// can read shows when it asks (Catalog::Images).
 struct Labels {
-  using Values = std::map<std::string, int>;  // target -> 0 or 1
+  using Values = std::map<std::string, std::string>;  // target -> value, never empty
 
   LabelKey key = LabelKey::kPatient;
   std::vector<std::string> targets;
@@ -32,8 +33,11 @@ struct Labels {
   std::set<std::string> conflicting;     // keys that come with two different values for one target
 };
 
-// kInvalidArgument with the line and the value, all faults of the cells at once, one a line (at
-// most ten).
+// The longest word, in bytes.
+inline constexpr std::size_t kLongestLabel = 64;
+
+// kInvalidArgument with the line, all faults of the cells at once, one a line (at most ten): an
+// empty key, a value longer than kLongestLabel.
 absl::StatusOr<Labels> ParseLabels(std::string_view csv);
 absl::StatusOr<Labels> ReadLabels(const fs::path& path);
 

@@ -97,6 +97,12 @@ Words WordsFor(Refusal reason) {
       return {"unwanted-age", "age not wanted, or not known"};
     case Refusal::kNotForTraining:
       return {"not-for-training", "no image that training can use"};
+    case Refusal::kGreyImage:
+      return {"grey-image", "grey where colour is wanted"};
+    case Refusal::kUnwantedLabel:
+      return {"unwanted-label", "label is none of the plan's classes"};
+    case Refusal::kNoMask:
+      return {"no-mask", "no segmentation of it"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -107,7 +113,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNotForTraining)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNoMask)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

@@ -58,6 +58,9 @@ enum class Refusal {
   kUnwantedView = 40,
   kUnwantedAge = 41,     // or an age that is not known
   kNotForTraining = 42,  // an object with pixels, or without, that is no image of a patient
+  kGreyImage = 43,       // where colour is wanted
+  kUnwantedLabel = 44,   // a label that is none of the plan's classes
+  kNoMask = 45,          // no segmentation of it has one of the plan's structures
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").

@@ -13,24 +13,13 @@
 namespace consilium::datasets {
 namespace {
 
-absl::Status CheckTarget(Catalog& catalog, const plan::Target& target) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> targets, catalog.Targets());
-  if (std::find(targets.begin(), targets.end(), target.name) != targets.end()) {
-    return absl::OkStatus();
-  }
-  std::string known;
-  for (const std::string& name : targets) StrAppend(&known, known.empty() ? "" : ", ", name);
-  return absl::FailedPreconditionError(StrCat("the labels have no target \"", target.name,
-                                              "\" (they have: ", known.empty() ? "none" : known,
-                                              "); add the column to labels.csv and index again"));
-}
-
 // Whether a file is refused for what it is: not for what this plan asks, nor for what may pass.
 bool IsOfTheFile(Refusal reason) {
   switch (reason) {
     case Refusal::kUnreadable:
     case Refusal::kSeveralFrames:
     case Refusal::kColourImage:
+    case Refusal::kGreyImage:
     case Refusal::kNoPixelSpacing:
     case Refusal::kNoSuvFactor:
     case Refusal::kReaderTookTooLong:
@@ -44,10 +33,10 @@ bool IsOfTheFile(Refusal reason) {
 // Adds up examples and patients by split.
 class Counter {
  public:
-  void Add(Split split, std::uint64_t patient, int target) {
+  void Add(Split split, std::uint64_t patient, bool positive) {
     for (Sum* sum : {&sums_[static_cast<std::size_t>(split)], &sums_[3]}) {
       ++sum->counts.examples;
-      sum->counts.positives += target == 1;
+      sum->counts.positives += positive;
       sum->patients.insert(patient);
       sum->counts.patients = sum->patients.size();
     }
@@ -84,27 +73,33 @@ const SplitCounts& DataSummary::Of(Split split) const {
 absl::StatusOr<DataSummary> Summarise(Catalog& catalog, const plan::Target& target,
                                       const plan::Data& data,
                                       const plan::Preprocessing& preprocessing) {
-  RETURN_IF_ERROR(CheckTarget(catalog, target));
-  ASSIGN_OR_RETURN(const auto images, catalog.Images(target.name, data, preprocessing));
+  RETURN_IF_ERROR(catalog.CheckTarget(target));
+  ASSIGN_OR_RETURN(const auto images, catalog.Images(target, data, preprocessing));
   Counter counter;
   for (const CatalogImage& image : images) {
     counter.Add(SplitOf(image.patient, data.validation_fraction, data.test_fraction),
-                PatientNumber(image.patient), image.target);
+                PatientNumber(image.patient), target.task == Task::kBinary && image.target == 1);
   }
   DataSummary summary;
   counter.Store(&summary);
-  ASSIGN_OR_RETURN(summary.refusals, catalog.Refusals(target.name, data, preprocessing));
+  ASSIGN_OR_RETURN(summary.refusals, catalog.Refusals(target, data, preprocessing));
   return summary;
 }
 
 class SiteData::CachedDataset final : public Dataset {
  public:
-  CachedDataset(std::shared_ptr<const PixelCache> cache, bool standardize,
-                std::vector<Example> examples)
-      : cache_(std::move(cache)), standardize_(standardize), examples_(std::move(examples)) {}
+  CachedDataset(const SiteData& data, std::vector<Example> examples)
+      : cache_(data.cache_),
+        masks_(data.masks_),
+        standardize_(data.standardize_),
+        labels_(data.labels_),
+        examples_(std::move(examples)) {}
 
   std::size_t size() const override { return examples_.size(); }
   std::uint32_t image_size() const override { return cache_->image_size(); }
+  InputShape input_shape() const override {
+    return {cache_->channels(), 1, image_size(), image_size(), 0};
+  }
   Label Get(std::size_t index, std::span<float> out) const override {
     const Example& example = examples_.at(index);
     cache_->Read(example.slot, out);
@@ -112,19 +107,61 @@ class SiteData::CachedDataset final : public Dataset {
     return example.label;
   }
   Label GetLabel(std::size_t index) const override { return examples_.at(index).label; }
+  bool IsPositive(std::size_t index) const override { return examples_.at(index).positive; }
+
+  std::size_t target_elements() const override {
+    if (masks_) return std::size_t{image_size()} * image_size();
+    return std::max<std::size_t>(1, labels_);
+  }
+  void GetTarget(std::size_t index, std::span<float> out) const override {
+    CONSILIUM_CHECK(out.size() == target_elements());
+    const Example& example = examples_.at(index);
+    if (masks_) {
+      std::ranges::copy(masks_->Mask(example.mask), out.begin());
+    } else if (labels_ > 0) {
+      std::ranges::copy(example.labels, out.begin());
+    } else {
+      out[0] = static_cast<float>(example.label.target);
+    }
+  }
+  float spacing_mm(std::size_t index) const override {
+    return masks_ ? masks_->spacing_mm(examples_.at(index).mask) : 0;
+  }
 
  private:
   const std::shared_ptr<const PixelCache> cache_;
+  const std::shared_ptr<const MaskCache> masks_;
   const bool standardize_;
+  const std::size_t labels_;
   const std::vector<Example> examples_;
 };
+
+void SiteData::AddExamples(std::span<const CatalogImage> images, const plan::Target& target,
+                           const plan::Data& data) {
+  Counter counter;
+  for (const CatalogImage& image : images) {
+    const auto slot = cache_->Find(image);
+    const auto mask = masks_ ? masks_->Find(image) : std::optional<std::size_t>(0);
+    if (!slot || !mask) continue;
+    const Split split = SplitOf(image.patient, data.validation_fraction, data.test_fraction);
+    const Dataset::Label label{image.target, PatientNumber(image.patient)};
+    bool positive = target.task == Task::kBinary && image.target == 1;
+    if (masks_) {
+      const ByteView pixels = masks_->Mask(*mask);
+      positive = std::any_of(pixels.begin(), pixels.end(), [](auto pixel) { return pixel != 0; });
+    }
+    examples_.push_back({split, *slot, *mask, label, image.labels, positive});
+    counter.Add(split, label.patient, positive);
+  }
+  counter.Store(&summary_);
+}
 
 absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& target,
                                         const plan::Data& data,
                                         const plan::Preprocessing& preprocessing,
                                         const SiteDataOptions& options, Progress& progress) {
-  RETURN_IF_ERROR(CheckTarget(catalog, target));
-  ASSIGN_OR_RETURN(auto images, catalog.Images(target.name, data, preprocessing));
+  RETURN_IF_ERROR(catalog.CheckTarget(target));
+  ASSIGN_OR_RETURN(auto images, catalog.Images(target, data, preprocessing));
   ASSIGN_OR_RETURN(const fs::path folder, catalog.Folder());
   std::sort(images.begin(), images.end(), [](const CatalogImage& a, const CatalogImage& b) {
     const auto order = [](const CatalogImage& image) {
@@ -137,24 +174,29 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
                    PixelCache::Prepare(options.cache_folder, folder, images, preprocessing,
                                        *options.reader, options.threads, progress, &unusable));
   SiteData site_data;
-  ASSIGN_OR_RETURN(site_data.summary_.refusals, catalog.Refusals(target.name, data, preprocessing));
+  ASSIGN_OR_RETURN(site_data.summary_.refusals, catalog.Refusals(target, data, preprocessing));
   for (const UnusableImage& image : unusable) {
     ++site_data.summary_.refusals[image.refused.reason];
     if (!IsOfTheFile(image.refused.reason)) continue;
     RETURN_IF_ERROR(catalog.SetRefused(images[image.index].id, image.refused));
   }
-  Counter counter;
-  for (const CatalogImage& image : images) {
-    const auto slot = cache.Find(image);
-    if (!slot) continue;
-    const Split split = SplitOf(image.patient, data.validation_fraction, data.test_fraction);
-    const Dataset::Label label{image.target, PatientNumber(image.patient)};
-    site_data.examples_.push_back({split, *slot, label});
-    counter.Add(split, label.patient, label.target);
-  }
-  counter.Store(&site_data.summary_);
   site_data.standardize_ = preprocessing.standardize;
   site_data.cache_ = std::make_shared<const PixelCache>(std::move(cache));
+  if (target.task == Task::kMultilabel) site_data.labels_ = target.classes.size();
+  if (target.task == Task::kSegmentation) {
+    unusable.clear();
+    std::erase_if(images,
+                  [&](const CatalogImage& image) { return !site_data.cache_->Find(image); });
+    ASSIGN_OR_RETURN(
+        MaskCache masks,
+        MaskCache::Prepare(options.cache_folder, folder, images, preprocessing, target.classes,
+                           *options.reader, options.threads, progress, &unusable));
+    site_data.masks_ = std::make_shared<const MaskCache>(std::move(masks));
+    for (const UnusableImage& image : unusable) {
+      ++site_data.summary_.refusals[image.refused.reason];
+    }
+  }
+  site_data.AddExamples(images, target, data);
   return site_data;
 }
 
@@ -163,7 +205,7 @@ std::unique_ptr<Dataset> SiteData::Make(const Split* split) const {
   for (const Example& example : examples_) {
     if (split == nullptr || example.split == *split) chosen.push_back(example);
   }
-  return std::make_unique<CachedDataset>(cache_, standardize_, std::move(chosen));
+  return std::make_unique<CachedDataset>(*this, std::move(chosen));
 }
 
 std::unique_ptr<Dataset> SiteData::Examples(Split split) const { return Make(&split); }

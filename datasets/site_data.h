@@ -12,6 +12,7 @@
 #include "datasets/catalog.h"
 #include "datasets/dataset.h"
 #include "datasets/image_reader.h"
+#include "datasets/mask_cache.h"
 #include "datasets/pixel_cache.h"
 
 namespace consilium::datasets {
@@ -24,8 +25,8 @@ struct DataSummary {
 };
 
 // Counts without decoding anything, for a site to decide whether it can take part
-// (plan::Data::minimum_patients, both classes in every split ...). kFailedPrecondition when
-// labels.csv has no column for the target; the message names the columns that there are.
+// (plan::Data::minimum_patients, both classes in every split ...). Of segmentation the positives
+// are not known without decoding, and 0. Errors as Catalog::CheckTarget.
 absl::StatusOr<DataSummary> Summarise(Catalog& catalog, const plan::Target& target,
                                       const plan::Data& data,
                                       const plan::Preprocessing& preprocessing);
@@ -38,8 +39,9 @@ struct SiteDataOptions {
 
 class SiteData {
  public:
-  // Decodes what the cache lacks, reporting progress. Images whose pixels do not decode are
-  // recorded in the catalog and left out. Errors as Summarise, and those of PixelCache::Prepare.
+  // Decodes what the caches lack, reporting progress. Images whose pixels do not decode are
+  // recorded in the catalog and left out; those whose segmentation cannot be read are left out.
+  // Errors as Summarise, and those of PixelCache::Prepare.
   static absl::StatusOr<SiteData> Open(Catalog& catalog, const plan::Target& target,
                                        const plan::Data& data,
                                        const plan::Preprocessing& preprocessing,
@@ -56,16 +58,23 @@ class SiteData {
  private:
   struct Example {
     Split split;
-    std::size_t slot;
+    std::size_t slot, mask;  // of the caches; mask: of segmentation only
     Dataset::Label label;
+    std::vector<float> labels;  // multilabel
+    bool positive;
   };
   class CachedDataset;
   SiteData() = default;
   std::unique_ptr<Dataset> Make(const Split* split) const;
 
+  void AddExamples(std::span<const CatalogImage> images, const plan::Target& target,
+                   const plan::Data& data);
+
   std::shared_ptr<const PixelCache> cache_;  // shared: the datasets may outlive this
+  std::shared_ptr<const MaskCache> masks_;   // null but of segmentation
   std::vector<Example> examples_;            // by a stable hash of the SOP instance UID
   bool standardize_ = true;
+  std::size_t labels_ = 0;  // of multilabel
   DataSummary summary_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "datasets/deidentification/head_words.h"
 #include "datasets/deidentification/text_cleaner.h"
+#include "datasets/dicom/reader.h"
 #include "datasets/dicom/tags.h"
 
 namespace consilium::datasets::dicom {
@@ -17,12 +18,15 @@ struct OtherObject {
 };
 constexpr std::string_view kStorageRoot = "1.2.840.10008.5.1.4.1.1.";
 
+constexpr std::string_view kSegmentationWords = "a segmentation",
+                           kLabelMapWords = "a label map segmentation";
+
 // The first that fits counts. Those that end with a point stand for a family.
 constexpr std::array<OtherObject, 35> kOtherObjects = {{
-    {"66.4", "a segmentation"},
+    {"66.4", kSegmentationWords},
     {"66.5", "a surface segmentation"},
     {"66.6", "tractography results"},
-    {"66.7", "a label map segmentation"},
+    {"66.7", kLabelMapWords},
     {"66.", "a registration or fiducials"},
     {"66", "raw data"},
     {"67", "a mapping to real-world values"},
@@ -118,6 +122,11 @@ std::optional<Refused> NotForTraining(std::string_view uid) {
     return Refused{Refusal::kNotForTraining, std::string(object.what)};
   }
   return std::nullopt;
+}
+
+bool IsSegmentation(const Refused& refused) {
+  return refused.reason == Refusal::kNotForTraining &&
+         (refused.detail == kSegmentationWords || refused.detail == kLabelMapWords);
 }
 
 bool ShowsHead(const DataSet& data_set) {

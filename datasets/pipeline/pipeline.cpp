@@ -28,22 +28,48 @@ bool TakesGreen(const dicom::Header& header, const plan::Preprocessing& preproce
   return header.colour() && preprocessing.channel == plan::Channel::kGreen;
 }
 
-// The green samples alone, with the frame's spacing.
-OrRefused<Image> ReadGreen(ImageFile& file, std::uint32_t frame) {
+bool TakesAll(const plan::Preprocessing& preprocessing) {
+  return preprocessing.channel == plan::Channel::kRgb;
+}
+
+// These samples of each pixel, with the frame's spacing.
+OrRefused<std::vector<Image>> ReadSamples(ImageFile& file, std::uint32_t frame,
+                                          std::initializer_list<std::size_t> samples) {
   const auto description = file.Describe(frame);
   if (!description.ok()) return description.refused();
   const auto rgb = file.ReadRgb(frame);
   if (!rgb.ok()) return rgb.refused();
-  Image image;
-  image.rows = rgb->rows;
-  image.columns = rgb->columns;
-  image.row_spacing_mm = description->row_spacing_mm;
-  image.column_spacing_mm = description->column_spacing_mm;
-  image.pixels.resize(rgb->values.size() / 3);
-  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
-    image.pixels[i] = static_cast<float>(rgb->values[3 * i + 1]);
+  std::vector<Image> images;
+  for (const std::size_t sample : samples) {
+    Image& image = images.emplace_back();
+    image.rows = rgb->rows;
+    image.columns = rgb->columns;
+    image.row_spacing_mm = description->row_spacing_mm;
+    image.column_spacing_mm = description->column_spacing_mm;
+    image.pixels.resize(rgb->values.size() / 3);
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+      image.pixels[i] = static_cast<float>(rgb->values[3 * i + sample]);
+    }
   }
-  return image;
+  return images;
+}
+
+OrRefused<Image> ReadGreen(ImageFile& file, std::uint32_t frame) {
+  auto images = ReadSamples(file, frame, {1});
+  if (!images.ok()) return images.refused();
+  return std::move(images->front());
+}
+
+// Red, green and blue, in the units of `luminance`.
+OrRefused<std::vector<Image>> ReadColours(ImageFile& file, std::uint32_t frame,
+                                          const Image& luminance) {
+  auto colours = ReadSamples(file, frame, {0, 1, 2});
+  if (!colours.ok()) return colours;
+  for (Image& colour : *colours) {
+    colour.window = luminance.window;
+    colour.voi_lut = luminance.voi_lut;
+  }
+  return colours;
 }
 
 std::optional<Refused> ToUptake(const ImageFile& file, Image* image, double* factor) {
@@ -67,6 +93,19 @@ std::optional<Refused> ToUptake(const ImageFile& file, Image* image, double* fac
   return std::nullopt;
 }
 
+// The channels of an image: of grey one, itself.
+using Channels = std::vector<const Image*>;
+
+// One below the other, for what is asked of all their values together.
+Image Stacked(const Channels& channels) {
+  Image all = *channels.front();
+  for (std::size_t i = 1; i < channels.size(); ++i) {
+    all.rows += channels[i]->rows;
+    all.pixels.insert(all.pixels.end(), channels[i]->pixels.begin(), channels[i]->pixels.end());
+  }
+  return all;
+}
+
 // Tells the observer, if there is one, what an image looks like now.
 class Watch {
  public:
@@ -82,8 +121,17 @@ class Watch {
     Tell(std::move(stage));
   }
   void See(std::string name, std::string what, std::uint32_t rows, std::uint32_t columns,
-           const std::vector<float>& brightness) const {
-    if (on()) Tell({std::move(name), std::move(what), rows, columns, brightness, 0, 1});
+           const std::vector<float>& brightness, std::uint32_t channels = 1) const {
+    if (on()) Tell({std::move(name), std::move(what), rows, columns, brightness, 0, 1, channels});
+  }
+  // Of several channels, shown on one scale.
+  void See(std::string name, std::string what, const Channels& channels) const {
+    if (!on()) return;
+    if (channels.size() == 1) return See(std::move(name), std::move(what), *channels.front());
+    const Image all = Stacked(channels);
+    const Range range = PercentileRange(all, 0.1, 99.9);
+    Tell({std::move(name), std::move(what), channels.front()->rows, channels.front()->columns,
+          all.pixels, range.low, range.high, static_cast<std::uint32_t>(channels.size())});
   }
 
  private:
@@ -125,7 +173,9 @@ std::string UnitsWords(ImageFile& file, std::uint32_t frame, const Image& image,
                        const plan::Preprocessing& preprocessing) {
   std::string what;
   const auto description = file.Describe(frame);
-  if (TakesGreen(file.header(), preprocessing)) {
+  if (TakesAll(preprocessing)) {
+    what = "red, green and blue";
+  } else if (TakesGreen(file.header(), preprocessing)) {
     what = "the green of red, green and blue";
   } else if (file.header().colour()) {
     what = "luminance: 0.299 red + 0.587 green + 0.114 blue";
@@ -186,39 +236,52 @@ Placement PlacementOf(const Image& image, const Framing& framing, double output_
   return placement;
 }
 
-}  // namespace
+// What the framing leaves of each channel: in `parts`, unless it is all of it.
+Channels CutAll(const Channels& channels, const Framing& framing, std::vector<Image>* parts) {
+  const Box whole{0, 0, channels.front()->columns, channels.front()->rows};
+  if (framing.box == whole && !framing.mirrored) return channels;
+  for (const Image* channel : channels) {
+    parts->push_back(Cut(*channel, framing.box, framing.mirrored));
+  }
+  Channels cut;
+  for (const Image& part : *parts) cut.push_back(&part);
+  return cut;
+}
 
-OrRefused<std::vector<float>> MakeInput(const Image& image,
+// The steps from the crop on. `image` says what is cropped and turned.
+OrRefused<std::vector<float>> FromUnits(const Image& image, const Channels& channels,
                                         const plan::Preprocessing& preprocessing,
-                                        const Hints& hints, StageObserver* observer,
+                                        const Hints& hints, const Watch& watch,
                                         Placement* placement) {
   CONSILIUM_CHECK(image.rows > 0 && image.columns > 0 &&
                   image.pixels.size() == std::size_t{image.rows} * image.columns);
-  const Watch watch(observer);
   const bool spaced = image.row_spacing_mm > 0 && image.column_spacing_mm > 0;
   if (preprocessing.spacing_mm > 0 && !spaced) return Refused{Refusal::kNoPixelSpacing, ""};
   const double row_mm = spaced ? image.row_spacing_mm : 1;
   const double column_mm = spaced ? image.column_spacing_mm : 1;
 
   const Framing framing = Frame(image, preprocessing, hints);
-  const Box whole{0, 0, image.columns, image.rows};
-  Image part;
-  if (framing.box != whole || framing.mirrored) {
-    if (watch.on() && framing.mirrored && preprocessing.crop != plan::Crop::kNone) {
-      watch.See("cropped", framing.crop_words, Cut(image, framing.box, false));
-    }
-    part = Cut(image, framing.box, framing.mirrored);
+  std::vector<Image> parts;
+  const Channels shown = CutAll(channels, framing, &parts);
+  const Image& seen = *shown.front();
+  if (watch.on() && framing.mirrored && preprocessing.crop != plan::Crop::kNone) {
+    Framing unturned = framing;
+    unturned.mirrored = false;
+    std::vector<Image> cropped;
+    watch.See("cropped", framing.crop_words, CutAll(channels, unturned, &cropped));
   }
-  const Image& seen = part.pixels.empty() ? image : part;
   if (preprocessing.crop != plan::Crop::kNone && !framing.mirrored) {
-    watch.See("cropped", framing.crop_words, seen);
+    watch.See("cropped", framing.crop_words, shown);
   }
-  if (preprocessing.face_left) watch.See("mirrored", framing.mirror_words, seen);
+  if (preprocessing.face_left) watch.See("mirrored", framing.mirror_words, shown);
 
   std::string how;
-  const std::vector<float> brightness =
-      ToBrightness(seen, preprocessing, watch.on() ? &how : nullptr);
-  watch.See("brightness", how, seen.rows, seen.columns, brightness);
+  std::string* const words = watch.on() ? &how : nullptr;
+  const auto count = static_cast<std::uint32_t>(shown.size());
+  const std::vector<float> brightness = count == 1
+                                            ? ToBrightness(seen, preprocessing, words)
+                                            : ToBrightness(Stacked(shown), preprocessing, words);
+  watch.See("brightness", how, seen.rows, seen.columns, brightness, count);
 
   const double longer_mm = std::max(framing.rows * row_mm, framing.columns * column_mm);
   const double output_mm = preprocessing.spacing_mm > 0 ? preprocessing.spacing_mm
@@ -226,11 +289,17 @@ OrRefused<std::vector<float>> MakeInput(const Image& image,
   double centre_column = framing.centre_column - framing.box.left;
   if (framing.mirrored) centre_column = seen.columns - centre_column;
   const double centre_row = framing.centre_row - framing.box.top;
-  std::vector<float> input =
-      OntoSquare(brightness, {seen.rows, centre_row, output_mm / row_mm},
-                 {seen.columns, centre_column, output_mm / column_mm}, preprocessing.image_size);
+  const Axis down{seen.rows, centre_row, output_mm / row_mm};
+  const Axis across{seen.columns, centre_column, output_mm / column_mm};
+  std::vector<float> input;
+  const std::size_t size = brightness.size() / count;
+  for (std::size_t channel = 0; channel < count; ++channel) {
+    const auto square = OntoSquare(std::span(brightness).subspan(channel * size, size), down,
+                                   across, preprocessing.image_size);
+    input.insert(input.end(), square.begin(), square.end());
+  }
   watch.See("input", InputWords(preprocessing, output_mm / row_mm, output_mm / column_mm),
-            preprocessing.image_size, preprocessing.image_size, input);
+            preprocessing.image_size, preprocessing.image_size, input, count);
   if (placement != nullptr) {
     *placement =
         PlacementOf(image, framing, output_mm, row_mm, column_mm, preprocessing.image_size);
@@ -238,11 +307,31 @@ OrRefused<std::vector<float>> MakeInput(const Image& image,
   return input;
 }
 
+}  // namespace
+
+std::uint32_t ChannelsOf(const plan::Preprocessing& preprocessing) {
+  return TakesAll(preprocessing) ? 3 : 1;
+}
+
+std::size_t InputElements(const plan::Preprocessing& preprocessing) {
+  return std::size_t{ChannelsOf(preprocessing)} * preprocessing.image_size *
+         preprocessing.image_size;
+}
+
+OrRefused<std::vector<float>> MakeInput(const Image& image,
+                                        const plan::Preprocessing& preprocessing,
+                                        const Hints& hints, StageObserver* observer,
+                                        Placement* placement) {
+  if (TakesAll(preprocessing)) return Refused{Refusal::kGreyImage, ""};
+  return FromUnits(image, {&image}, preprocessing, hints, Watch(observer), placement);
+}
+
 OrRefused<std::vector<float>> MakeInput(ImageFile& file, const plan::Preprocessing& preprocessing,
                                         StageObserver* observer, Placement* placement) {
   const Watch watch(observer);
   const auto frame = ChooseFrame(file.header(), preprocessing.frame);
   if (!frame.ok()) return frame.refused();
+  if (TakesAll(preprocessing) && !file.header().colour()) return Refused{Refusal::kGreyImage, ""};
   SeeStored(file, *frame, preprocessing, watch);
   auto image = TakesGreen(file.header(), preprocessing) ? ReadGreen(file, *frame)
                                                         : file.ReadModality(*frame);
@@ -250,8 +339,16 @@ OrRefused<std::vector<float>> MakeInput(ImageFile& file, const plan::Preprocessi
   const bool hinted = preprocessing.face_left || preprocessing.crop == plan::Crop::kScanRegion;
   const Hints hints = hinted ? ReadHints(file.data_set(), file.header()) : Hints{};
   TakeSpacing(hints, preprocessing, &*image);
+  std::vector<Image> colours;
+  Channels channels = {&*image};
+  if (TakesAll(preprocessing)) {
+    auto read = ReadColours(file, *frame, *image);
+    if (!read.ok()) return read.refused();
+    colours = *std::move(read);
+    channels = {&colours[0], &colours[1], &colours[2]};
+  }
   if (watch.on()) {
-    watch.See("modality units", UnitsWords(file, *frame, *image, preprocessing), *image);
+    watch.See("modality units", UnitsWords(file, *frame, *image, preprocessing), channels);
   }
   if (preprocessing.units == plan::Units::kSuv) {
     double factor = 1;
@@ -260,7 +357,7 @@ OrRefused<std::vector<float>> MakeInput(ImageFile& file, const plan::Preprocessi
               absl::StrFormat("times %.5g: standardised uptake values by body weight", factor),
               *image);
   }
-  auto input = MakeInput(*image, preprocessing, hints, observer, placement);
+  auto input = FromUnits(*image, channels, preprocessing, hints, watch, placement);
   if (input.ok() && placement != nullptr) placement->frame = *frame;
   return input;
 }

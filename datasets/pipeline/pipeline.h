@@ -23,8 +23,9 @@ struct Stage {
   std::string name;
   std::string what;  // what the step did, with its numbers: "rescale slope 1, intercept -1024"
   std::uint32_t rows = 0, columns = 0;
-  std::vector<float> pixels;  // rows * columns
+  std::vector<float> pixels;  // channels * rows * columns
   float low = 0, high = 1;    // the values to show as black and as white; low > high shows negative
+  std::uint32_t channels = 1;  // 3: red, green and blue, one after the other
 };
 
 class StageObserver {
@@ -33,16 +34,24 @@ class StageObserver {
   virtual void See(Stage stage) = 0;  // in the order of the steps; the last one is the input
 };
 
-// image_size * image_size brightness values in [0, 1], row by row, higher is brighter (MONOCHROME1
-// inverted). `standardize` is not applied (Standardize in transform.h). `placement`, unless null,
-// is told where the input lies on the image. Refused: several frames where the plan wants one, a
-// spacing or an uptake value that the file does not give, pixels that do not decode.
+// 3 of Channel::kRgb, else 1.
+std::uint32_t ChannelsOf(const plan::Preprocessing& preprocessing);
+// ChannelsOf * image_size * image_size.
+std::size_t InputElements(const plan::Preprocessing& preprocessing);
+
+// InputElements brightness values in [0, 1], channel by channel, row by row, higher is brighter
+// (MONOCHROME1 inverted). `standardize` is not applied (Standardize in transform.h). `placement`,
+// unless null, is told where the input lies on the image. Of kRgb, the three channels are cropped
+// and turned as their luminance says, and one range of values for all of them becomes black to
+// white, so that the colours stay. Refused: several frames where the plan wants one, grey where it
+// wants colour, a spacing or an uptake value that the file does not give, pixels that do not
+// decode.
 OrRefused<std::vector<float>> MakeInput(dicom::ImageFile& file,
                                         const plan::Preprocessing& preprocessing,
                                         StageObserver* observer = nullptr,
                                         Placement* placement = nullptr);
 
-// The steps from the crop on, of an image already in its channel and units.
+// The steps from the crop on, of an image already in its channel and units; kGreyImage of kRgb.
 OrRefused<std::vector<float>> MakeInput(const Image& image,
                                         const plan::Preprocessing& preprocessing,
                                         const Hints& hints, StageObserver* observer = nullptr,

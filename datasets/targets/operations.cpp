@@ -1,6 +1,7 @@
 #include "datasets/targets/operations.h"
 
 #include "datasets/dicom/library.h"
+#include "datasets/targets/image_mask.h"
 #include "datasets/targets/target_message.h"
 
 namespace consilium::datasets::targets {
@@ -10,7 +11,7 @@ OrRefused<Bytes> SummariseSegmentation(ByteView, std::vector<File> files) {
   const auto read = Segmentation::Open(std::move(files.at(0)));
   if (!read.ok()) return read.refused();
   return Encode(SegmentationSummary{read->kind(), read->segments(), read->referenced_series(),
-                                    read->frame_of_reference()});
+                                    read->frame_of_reference(), read->referenced_instances()});
 }
 
 OrRefused<Bytes> MaskOfSegment(ByteView arguments, std::vector<File> files) {
@@ -22,6 +23,23 @@ OrRefused<Bytes> MaskOfSegment(ByteView arguments, std::vector<File> files) {
                              request->threshold);
   if (!mask.ok()) return mask.refused();
   return std::move(mask->voxels);
+}
+
+OrRefused<Bytes> MaskOfImage(ByteView arguments, std::vector<File> files) {
+  const auto request = DecodePlacedMaskRequest(arguments);
+  if (!request) return Refused{Refusal::kUnreadable, "the pool asks for what is not known"};
+  auto image = dicom::ImageFile::Open(std::move(files.at(0)));
+  if (!image.ok()) return image.refused();
+  std::vector<Segmentation> segmentations;
+  for (std::size_t i = 1; i < files.size(); ++i) {
+    auto segmentation = Segmentation::Open(std::move(files[i]));
+    if (!segmentation.ok()) return segmentation.refused();
+    segmentations.push_back(*std::move(segmentation));
+  }
+  const auto mask =
+      ReadPlacedMask(*image, segmentations, request->structures, request->preprocessing);
+  if (!mask.ok()) return mask.refused();
+  return Encode(*mask);
 }
 
 OrRefused<Bytes> SummariseStructureSet(ByteView, std::vector<File> files) {
@@ -52,6 +70,7 @@ OrRefused<Bytes> WholeReport(ByteView, std::vector<File> files) {
 void AddOperations(worker::Operations& operations) {
   operations.Add(kReadSegmentation, SummariseSegmentation, dicom::InitialiseLibrary);
   operations.Add(kReadSegment, MaskOfSegment);
+  operations.Add(kReadPlacedMask, MaskOfImage);
   operations.Add(kReadStructureSet, SummariseStructureSet);
   operations.Add(kReadRegion, MaskOfRegion);
   operations.Add(kReadReport, WholeReport);

@@ -4,10 +4,11 @@
 
 namespace consilium::datasets::targets {
 
-// What a sandboxed worker does for targets (sandboxed_targets.h): each of one file.
+// What a sandboxed worker does for targets (sandboxed_targets.h): each of one file, but for the
+// placed mask, of an image and its segmentations.
 inline constexpr char kReadSegmentation[] = "segmentation", kReadSegment[] = "segment mask",
                       kReadStructureSet[] = "structure set", kReadRegion[] = "region mask",
-                      kReadReport[] = "report";
+                      kReadReport[] = "report", kReadPlacedMask[] = "placed mask";
 
 void AddOperations(worker::Operations& operations);
 

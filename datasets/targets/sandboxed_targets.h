@@ -16,6 +16,7 @@ struct SegmentationSummary {
   std::vector<Segment> segments;
   std::vector<std::string> referenced_series;
   std::string frame_of_reference;
+  std::vector<std::string> referenced_instances;
 };
 OrRefused<SegmentationSummary> ReadSegmentation(worker::WorkerPool& pool, const fs::path& path);
 OrRefused<Mask> ReadSegment(worker::WorkerPool& pool, const fs::path& path, std::uint32_t segment,

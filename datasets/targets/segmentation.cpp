@@ -15,6 +15,13 @@ using dicom::Tag;
 using volumes::Grid;
 using volumes::Vec3;
 
+constexpr std::uint32_t kReferencedSeries = Tag(0x0008, 0x1115);
+constexpr std::uint32_t kReferencedInstances = Tag(0x0008, 0x114a);
+constexpr std::uint32_t kReferencedInstanceUid = Tag(0x0008, 0x1155);
+constexpr std::uint32_t kReferencedFrames = Tag(0x0008, 0x1160);
+constexpr std::uint32_t kSourceImages = Tag(0x0008, 0x2112);
+constexpr std::uint32_t kDerivation = Tag(0x0008, 0x9124);
+
 constexpr double kParallelDegrees = 0.1;
 constexpr double kOnEdge = 1e-4;  // of an index: where half a voxel ends
 
@@ -138,10 +145,25 @@ std::optional<Refused> Segmentation::ReadHeader() {
   if (!items.ok()) return items.refused();
   for (const DataSet& item : *items) segments_.push_back(ReadSegment(item));
   frame_of_reference_ = data_set.Text(Tag(0x0020, 0x0052));
-  OrRefused<std::vector<DataSet>> series = data_set.Sequence(Tag(0x0008, 0x1115));
+  return ReadReferences();
+}
+
+std::optional<Refused> Segmentation::ReadReferences() {
+  const DataSet& data_set = file_.data_set();
+  OrRefused<std::vector<DataSet>> series = data_set.Sequence(kReferencedSeries);
   if (!series.ok()) return series.refused();
   for (const DataSet& item : *series) {
     referenced_series_.push_back(item.Text(Tag(0x0020, 0x000e)));
+    OrRefused<std::vector<DataSet>> instances = item.Sequence(kReferencedInstances);
+    if (!instances.ok()) return instances.refused();
+    for (const DataSet& instance : *instances) {
+      referenced_instances_.push_back(instance.Text(kReferencedInstanceUid));
+    }
+  }
+  OrRefused<std::vector<DataSet>> sources = data_set.Sequence(kSourceImages);
+  if (!sources.ok()) return sources.refused();
+  for (const DataSet& source : *sources) {
+    referenced_instances_.push_back(source.Text(kReferencedInstanceUid));
   }
   return std::nullopt;
 }
@@ -150,12 +172,24 @@ std::optional<Refused> Segmentation::ReadFrames() {
   const auto groups = FunctionalGroups::Of(file_.data_set(), file_.frame_count());
   if (!groups.ok()) return groups.refused();
   for (std::uint32_t i = 0; i < file_.frame_count(); ++i) {
-    const auto plane = PlaneOf(*groups, i, file_.header());
-    if (!plane) {
+    Frame frame{0, PlaneOf(*groups, i, file_.header()), {}};
+    const DataSet derivation = groups->Macro(i, kDerivation);
+    const OrRefused<std::vector<DataSet>> sources = derivation.Sequence(kSourceImages);
+    if (!sources.ok()) return sources.refused();
+    for (const DataSet& item : *sources) {
+      Source source{item.Text(kReferencedInstanceUid), {}};
+      for (const double number : item.Numbers(kReferencedFrames, "IS")) {
+        if (number >= 1 && number < 4e9) {
+          source.frames.push_back(static_cast<std::uint32_t>(number));
+        }
+      }
+      referenced_instances_.push_back(source.instance);
+      frame.sources.push_back(std::move(source));
+    }
+    if (!frame.plane && frame.sources.empty()) {
       return Refused{Refusal::kNoGeometry,
                      StrCat("frame ", i + 1, " does not say where it lies in the patient")};
     }
-    Frame frame{0, *plane};
     if (kind_ != Kind::kLabelMap) {
       frame.segment =
           groups->Macro(i, Tag(0x0062, 0x000a)).Unsigned16(Tag(0x0062, 0x000b)).value_or(0);
@@ -165,6 +199,11 @@ std::optional<Refused> Segmentation::ReadFrames() {
     }
     frames_.push_back(std::move(frame));
   }
+  std::sort(referenced_instances_.begin(), referenced_instances_.end());
+  referenced_instances_.erase(
+      std::unique(referenced_instances_.begin(), referenced_instances_.end()),
+      referenced_instances_.end());
+  std::erase(referenced_instances_, std::string());
   return std::nullopt;
 }
 
@@ -173,7 +212,7 @@ OrRefused<std::vector<std::uint8_t>> Segmentation::ReadFrame(std::uint32_t frame
                                                              double threshold) {
   const OrRefused<dicom::StoredFrame> stored = file_.ReadStored(frame);
   if (!stored.ok()) return stored.refused();
-  const std::size_t count = frames_[frame].plane.PlaneCount();
+  const std::size_t count = std::size_t{file_.header().rows} * file_.header().columns;
   if (stored->samples != 1 || stored->size() != count) {
     return Refused{Refusal::kDamaged, "a frame of another size or kind than the header says"};
   }
@@ -205,19 +244,68 @@ OrRefused<Mask> Segmentation::ReadMask(std::uint32_t segment, const Grid& grid,
   for (std::uint32_t i = 0; i < frames_.size(); ++i) {
     const Frame& frame = frames_[i];
     if (frame.segment != 0 && frame.segment != segment) continue;
+    if (!frame.plane) {
+      return Refused{Refusal::kNoGeometry,
+                     StrCat("frame ", i + 1, " does not say where it lies in the patient")};
+    }
     const OrRefused<std::vector<std::uint8_t>> pixels = ReadFrame(i, segment, threshold);
     if (!pixels.ok()) return pixels.refused();
     if (std::find(pixels->begin(), pixels->end(), 1) == pixels->end()) continue;
-    const auto slice = SliceOf(frame.plane, grid);
+    const auto slice = SliceOf(*frame.plane, grid);
     if (!slice) {
       return Refused{Refusal::kOutsideVolume,
                      StrCat("frame ", i + 1, " lies on no slice of the volume")};
     }
-    if (ReachesOutside(*pixels, frame.plane, grid)) {
+    if (ReachesOutside(*pixels, *frame.plane, grid)) {
       return Refused{Refusal::kOutsideVolume,
                      StrCat("a part of frame ", i + 1, " lies beside the volume")};
     }
-    Copy(*pixels, frame.plane, *slice, &mask);
+    Copy(*pixels, *frame.plane, *slice, &mask);
+  }
+  return mask;
+}
+
+bool Segmentation::IsOf(const Frame& frame, const ImagePlane& image) const {
+  if (!frame.sources.empty()) {
+    return std::any_of(frame.sources.begin(), frame.sources.end(), [&](const Source& source) {
+      return source.instance == image.sop_instance_uid &&
+             (source.frames.empty() || std::find(source.frames.begin(), source.frames.end(),
+                                                 image.frame + 1) != source.frames.end());
+    });
+  }
+  return image.grid && image.frame_of_reference == frame_of_reference_ &&
+         SliceOf(*frame.plane, *image.grid).has_value();
+}
+
+OrRefused<std::vector<std::uint8_t>> Segmentation::ReadPlane(std::uint32_t segment,
+                                                             const ImagePlane& image,
+                                                             double threshold) {
+  if (std::none_of(segments_.begin(), segments_.end(),
+                   [&](const Segment& s) { return s.number == segment; })) {
+    return Refused{Refusal::kNoReference, StrCat("there is no segment ", segment)};
+  }
+  std::vector<std::uint8_t> mask(std::size_t{image.rows} * image.columns);
+  for (std::uint32_t i = 0; i < frames_.size(); ++i) {
+    const Frame& frame = frames_[i];
+    if ((frame.segment != 0 && frame.segment != segment) || !IsOf(frame, image)) continue;
+    const OrRefused<std::vector<std::uint8_t>> pixels = ReadFrame(i, segment, threshold);
+    if (!pixels.ok()) return pixels.refused();
+    const bool both = frame.plane && image.grid && image.frame_of_reference == frame_of_reference_;
+    if (both) {
+      // What was made from several slices lies on one of them.
+      if (!SliceOf(*frame.plane, *image.grid)) continue;
+      Mask on_slice{*image.grid, std::move(mask)};
+      Copy(*pixels, *frame.plane, 0, &on_slice);
+      mask = std::move(on_slice.voxels);
+      continue;
+    }
+    if (file_.header().rows != image.rows || file_.header().columns != image.columns) {
+      return Refused{
+          Refusal::kOutsideVolume,
+          StrCat("a segmentation of ", file_.header().columns, "x", file_.header().rows,
+                 " pixels without geometry, of an image of ", image.columns, "x", image.rows)};
+    }
+    for (std::size_t at = 0; at < mask.size(); ++at) mask[at] |= (*pixels)[at];
   }
   return mask;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "datasets/targets/image_mask.h"
+#include "datasets/worker/header_message.h"
 #include "datasets/worker/message.h"
 
 namespace consilium::datasets::targets {
@@ -98,11 +100,12 @@ constexpr auto kGroup = [](auto& message, auto& group) {
 };
 
 constexpr auto kSegmentation = [](auto& message, auto& summary) {
-  auto& [kind, segments, referenced_series, frame_of_reference] = summary;
+  auto& [kind, segments, referenced_series, frame_of_reference, referenced_instances] = summary;
   message.Enum(kind, Segmentation::Kind::kLabelMap);
   List(message, segments, kSegment);
   List(message, referenced_series, kText);
   message.Text(frame_of_reference);
+  List(message, referenced_instances, kText);
 };
 
 constexpr auto kStructureSet = [](auto& message, auto& summary) {
@@ -177,6 +180,45 @@ std::optional<Report> DecodeReport(ByteView message) {
 Bytes Encode(const MaskRequest& request) { return Written(request, kMaskRequest); }
 std::optional<MaskRequest> DecodeMaskRequest(ByteView message) {
   return Read<MaskRequest>(message, kMaskRequest);
+}
+
+Bytes Encode(const PlacedMaskRequest& request) {
+  MessageWriter writer;
+  List(writer, request.structures, kText);
+  writer.Rest(worker::Encode(request.preprocessing));
+  return std::move(writer).Take();
+}
+
+std::optional<PlacedMaskRequest> DecodePlacedMaskRequest(ByteView message) {
+  MessageReader reader(message);
+  PlacedMaskRequest request;
+  List(reader, request.structures, kText);
+  const auto preprocessing = worker::DecodePreprocessing(reader.Rest());
+  const bool sound = !reader.failed() && preprocessing && !request.structures.empty() &&
+                     request.structures.size() <= kMostStructures;
+  if (!sound) return std::nullopt;
+  request.preprocessing = *preprocessing;
+  return request;
+}
+
+Bytes Encode(const PlacedMask& mask) {
+  MessageWriter writer;
+  writer.F64(mask.spacing_mm);
+  writer.Rest(mask.structures);
+  return std::move(writer).Take();
+}
+
+std::optional<PlacedMask> DecodePlacedMask(ByteView message, const PlacedMaskRequest& request) {
+  MessageReader reader(message);
+  double spacing = 0;
+  reader.F64(spacing);
+  const ByteView rest = reader.Rest();
+  const std::size_t size = request.preprocessing.image_size;
+  const bool sound =
+      !reader.failed() && std::isfinite(spacing) && spacing >= 0 && rest.size() == size * size &&
+      std::all_of(rest.begin(), rest.end(), [&](auto v) { return v <= request.structures.size(); });
+  if (!sound) return std::nullopt;
+  return PlacedMask{Bytes(rest.begin(), rest.end()), static_cast<float>(spacing)};
 }
 
 }  // namespace consilium::datasets::targets

@@ -5,6 +5,8 @@
 
 #include <optional>
 
+#include "common/plan/plan.h"
+#include "datasets/placed_mask.h"
 #include "datasets/targets/sandboxed_targets.h"
 
 namespace consilium::datasets::targets {
@@ -27,5 +29,17 @@ struct MaskRequest {
 };
 Bytes Encode(const MaskRequest& request);
 std::optional<MaskRequest> DecodeMaskRequest(ByteView message);
+
+// What the pipeline makes of an image's masks (image_mask.h).
+struct PlacedMaskRequest {
+  std::vector<std::string> structures;
+  plan::Preprocessing preprocessing;
+};
+Bytes Encode(const PlacedMaskRequest& request);
+std::optional<PlacedMaskRequest> DecodePlacedMaskRequest(ByteView message);
+
+Bytes Encode(const PlacedMask& mask);
+// The answer to `request`.
+std::optional<PlacedMask> DecodePlacedMask(ByteView message, const PlacedMaskRequest& request);
 
 }  // namespace consilium::datasets::targets

@@ -47,7 +47,7 @@ void PreprocessingFields(Message& message, P& preprocessing) {
   message.Enum(preset, plan::Preset::kPet);
   message.U32(image_size);
   message.Enum(frame, plan::FrameChoice::kMiddle);
-  message.Enum(channel, plan::Channel::kGreen);
+  message.Enum(channel, plan::Channel::kRgb);
   message.Enum(units, plan::Units::kSuv);
   message.Enum(crop, plan::Crop::kDisc);
   message.Bool(face_left);

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "common/base/status.h"
+#include "datasets/pipeline/pipeline.h"
+#include "datasets/targets/operations.h"
+#include "datasets/targets/target_message.h"
 #include "datasets/worker/header_message.h"
 #include "datasets/worker/image_operations.h"
 #include "datasets/worker/message.h"
@@ -10,7 +13,7 @@
 namespace consilium::datasets {
 namespace {
 
-constexpr std::uint64_t kLargestHeader = 64 << 10;
+constexpr std::uint64_t kLargestHeader = 64 << 10, kLargestSegmentation = 64 << 20;
 
 // What no honest reader says: a file has taken the worker over.
 Refused Nonsense() { return {Refusal::kCrashedReader, "it said what cannot be of any image"}; }
@@ -41,7 +44,7 @@ std::vector<OrRefused<dicom::Header>> SandboxedReader::ReadHeaders(
 
 OrRefused<std::vector<float>> SandboxedReader::ReadInput(const fs::path& path,
                                                          const plan::Preprocessing& preprocessing) {
-  const std::size_t values = std::size_t{preprocessing.image_size} * preprocessing.image_size;
+  const std::size_t values = pipeline::InputElements(preprocessing);
   const auto result = pool_.Call(worker::kReadInput, worker::Encode(preprocessing), {&path, 1},
                                  values * sizeof(float) + sizeof(std::uint64_t));
   if (!result.ok()) return result.refused();
@@ -53,6 +56,41 @@ OrRefused<std::vector<float>> SandboxedReader::ReadInput(const fs::path& path,
       std::all_of(input.begin(), input.end(), [](float v) { return v >= 0 && v <= 1; });
   if (!sound) return Nonsense();
   return input;
+}
+
+std::vector<OrRefused<SegmentationContent>> SandboxedReader::ReadSegmentations(
+    std::span<const fs::path> paths) {
+  const auto results =
+      pool_.CallForEach(targets::kReadSegmentation, {}, paths, kLargestSegmentation);
+  std::vector<OrRefused<SegmentationContent>> contents;
+  for (const OrRefused<Bytes>& result : results) {
+    if (!result.ok()) {
+      contents.push_back(result.refused());
+      continue;
+    }
+    auto summary = targets::DecodeSegmentation(*result);
+    if (!summary) {
+      contents.push_back(Nonsense());
+      continue;
+    }
+    SegmentationContent content{std::move(summary->referenced_instances), {}};
+    for (auto& segment : summary->segments) content.labels.push_back(std::move(segment.label));
+    contents.push_back(std::move(content));
+  }
+  return contents;
+}
+
+OrRefused<PlacedMask> SandboxedReader::ReadMask(std::span<const fs::path> files,
+                                                const std::vector<std::string>& structures,
+                                                const plan::Preprocessing& preprocessing) {
+  const targets::PlacedMaskRequest request{structures, preprocessing};
+  const std::size_t size = preprocessing.image_size;
+  const auto result = pool_.Call(targets::kReadPlacedMask, targets::Encode(request), files,
+                                 size * size + sizeof(double));
+  if (!result.ok()) return result.refused();
+  auto mask = targets::DecodePlacedMask(*result, request);
+  if (!mask) return Nonsense();
+  return *std::move(mask);
 }
 
 }  // namespace consilium::datasets

@@ -250,7 +250,7 @@ TEST_CASE("A plan's views, ages and frames decide what counts, and the rest is t
   CHECK(site.Index().accepted == 6);
   Catalog catalog = site.Open();
   const auto summary = [&](const plan::Data& data, const plan::Preprocessing& preprocessing = {}) {
-    auto all = Summarise(catalog, {"opacity"}, data, preprocessing);
+    auto all = Summarise(catalog, {.name = "opacity"}, data, preprocessing);
     REQUIRE(all.ok());
     return *all;
   };

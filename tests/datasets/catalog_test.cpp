@@ -48,7 +48,7 @@ struct Site {
     Catalog catalog = Open();
     plan::Preprocessing preprocessing;
     preprocessing.image_size = 16;
-    return SiteData::Open(catalog, {"opacity"}, {.modalities = {"DX"}}, preprocessing,
+    return SiteData::Open(catalog, {.name = "opacity"}, {.modalities = {"DX"}}, preprocessing,
                           {folder / "cache", 2, ReadInThisProcess()}, progress);
   }
   fs::path CacheFile() {
@@ -172,10 +172,10 @@ TEST_CASE("A plan's target must be a column of the labels, and other modalities 
   Site site = MakeSite(4);
   site.Index();
   Catalog catalog = site.Open();
-  const auto missing = Summarise(catalog, {"fracture"}, {}, {});
+  const auto missing = Summarise(catalog, {.name = "fracture"}, {}, {});
   CHECK(missing.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(ToStd(missing.status().message()).find("opacity") != std::string::npos);
-  const auto none = Summarise(catalog, {"opacity"}, {.modalities = {"MR"}}, {});
+  const auto none = Summarise(catalog, {.name = "opacity"}, {.modalities = {"MR"}}, {});
   REQUIRE(none.ok());
   CHECK(none->total.examples == 0);
   CHECK(none->refusals.at(Refusal::kUnwantedModality) == 4);

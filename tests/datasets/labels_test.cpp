@@ -21,8 +21,8 @@ TEST_CASE("Labels are read with quotes, CRLF, a byte order mark and empty cells"
   REQUIRE(labels.ok());
   CHECK(labels->key == LabelKey::kPatient);
   CHECK(labels->targets == std::vector<std::string>{"opacity", "effusion"});
-  CHECK(labels->values.at("Doe, \"J\"") == Labels::Values{{"opacity", 1}});
-  CHECK(labels->values.at("P2") == Labels::Values{{"opacity", 0}, {"effusion", 1}});
+  CHECK(labels->values.at("Doe, \"J\"") == Labels::Values{{"opacity", "1"}});
+  CHECK(labels->values.at("P2") == Labels::Values{{"opacity", "0"}, {"effusion", "1"}});
   CHECK(labels->conflicting.empty());
 }
 
@@ -35,8 +35,8 @@ TEST_CASE("Faults of labels are told with their lines and values") {
   CHECK(ErrorOf("patient_id,study_instance_uid,a\n").find("one key column") != std::string::npos);
   CHECK(ErrorOf("patient_id,a\nP1,1,2\n").find("line 2: 3 cells") != std::string::npos);
   CHECK(ErrorOf("patient_id,a\nP1,\"1\n").find("not closed") != std::string::npos);
-  const std::string two = ErrorOf("patient_id,a\nP1,yes\nP2,1\n,0\n");
-  CHECK(two.find("line 2: \"a\" is \"yes\"") != std::string::npos);
+  const std::string two = ErrorOf("patient_id,a\nP1," + std::string(65, 'x') + "\nP2,1\n,0\n");
+  CHECK(two.find("line 2: \"a\" is a text of 65 characters") != std::string::npos);
   CHECK(two.find("line 4: the patient_id is empty") != std::string::npos);
 }
 
