@@ -80,8 +80,8 @@ class NoLearning final : public site_agent::Learner {
                                  .patients = kExamples};
   }
 
-  absl::StatusOr<metrics::BinarySums> Evaluate(const ModelState&, const plan::Plan&,
-                                               const datasets::Dataset&, Progress&) override {
+  absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState&, const plan::Plan&,
+                                             const datasets::Dataset&, Progress&) override {
     metrics::BinarySums sums;
     for (std::uint64_t i = 0; i < kExamples; ++i) sums.Add(i % 2 == 1 ? 0.7 : 0.3, i % 2 == 1);
     sums.patients = kExamples;
