@@ -103,8 +103,11 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
     return absl::PermissionDeniedError(
         "the site's policy does not let it tell what its images are (describe = true would)");
   }
-  if (!plan.describe || !plan.target.name.empty()) {
-    RETURN_IF_ERROR(CheckListed(targets, "target", plan.target.name));
+  std::vector<std::string> asked = plan.target.Columns();
+  if (plan.target.task == Task::kSegmentation || asked.empty()) asked = {plan.target.name};
+  for (const std::string& target : asked) {
+    if (plan.describe && target.empty()) continue;
+    RETURN_IF_ERROR(CheckListed(targets, "target", target));
   }
   for (const std::string& modality : plan.data.modalities) {
     RETURN_IF_ERROR(CheckListed(modalities, "modality", modality));
