@@ -122,6 +122,7 @@ struct Stays {
 absl::StatusOr<Stays> ReadStays(const fs::path& folder) {
   ASSIGN_OR_RETURN(const Tables tables, ReadAll(folder));
   Stays stays;
+  std::map<std::string, std::string> first_hospital;  // by site and patient
   stays.table.columns = {"age"};
   for (const auto& names : {std::vector<const char*>(kStay.begin(), kStay.end()),
                             {kPhysiology.begin(), kPhysiology.end()},
@@ -151,7 +152,10 @@ absl::StatusOr<Stays> ReadStays(const fs::path& folder) {
       out.cells.push_back(Measured(tables.history.Cell(*history, column)));
     }
     out.cells.push_back(StrCat(out.stratum));
-    stays.hospitals.push_back(of_patient("hospitalid"));
+    // All of a patient's stays in a region go with the first one's hospital: never on both sides.
+    stays.hospitals.push_back(
+        first_hospital.try_emplace(out.site + "/" + out.patient, of_patient("hospitalid"))
+            .first->second);
     stays.table.rows.push_back(std::move(out));
   }
   return stays;
