@@ -75,7 +75,7 @@ class TableData::RowDataset final : public Dataset {
 
   std::size_t size() const override { return chosen_.size(); }
   std::uint32_t image_size() const override { return 0; }
-  InputShape input_shape() const override { return {0, 0, 0, 0, inputs_}; }
+  InputShape input_shape() const override { return {0, 1, 0, 0, inputs_}; }
 
   Label Get(std::size_t index, std::span<float> out) const override {
     const std::size_t row = chosen_.at(index);

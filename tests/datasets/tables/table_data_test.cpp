@@ -90,7 +90,7 @@ TEST_CASE("a row's input is its numbers, its categories as one input a value, it
   const auto all = data.AllExamples();
   CHECK(all->size() == 3);
   CHECK(all->image_size() == 0);
-  CHECK(all->input_shape() == InputShape{0, 0, 0, 0, 6});
+  CHECK(all->input_shape() == InputShape{0, 1, 0, 0, 6});
   const Row first = Find(*all, 63);
   CHECK(first.input == std::vector<float>{63, 233, 1, 0, 0, 0});
   CHECK(first.label.target == 1);
