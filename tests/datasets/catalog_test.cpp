@@ -1,5 +1,7 @@
 #include "datasets/catalog.h"
 
+#include "common/base/text.h"
+
 #include <fstream>
 #include <thread>
 
@@ -133,7 +135,7 @@ TEST_CASE("A patient with two labels is refused, a label for an unknown patient 
 TEST_CASE("Faults of labels.csv stop the index and leave the catalog as it was") {
   Site site = MakeSite(2);
   site.Index();
-  site.Labels("patient_id,opacity\nP0,maybe\n");
+  site.Labels(StrCat("patient_id,opacity\nP0,", std::string(65, 'x'), "\n"));
   NoProgress progress;
   const auto report = site.Open().Index(site.images, {}, *ReadInThisProcess(), progress);
   CHECK(report.status().code() == absl::StatusCode::kInvalidArgument);

@@ -163,6 +163,23 @@ TEST_CASE("A covered slice without the structure is an empty mask; an uncovered 
   CHECK(absl::IsFailedPrecondition(none.status()));
 }
 
+TEST_CASE("A catalog holds neither words of labels nor labels of segments nor what they are of") {
+  Site site;
+  site.WriteImage("a", 1, 1);
+  site.WriteMask("a", {"Roe metastasis"}, false);
+  REQUIRE(WriteFileDurably(site.images / "labels.csv", "patient_id,kind\nP-a,roe_jane\n").ok());
+  site.Index(*ReadInThisProcess());
+  std::string bytes;
+  for (const std::string name : {"catalog.db", "catalog.db-wal"}) {
+    if (Exists(site.folder / name)) bytes += *ReadTextFile(site.folder / name);
+  }
+  CHECK(bytes.find("kind") != std::string::npos);
+  for (const std::string& identifier :
+       {std::string("metastasis"), std::string("roe_jane"), dicom::MakeUid("imagea")}) {
+    CHECK(bytes.find(identifier) == std::string::npos);
+  }
+}
+
 TEST_CASE("Where structures overlap the later one of the plan counts") {
   Site site;
   site.WriteImage("a", 1, 1);

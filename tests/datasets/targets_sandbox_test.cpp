@@ -36,7 +36,7 @@ OrRefused<SegmentationSummary> SegmentationHere(const fs::path& path) {
   const auto read = Segmentation::Open(path);
   if (!read.ok()) return read.refused();
   return SegmentationSummary{read->kind(), read->segments(), read->referenced_series(),
-                             read->frame_of_reference()};
+                             read->frame_of_reference(), read->referenced_instances()};
 }
 
 OrRefused<StructureSetSummary> StructureSetHere(const fs::path& path) {
