@@ -4,6 +4,7 @@
 #include "datasets/catalog.h"
 #include "datasets/csv.h"
 #include "datasets/dicom/reader.h"
+#include "datasets/site_data.h"
 #include "datasets/synthetic/hospital.h"
 #include "tests/catch.h"
 #include "tests/datasets/dicom_bytes.h"
@@ -66,6 +67,59 @@ TEST_CASE("An imported PNG has its channel's values, its patients and its labels
   REQUIRE(image.ok());
   CHECK(image->pixels == plane->values);
   CHECK(ImportImages(options, progress).status().code() == absl::StatusCode::kAlreadyExists);
+}
+
+TEST_CASE("Colour slices and drawn masks go through DICOM pixel by pixel") {
+  const auto from = SharedData("images/lgg_mri_tcga");
+  if (!from) return;
+  TemporaryFolder folder;
+  ImportOptions options;
+  options.from = *from;
+  options.table = *from / "index.csv";
+  options.image_column = "image";
+  options.label_column = "tumour_pixels";
+  options.has_threshold = true;
+  options.patient_column = "patient";
+  options.filters = {{"site", "EZ"}};
+  options.modality = "MR";
+  options.plane.colour = true;
+  options.mask_column = "mask";
+  options.segments = {"tumour"};
+  options.out = folder / "out";
+  NoProgress progress;
+  const auto report = ImportImages(options, progress);
+  REQUIRE(report.ok());
+  REQUIRE(report->masks == report->images);
+  auto catalog = Catalog::Open(folder / "catalog.sqlite");
+  REQUIRE(catalog.ok());
+  REQUIRE(catalog->Index(options.out, {}, *ReadInThisProcess(), progress).ok());
+  plan::Target target;
+  target.task = Task::kSegmentation;
+  target.classes = {"Tumour"};
+  plan::Preprocessing preprocessing;
+  preprocessing.image_size = 256;
+  preprocessing.channel = plan::Channel::kRgb;
+  SiteDataOptions site;
+  site.cache_folder = folder / "cache";
+  site.reader = ReadInThisProcess();
+  const auto data = SiteData::Open(*catalog, target, {}, preprocessing, site, progress);
+  REQUIRE(data.ok());
+  CHECK(data->summary().total.examples == report->images);
+  CHECK(data->summary().total.positives == report->positives);
+  const auto table = ParseCsv(*ReadTextFile(*from / "index.csv"));
+  double drawn = 0, read = 0;
+  for (const CsvRow& row : table->rows) {
+    if (row.cells[0] == "EZ") drawn += std::stod(row.cells[5]);
+  }
+  const auto examples = data->AllExamples();
+  CHECK(examples->input_shape().channels == 3);
+  std::vector<float> mask(examples->target_elements());
+  for (std::size_t i = 0; i < examples->size(); ++i) {
+    examples->GetTarget(i, mask);
+    for (const float pixel : mask) read += pixel;
+  }
+  CHECK(drawn > 0);
+  CHECK(read == drawn);
 }
 
 TEST_CASE("NIfTI slices keep their values to 16 bits and their spacing") {
