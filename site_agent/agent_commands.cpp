@@ -19,6 +19,7 @@
 #include "site_agent/catalog_data.h"
 #include "site_agent/commands.h"
 #include "site_agent/grpc_channel.h"
+#include "site_agent/learning/modules.h"
 #include "site_agent/policy.h"
 #include "site_agent/site_identity.h"
 #include "site_agent/torch_learner.h"
@@ -109,6 +110,12 @@ absl::Status Run(const RunCommand& command) {
                                  {command.labels, threads, policy.deidentification},
                                  std::move(reader), progress));
   }
+  // A network that the operator has not approved, or that does not fit the plan, is declined.
+  data->OfferOnlyWhere([](const plan::Plan& plan) {
+    return plan.model.architecture == plan::Architecture::kTorchScript
+               ? learning::CheckModule(plan)
+               : absl::OkStatus();
+  });
   std::fprintf(stderr, "%s", Describe(data->report()).c_str());
   const StopAtInterrupt interrupt;
   GrpcChannel channel(identity);

@@ -6,7 +6,6 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "datasets/description/description.h"
-#include "site_agent/learning/modules.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -57,10 +56,7 @@ absl::StatusOr<std::unique_ptr<CatalogData>> CatalogData::Index(
 }
 
 absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
-  // A site declines a network that its operator has not approved, or that does not fit the plan.
-  if (plan.model.architecture == plan::Architecture::kTorchScript) {
-    RETURN_IF_ERROR(learning::CheckModule(plan));
-  }
+  if (check_) RETURN_IF_ERROR(check_(plan));
   const std::lock_guard lock(mutex_);
   return plan.data.source == plan::Source::kTable ? CountRows(plan) : CountImages(plan);
 }

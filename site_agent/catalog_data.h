@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,11 @@ class CatalogData final : public LocalData {
       const fs::path& catalog_file, const fs::path& cache_folder, const fs::path& folder,
       const datasets::IndexOptions& options, std::shared_ptr<datasets::ImageReader> reader,
       Progress& progress);
+
+  // Plans that `check` refuses get no offer: what only learning knows. Before the first plan.
+  void OfferOnlyWhere(std::function<absl::Status(const plan::Plan&)> check) {
+    check_ = std::move(check);
+  }
 
   // Of the indexing, for the operator.
   const datasets::IndexReport& report() const { return report_; }
@@ -52,6 +58,7 @@ class CatalogData final : public LocalData {
   absl::Status OpenTable(const plan::Plan& plan);
   absl::Status OpenImages(const plan::Plan& plan, Progress& progress);
 
+  std::function<absl::Status(const plan::Plan&)> check_;
   std::mutex mutex_;
   datasets::Catalog catalog_;
   const datasets::IndexReport report_;

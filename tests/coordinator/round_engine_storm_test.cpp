@@ -322,6 +322,7 @@ class Storm {
       ours_.push_back(AggregateReady{aggregate.key, ModelNumber(++models_), 0.1});
     }
   }
+  void Do(const Prepare&) { Must(false, "a plan without a table prepares nothing"); }
   void Do(const AbandonAttempt& abandon) {
     Must(open_ && open_->key == abandon.key, "what is given up is the open attempt");
     for (const SiteId& site : sites_) counted_.erase({site, abandon.key});

@@ -18,8 +18,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       FUZZ_EXPECT(!datasets::ToText(*report, true).empty() && !datasets::ToJson(*report).empty());
     }
     ReadThrough(catalog->Targets());
-    ReadThrough(catalog->Refusals("opacity", {.modalities = {"DX"}}, {}));
-    const auto images = catalog->Images("opacity", {}, {});
+    plan::Target target;
+    target.name = "opacity";
+    ReadThrough(catalog->Refusals(target, {.modalities = {"DX"}}, {}));
+    const auto images = catalog->Images(target, {}, {});
     if (images.ok()) {
       for (const datasets::CatalogImage& image : *images) {
         FUZZ_EXPECT(image.target == 0 || image.target == 1);

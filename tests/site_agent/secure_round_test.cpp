@@ -157,8 +157,8 @@ TEST_CASE("an evaluation's sums are added up masked") {
   round.Run();
   const auto sums = metrics::FromRing(round.Sums(), TaskShape{}, 3);
   REQUIRE(sums.ok());
-  CHECK(sums->sums.PositiveCount() == 60);
-  CHECK(sums->sums.patients == 120);
+  CHECK(sums->sums.binary().PositiveCount() == 60);
+  CHECK(sums->sums.patients() == 120);
   CHECK(sums->compared == 0);
   CHECK(hospitals[0].coordinator.Pending<wire::EvaluationReport>() == 0);
 }

@@ -119,8 +119,10 @@ class MadeRun {
     report.round = test ? state.best_round : state.round;
     report.model = *state.candidate;
     report.split = test ? wire::EvaluationSplit::kTest : wire::EvaluationSplit::kValidation;
-    for (int i = 0; i < 200; ++i) report.sums.Add(i % 2 == 1 ? 0.7 : 0.3, i % 2 == 1);
-    report.sums.patients = 200;
+    metrics::BinarySums sums;
+    for (int i = 0; i < 200; ++i) sums.Add(i % 2 == 1 ? 0.7 : 0.3, i % 2 == 1);
+    sums.patients = 200;
+    report.sums = std::move(sums);
     report.seconds = 2;
     return {site, report};
   }
