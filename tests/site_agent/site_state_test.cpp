@@ -82,7 +82,7 @@ TEST_CASE("the ledger of what left the building names each envelope once and for
   CHECK(departures[0].key == kKey);
   CHECK(departures[1].sha256 == other.sha256);
 
-  auto database = storage::Database::Open(folder / "site.db", {"", "", "", ""});
+  auto database = storage::Database::Open(folder / "site.db", {"", "", "", "", ""});
   REQUIRE(database.ok());
   CHECK_FALSE(database->Execute("DELETE FROM departure").ok());
   CHECK_FALSE(database->Execute("UPDATE departure SET bytes = 0").ok());
@@ -111,7 +111,7 @@ TEST_CASE("a transcript is unmasked once, and what was unmasked with whom is nev
   CHECK(**state->FindRelease(other.key, Digest{{7}}, kNow) == all);
   CHECK_FALSE(*state->FindRelease(other.key, Digest{{8}}, kNow));
   state.reset();
-  auto database = storage::Database::Open(folder / "site.db", {"", "", "", ""});
+  auto database = storage::Database::Open(folder / "site.db", {"", "", "", "", ""});
   REQUIRE(database.ok());
   CHECK_FALSE(database->Execute("DELETE FROM unmasking").ok());
   CHECK_FALSE(database->Execute("UPDATE release SET survivors = ''").ok());
@@ -197,7 +197,8 @@ TEST_CASE("a state of an older program is brought up to date, one of a newer is 
     CHECK(state->RecordInvite(invite, Consent::kAccepted, {kKey.run, true, "", 40}, kNow).ok());
   }
   {  // as the program before this one left it
-    auto database = *storage::Database::Open(folder / "site.db", {"", "", "", ""});
+    auto database = *storage::Database::Open(folder / "site.db", {"", "", "", "", ""});
+    CHECK(database.Execute("DROP TABLE preparation").ok());
     CHECK(database.Execute("DROP TABLE description").ok());
     CHECK(database.Execute("DROP TABLE trained").ok());
     CHECK(database.Execute("ALTER TABLE run DROP COLUMN refusals").ok());
@@ -210,8 +211,8 @@ TEST_CASE("a state of an older program is brought up to date, one of a newer is 
     CHECK_FALSE(*state->FindTrained(kKey.run, 1, Digest{}, 7));
   }
   {
-    auto database = *storage::Database::Open(folder / "site.db", {"", "", "", ""});
-    CHECK(database.Execute("PRAGMA user_version = 5").ok());
+    auto database = *storage::Database::Open(folder / "site.db", {"", "", "", "", ""});
+    CHECK(database.Execute("PRAGMA user_version = 6").ok());
   }
   const auto newer = SiteState::Open(folder.path(), SiteState::Access::kOwn);
   CHECK(absl::IsFailedPrecondition(newer.status()));

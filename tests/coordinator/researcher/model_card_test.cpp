@@ -14,6 +14,8 @@ name = "opacity"
 description = "Tells <opacity> from none."
 [target]
 name = "opacity"
+[data]
+modalities = ["DX"]
 )";
 
 std::string Record(const std::string& test) {
