@@ -106,6 +106,7 @@ std::vector<std::vector<std::string>> MeasureRows(const json& metrics) {
   }
   for (const auto& [key, value] : metrics.items()) {
     if (!value.is_number() || shown.contains(key) || IsInterval(metrics, key)) continue;
+    if (key.ends_with("_error_bound")) continue;  // far below what is shown
     rows.push_back({absl::StrReplaceAll(key, {{"_", " "}}), WithInterval(metrics, key)});
   }
   return rows;
@@ -214,7 +215,7 @@ void AddPurpose(const json& record, const std::optional<plan::Plan>& plan, Docum
   }
   card->Paragraph(
       "A research model. It is no medical device, was not examined as one, and must not decide "
-      "about a patient. Images of other kinds, machines or patients than those described below "
+      "about a patient. Data of other kinds, machines or patients than those described below "
       "are outside of what is known of it.");
 }
 
