@@ -54,6 +54,14 @@ void ReadTrainingPlan(const Document& document, Faults& faults, Plan& plan) {
   ReadInput(document, subject, faults, plan);
   ReadTraining(table("training"), subject, plan.training);
   ReadAggregation(table("aggregation"), subject, plan.aggregation);
+  // A secure evaluation is one message of a MiB at most, a label's histograms 66 kB of it.
+  constexpr std::size_t kMostMaskedLabels = 15;
+  if (plan.target.task == Task::kMultilabel && plan.target.classes.size() > kMostMaskedLabels &&
+      plan.aggregation.updates == Updates::kMasked) {
+    table("target").Refuse(
+        "classes", StrCat("are ", plan.target.classes.size(), ", and a secure evaluation holds ",
+                          kMostMaskedLabels, ": leave some out, or make two plans"));
+  }
   ReadCohort(table("cohort"), plan.aggregation, plan.cohort);
   ReadSecureAggregation(table("secure_aggregation"), plan.aggregation, plan.cohort,
                         plan.secure_aggregation);

@@ -31,6 +31,15 @@ constexpr char kOutlines[] =
     "task = \"segmentation\"\nname = \"tumours\"\nclasses = [\"tumour\", \"oedema\"]";
 constexpr char kUnet[] = "[model]\narchitecture = \"unet\"\n";
 
+TEST_CASE("more labels than a secure evaluation holds are refused, as sealed they are taken") {
+  std::string classes;
+  for (int i = 0; i < 16; ++i) StrAppend(&classes, i == 0 ? "" : ", ", "\"label", i, "\"");
+  const std::string sixteen = StrCat("task = \"multilabel\"\nclasses = [", classes, "]");
+  CHECK_THAT(OnlyFault(OfImages(sixteen)),
+             ContainsText("are 16, and a secure evaluation holds 15"));
+  CHECK(OfImages(sixteen, "[aggregation]\nupdates = \"sealed\"\n").ok());
+}
+
 TEST_CASE("Each task reads its own words of [target]") {
   const Plan classes = Read(OfImages(
       "task = \"multiclass\"\nname = \"finding\"\nclasses = [\"normal\", \"benign\", \"cancer\"]"));
