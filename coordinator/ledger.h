@@ -25,7 +25,8 @@
 #include "common/metrics/binary_metrics.h"
 #include "common/plan/plan.h"
 #include "common/wire/protocol.h"
-#include "coordinator/round_engine.h"
+#include "coordinator/round_events.h"
+#include "coordinator/run_state.h"
 
 namespace consilium::coordinator {
 

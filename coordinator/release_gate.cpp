@@ -30,6 +30,8 @@ std::string_view WhatIsCounted(Task task) {
       return "examples of a class";
     case Task::kSegmentation:
       return "patients";
+    case Task::kDetection:
+      return "findings, or patients";
     case Task::kSurvival:
       return "events, or patients without one";
     default:

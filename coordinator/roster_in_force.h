@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/identity/roster.h"
-#include "coordinator/round_engine.h"
+#include "coordinator/round_events.h"
 #include "coordinator/shared_ledger.h"
 
 namespace consilium::coordinator {

@@ -45,11 +45,11 @@ absl::StatusOr<Refusal> RefusalOf(std::int64_t number) {
 // An image of which labels.csv says nothing, or two things, may be segmented all the same.
 Refusal ReasonFor(const plan::Target& target, Refusal reason) {
   const bool of_labels = reason == Refusal::kMissingLabel || reason == Refusal::kConflictingLabels;
-  return of_labels && target.task == Task::kSegmentation ? Refusal::kNone : reason;
+  return of_labels && TaughtByMasks(target.task) ? Refusal::kNone : reason;
 }
 
 Refusal WithoutTarget(const plan::Target& target) {
-  return target.task == Task::kSegmentation ? Refusal::kNoMask : Refusal::kMissingLabel;
+  return TaughtByMasks(target.task) ? Refusal::kNoMask : Refusal::kMissingLabel;
 }
 
 std::vector<std::string> ColumnsOf(const plan::Target& target) {
@@ -90,7 +90,7 @@ absl::Status Catalog::CheckTarget(const plan::Target& target) {
   if (target.task == Task::kSurvival) {
     return absl::FailedPreconditionError("survival is learnt from tables, not from images");
   }
-  if (target.task == Task::kSegmentation) {
+  if (TaughtByMasks(target.task)) {
     ASSIGN_OR_RETURN(const auto masks, Masks(target.classes));
     if (!masks.empty()) return absl::OkStatus();
     return absl::FailedPreconditionError(
@@ -119,8 +119,8 @@ absl::Status Catalog::CheckTarget(const plan::Target& target) {
 
 absl::StatusOr<Catalog::FileTargets> Catalog::TargetsOf(const plan::Target& target) {
   FileTargets targets;
-  RETURN_IF_ERROR(target.task == Task::kSegmentation ? AddMasks(target, &targets)
-                                                     : AddLabels(target, &targets));
+  RETURN_IF_ERROR(TaughtByMasks(target.task) ? AddMasks(target, &targets)
+                                             : AddLabels(target, &targets));
   return targets;
 }
 

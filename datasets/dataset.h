@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
+#include "common/base/random.h"
 
 namespace consilium::datasets {
 
@@ -40,24 +41,32 @@ class Dataset {
   };
   virtual Label Get(std::size_t index, std::span<float> out) const = 0;
   virtual Label GetLabel(std::size_t index) const = 0;
+  // Get for training: of an example that has more to show than one input holds (a long recording)
+  // a part that `random` chooses, where Get gives always the same.
+  virtual Label GetAnyPart(std::size_t index, SeededRandom& random, std::span<float> out) const {
+    static_cast<void>(random);
+    return Get(index, out);
+  }
 
   // What the task teaches, as floats. binary, multiclass: Label::target. multilabel: 0, 1 or NaN
-  // (not known) a label. segmentation: for each pixel 0 (background) or the number of its structure
-  // (1 is the plan's first), depth x height x width. survival: the time in days, then 1 (the event
-  // happened then) or 0 (nothing is known after).
+  // (not known) a label. segmentation and detection: for each pixel 0 (background) or the number of
+  // its structure (1 is the plan's first), depth x height x width. survival: the time in days, then
+  // 1 (the event happened then) or 0 (nothing is known after).
   virtual std::size_t target_elements() const { return 1; }
   virtual void GetTarget(std::size_t index, std::span<float> out) const {
     out[0] = static_cast<float>(GetLabel(index).target);
   }
   // Whether SplitCounts::positives counts it: binary targets that are 1, of survival the events, of
-  // segmentation any structure.
+  // segmentation and detection any structure.
   virtual bool IsPositive(std::size_t index) const { return GetLabel(index).target == 1; }
   // Millimetres from pixel to pixel of the input, for surface distances; 0: not known.
   virtual float spacing_mm(std::size_t index) const { return static_cast<void>(index), 0; }
+  // The same from slice to slice of a volume.
+  virtual float slice_spacing_mm(std::size_t index) const { return spacing_mm(index); }
 };
 
-// `positives`: of binary targets those that are 1, of survival the events, of segmentation the
-// examples in which any structure is; 0 for other tasks.
+// `positives`: of binary targets those that are 1, of survival the events, of segmentation and
+// detection the examples in which any structure is; 0 for other tasks.
 struct SplitCounts {
   std::uint64_t patients = 0, examples = 0, positives = 0;
 };

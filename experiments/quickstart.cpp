@@ -41,6 +41,8 @@ std::string_view Verb(Task task) {
       return "Outlining";
     case Task::kSurvival:
       return "Foreseeing";
+    case Task::kDetection:
+      return "Detecting";
     default:
       return "Classifying";
   }

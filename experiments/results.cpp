@@ -109,8 +109,8 @@ metrics::BinaryMetrics ToBinary(const json& in) {
   return m;
 }
 
-constexpr Task kTasks[] = {Task::kBinary, Task::kMulticlass, Task::kMultilabel, Task::kSegmentation,
-                           Task::kSurvival};
+constexpr Task kTasks[] = {Task::kBinary,       Task::kMulticlass, Task::kMultilabel,
+                           Task::kSegmentation, Task::kSurvival,   Task::kDetection};
 
 // Of a binary task its metrics alone, as before there were others.
 json FromResult(const TestResult& result) {

@@ -24,7 +24,7 @@ double Value(const RunEvent& event, const char* key) {
 // The task's headline, whichever the event has; nothing when it is not shown.
 std::optional<RoundHistory::Headline> HeadlineOf(const RunEvent& event) {
   if (Value(event, "suppressed") != 0) return std::nullopt;
-  for (const Task task : {Task::kBinary, Task::kSegmentation, Task::kSurvival}) {
+  for (const Task task : {Task::kBinary, Task::kSegmentation, Task::kSurvival, Task::kDetection}) {
     const std::string key(HeadlineName(task));
     if (!event.values.contains(key)) continue;
     return RoundHistory::Headline{Value(event, key.c_str()), Value(event, (key + "_low").c_str()),

@@ -52,6 +52,8 @@ std::string_view WhyNoHeadline(Task task) {
   switch (task) {
     case Task::kSegmentation:
       return "  the validation split has no outline";
+    case Task::kDetection:
+      return "  the validation split has no finding";
     case Task::kSurvival:
       return "  the validation split has no pair of patients to compare";
     default:

@@ -104,7 +104,7 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
         "the site's policy does not let it tell what its images are (describe = true would)");
   }
   std::vector<std::string> asked = plan.target.Columns();
-  if (plan.target.task == Task::kSegmentation || asked.empty()) asked = {plan.target.name};
+  if (TaughtByMasks(plan.target.task) || asked.empty()) asked = {plan.target.name};
   for (const std::string& target : asked) {
     if (plan.describe && target.empty()) continue;
     RETURN_IF_ERROR(CheckListed(targets, "target", target));

@@ -14,6 +14,8 @@ std::string_view Name(Task task) {
       return "segmentation";
     case Task::kSurvival:
       return "survival";
+    case Task::kDetection:
+      return "detection";
   }
   return "unknown";
 }
@@ -24,6 +26,8 @@ std::string_view HeadlineName(Task task) {
       return "dice";
     case Task::kSurvival:
       return "concordance";
+    case Task::kDetection:
+      return "average_precision";
     default:
       return "auroc";
   }
@@ -35,6 +39,8 @@ std::string_view HeadlineTitle(Task task) {
       return "Dice";
     case Task::kSurvival:
       return "concordance";
+    case Task::kDetection:
+      return "average precision";
     default:
       return "AUROC";
   }

@@ -41,6 +41,8 @@ TaskSums::TaskSums(const TaskShape& shape) {
     case Task::kSurvival:
       sums_ = SurvivalSums();
       break;
+    case Task::kDetection:
+      break;
   }
 }
 
@@ -99,6 +101,8 @@ std::size_t RingSize(const TaskShape& shape) {
       return classes * (kDiceBins + 7 + 9) + 2;
     case Task::kSurvival:
       return 2 * kTimeBins * kRiskBins + 6;
+    case Task::kDetection:
+      break;
   }
   return binary;
 }

@@ -19,6 +19,8 @@ std::string Question(const Target& target) {
       return StrCat("finding each of the labels ", absl::StrJoin(target.classes, ", "));
     case Task::kSegmentation:
       return StrCat("outlining ", absl::StrJoin(target.classes, ", "), " (\"", target.name, "\")");
+    case Task::kDetection:
+      return StrCat("finding ", absl::StrJoin(target.classes, ", "), " (\"", target.name, "\")");
     case Task::kSurvival:
       return StrCat("foreseeing \"", target.event, "\" by time in \"", target.time,
                     "\" (Cox's proportional hazards)");

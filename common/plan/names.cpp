@@ -20,6 +20,12 @@ std::string_view Name(Architecture v) {
       return "efficientnet_b0";
     case Architecture::kUnet:
       return "unet";
+    case Architecture::kUnet3d:
+      return "unet3d";
+    case Architecture::kFcos:
+      return "fcos";
+    case Architecture::kSpectrogramCnn:
+      return "spectrogram_cnn";
     case Architecture::kLogistic:
       return "logistic";
     case Architecture::kMlp:
@@ -30,7 +36,17 @@ std::string_view Name(Architecture v) {
   return "?";
 }
 
-std::string_view Name(Source v) { return v == Source::kDicom ? "dicom" : "table"; }
+std::string_view Name(Source v) {
+  switch (v) {
+    case Source::kDicom:
+      return "dicom";
+    case Source::kTable:
+      return "table";
+    case Source::kAudio:
+      return "audio";
+  }
+  return "?";
+}
 
 std::string_view Name(ColumnKind v) { return v == ColumnKind::kNumber ? "number" : "category"; }
 
@@ -114,6 +130,24 @@ std::string_view Name(FrameChoice v) { return v == FrameChoice::kOnly ? "only" :
 
 std::string_view Name(Units v) { return v == Units::kModality ? "modality" : "suv"; }
 
+std::string_view Name(Precision v) { return v == Precision::kFloat32 ? "float32" : "mixed"; }
+
+std::string_view Name(PersonalMethod v) {
+  switch (v) {
+    case PersonalMethod::kNone:
+      return "none";
+    case PersonalMethod::kLocalNorm:
+      return "local_norm";
+    case PersonalMethod::kLocalHead:
+      return "local_head";
+    case PersonalMethod::kDitto:
+      return "ditto";
+    case PersonalMethod::kFineTuning:
+      return "fine_tuning";
+  }
+  return "?";
+}
+
 std::string_view Name(Optimizer v) { return v == Optimizer::kSgd ? "sgd" : "adamw"; }
 
 std::string_view Name(Augmentation v) {
@@ -124,6 +158,8 @@ std::string_view Name(Augmentation v) {
       return "radiograph";
     case Augmentation::kMirrored:
       return "mirrored";
+    case Augmentation::kRecording:
+      return "recording";
   }
   return "?";
 }

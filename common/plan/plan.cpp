@@ -33,6 +33,7 @@ std::vector<std::string> Target::Columns() const {
     case Task::kMultilabel:
       return classes;
     case Task::kSegmentation:
+    case Task::kDetection:
       return {};
     case Task::kSurvival:
       return {time, event};
@@ -53,6 +54,10 @@ std::string Comparable(std::string_view value) {
     return absl::StrFormat("%.17g", number == 0 ? 0.0 : number);  // -0 is 0
   }
   return absl::AsciiStrToLower(ForAbsl(value));
+}
+
+std::uint32_t Audio::Frames() const {
+  return static_cast<std::uint32_t>(1 + std::floor((1000 * seconds - window_ms) / hop_ms));
 }
 
 std::uint32_t Table::Numbers() const {

@@ -18,7 +18,9 @@
 namespace consilium::plan {
 
 // "small_cnn", "resnet18", "resnet34", "resnet50", "densenet121", "efficientnet_b0" (classifiers of
-// images); "unet" (segmentation); "logistic", "mlp" (tables).
+// images); "unet" (segmentation), "unet3d" (segmentation of volumes); "fcos" (detection);
+// "spectrogram_cnn" (recordings, which the classifiers of images take, too); "logistic", "mlp"
+// (tables).
 enum class Architecture {
   kSmallCnn,
   kResNet18,
@@ -27,6 +29,9 @@ enum class Architecture {
   kDenseNet121,
   kEfficientNetB0,
   kUnet,
+  kUnet3d,
+  kFcos,
+  kSpectrogramCnn,
   kLogistic,
   kMlp,
   kTorchScript,  // "torchscript": a module of the consortium's own (site_agent/learning/modules.h)
@@ -36,31 +41,50 @@ enum class Norm { kGroup, kBatch };  // "group", "batch"
 struct Model {  // [model]
   Architecture architecture = Architecture::kSmallCnn;
   Norm norm = Norm::kGroup;
-  std::uint32_t width = 0;            // unet: channels of the first level; 0: its default, 16
+  std::uint32_t width = 0;            // unet, unet3d: channels of the first level, default 16;
+                                      // fcos: of the pyramid, default 64; 0: the default
   std::vector<std::uint32_t> hidden;  // mlp: units of each hidden layer; empty: {32}
   std::string module;                 // torchscript: SHA-256 of its file, 64 hexadecimal digits
   double dropout = 0;                 // mlp: in training, of each hidden layer; [0, 1)
   std::optional<ModelId>
       initial;  // start from this model of the coordinator's registry instead of from the seed
+  // Beginnings of the names of tensors that stay as the initial model has them; they are not
+  // trained and not sent. Needs `initial`. "layer1." freezes all that begins so.
+  std::vector<std::string> frozen;
+  // Low-rank adapters (LoRA, Hu et al. 2021): above 0, every convolution and linear layer but the
+  // last is frozen and W x becomes W x + B A x with A and B of this rank, which alone are trained
+  // and sent, with the last layer and the norms. Needs `initial`. At most 64.
+  std::uint32_t adapter_rank = 0;
 };
 
 struct Target {  // [target]
   Task task = Task::kBinary;
   // A column of labels.csv or, with [data] source = "table", of the table. binary: its values are 0
   // and 1. multiclass: the words of `classes`. multilabel, survival: not given, as `classes` and
-  // `time` name the columns. segmentation: what the masks are called in messages and reports.
+  // `time` name the columns. segmentation: what the masks are called in messages and reports;
+  // detection: what the findings are.
   std::string name;
   // multiclass: the values, in the order of the logits, 2 or more. multilabel: columns of 0 and 1
   // (empty: not known), 2 or more. segmentation: the labels of the segments of SEG objects, in the
-  // order of the logits after the background, 1 or more; each is found in any case.
+  // order of the logits after the background, 1 or more; each is found in any case. detection: as
+  // of segmentation, the kinds of finding; each connected part of a segment is one, its bounding
+  // box is what is learned.
   std::vector<std::string> classes;
+  // detection: all parts of a segment on an image are one finding, with one box.
+  bool whole = false;
+  // multiclass: the classes are grades, from the least to the most: neighbours are nearer than
+  // others (Frank and Hall 2001; one logit a threshold, Cao et al. 2020).
+  bool ordered = false;
+  // survival: ends in days of the intervals in each of which the network gives a hazard of its own
+  // (discrete time, Gensheimer and Narasimhan 2019), ascending; empty: Cox's relative hazard.
+  std::vector<double> intervals;
   std::string time, event;  // survival: columns: days, and 1 where the event happened then, else 0
 
   TaskShape Shape() const {
     return {task, classes.empty() ? 1 : static_cast<std::uint32_t>(classes.size())};
   }
   // The columns of labels.csv or of the table that teach: binary, multiclass `name`; multilabel
-  // `classes`; survival `time` and `event`; segmentation none.
+  // `classes`; survival `time` and `event`; segmentation and detection none.
   std::vector<std::string> Columns() const;
   // For people and as a report's title: the name, "effusion, nodule", "death after days".
   std::string Title() const;
@@ -68,9 +92,12 @@ struct Target {  // [target]
 // Most classes or labels, and most structures of a segmentation.
 inline constexpr std::uint32_t kMostClasses = 100, kMostStructures = 64;
 
-enum class Source { kDicom, kTable };  // "dicom", "table"
+enum class Source { kDicom, kTable, kAudio };  // "dicom", "table", "audio"
 
 struct Data {  // [data]
+  // dicom: images. With a table [table] beside them each example is an image and its patient's row
+  // (the table has one row a patient; without one all its columns are missing). audio: recordings,
+  // WAV files or DICOM waveforms, as [audio] says.
   Source source = Source::kDicom;
   std::vector<std::string>
       modalities;  // DICOM (0008,0060) values taken, any of: "DX", "CR", "MR" ...
@@ -110,7 +137,7 @@ struct Column {                                // [[table.columns]]
   std::vector<std::string> values;
   bool operator==(const Column&) const = default;
 };
-struct Table {  // [table], needed with [data] source = "table"
+struct Table {  // [table], needed with [data] source = "table", allowed with "dicom"
   std::string name;
   std::vector<Column> columns;  // inputs: the numbers in their order, then the categories' values
   // One input more for each number that is 1 where the value is missing. A missing number is the
@@ -128,6 +155,22 @@ bool IsMissing(std::string_view cell);
 // A value of a category or class as two of them are compared: in small letters, a number as the
 // number that it is.
 std::string Comparable(std::string_view value);
+
+// What a recording becomes: an image of one channel, `bands` high (lowest frequency at the bottom)
+// and Frames() wide, of the logarithm of the energy in each band. The same at every site.
+struct Audio {                   // [audio], of [data] source = "audio"
+  double sample_rate_hz = 2000;  // what recordings are brought to; one below half of it is refused
+  double seconds = 10;           // of each example; what is shorter is repeated
+  double window_ms = 64, hop_ms = 32;
+  std::uint32_t bands = 32;            // of equal width on the mel scale (Stevens et al. 1937)
+  double low_hz = 20, high_hz = 1000;  // at most half of the sample rate
+  // Subtract each recording's mean of each band and divide by the deviation of all: takes away what
+  // the microphone and the room colour, which tell the institution.
+  bool standardize = true;
+
+  std::uint32_t Frames() const;  // 1 + floor((seconds - window) / hop)
+  bool operator==(const Audio&) const = default;
+};
 
 // A kind of image, which chooses the defaults of all keys of Preprocessing; docs/preprocessing.md
 // gives the reasons. "generic", "radiograph", "mammography", "ct", "mr", "ultrasound", "retina",
@@ -178,8 +221,13 @@ struct Preprocessing {  // [preprocessing]
   // Padding (PS3.3 C.7.5.1.1.2) becomes black whatever its value; else it is mapped as all values
   // are. Either way it counts in no percentile, range or object.
   bool blank_padding = false;
+  // Volumes: above 0, an example is a whole series (or one multi-frame object) and its input this
+  // many slices of image_size squares, cut or padded about its middle; 0: flat images. 8 to 256,
+  // a multiple of 8, as is image_size then.
+  std::uint32_t slices = 0;
+  double slice_spacing_mm = 0;  // of volumes: between slices; 0: spacing_mm, or the series' own
   double spacing_mm = 0;    // resample to this pixel spacing before the square is cut or padded; 0:
-                            // fit the longer side to image_size
+                            // fit the longer side to image_size (volumes: as it is)
   bool standardize = true;  // subtract each image's mean, divide by its deviation
 
   bool operator==(const Preprocessing&) const = default;
@@ -197,12 +245,25 @@ struct HounsfieldWindow {
 };
 std::span<const HounsfieldWindow> HounsfieldWindows();
 
+enum class Precision { kFloat32, kMixed };                  // "float32", "mixed"
 enum class Optimizer { kSgd, kAdamW };                      // "sgd", "adamw"
-enum class Augmentation { kNone, kRadiograph, kMirrored };  // "none", "radiograph", "mirrored"
+// "none", "radiograph", "mirrored"; "recording"
+enum class Augmentation { kNone, kRadiograph, kMirrored, kRecording };
 
 struct Training {  // [training]
   std::uint32_t local_epochs = 1;
   std::uint32_t batch_size = 32;
+  // A step sees batch_size examples, in this many parts one after another, whose gradients are
+  // added: for volumes that do not fit in memory at once. Batch norm sees each part for itself.
+  std::uint32_t accumulation = 1;
+  // unet3d: keep only each level's input for the backward pass and compute the rest again: less
+  // than half of the memory for a third more time.
+  bool checkpointing = false;
+  // volumes: train on random blocks of this many voxels a side, evaluate by a window of that size
+  // that slides by half of it (Gaussian weights, as nnU-Net, Isensee et al. 2021); 0: whole.
+  std::uint32_t block = 0;
+  // kMixed: products in half the bits where the device has fast ones (CUDA), else float32.
+  Precision precision = Precision::kFloat32;
   Optimizer optimizer = Optimizer::kAdamW;
   double learning_rate = 1e-3;
   double momentum = 0.9;  // sgd only
@@ -212,7 +273,8 @@ struct Training {  // [training]
   bool class_weighting = true;
   // kRadiograph: small rotations, shifts, zooms, brightness and contrast, noise; no flips, which
   // would put the heart on the wrong side. kMirrored: the same and left-right flips, for what looks
-  // alike from both sides.
+  // alike from both sides. kRecording, of recordings and their default: any part of a longer one,
+  // shifts in time, another microphone's colour, gain and noise, bands and times blotted out.
   Augmentation augmentation = Augmentation::kRadiograph;
 };
 
@@ -229,6 +291,20 @@ struct Aggregation {                                      // [aggregation]
   WeightRule weight = WeightRule::kExamples;
   double server_learning_rate = 1.0;  // new = base + rate * mean update
   Updates updates = Updates::kMasked;
+};
+
+// A model of each hospital's own beside the global one, made from it with the site's training data.
+// It never leaves the site; what the site sends is as without. Each site evaluates both on its test
+// split and shows its operator which is better for its patients (site_agent/personal_model.h).
+// "none"; "local_norm": norms of its own (FedBN, Li et al. 2021); "local_head": a last layer of its
+// own (Collins et al. 2021); "ditto": a whole model of its own, pulled to the global one (Li et al.
+// 2021b); "fine_tuning": the last global model trained on, once, after the run.
+enum class PersonalMethod { kNone, kLocalNorm, kLocalHead, kDitto, kFineTuning };
+struct Personalisation {  // [personalisation]
+  PersonalMethod method = PersonalMethod::kNone;
+  std::uint32_t epochs = 1;  // of each round (fine_tuning: of all)
+  double pull = 0.1;         // ditto: lambda of lambda/2 |v - w|^2
+  bool operator==(const Personalisation&) const = default;
 };
 
 struct SecureAggregation {  // [secure_aggregation], for masked updates
@@ -257,7 +333,7 @@ struct Evaluation {             // [evaluation]
 
 struct Gate {  // [gate]: what a candidate must show on the sites' test sets to be published
   // Of the task's headline, pooled (base/task.h). The TOML key says which: minimum_auroc,
-  // minimum_dice, minimum_concordance.
+  // minimum_dice, minimum_concordance, minimum_average_precision.
   double minimum = 0.5;
   std::optional<double>
       maximum_site_drop;  // no site's headline may fall this far below the last published model
@@ -288,10 +364,12 @@ struct Plan {
   Target target;
   Data data;
   Table table;
+  Audio audio;
   Deidentification deidentification;
   Preprocessing preprocessing;
   Training training;
   Aggregation aggregation;
+  Personalisation personalisation;
   SecureAggregation secure_aggregation;
   Cohort cohort;
   Evaluation evaluation;
@@ -322,6 +400,8 @@ std::string_view Name(Crop v);
 std::string_view Name(Channel v);
 std::string_view Name(FrameChoice v);
 std::string_view Name(Units v);
+std::string_view Name(Precision v);
+std::string_view Name(PersonalMethod v);
 std::string_view Name(Optimizer v);
 std::string_view Name(Augmentation v);
 std::string_view Name(AggregationMethod v);

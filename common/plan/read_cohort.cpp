@@ -54,7 +54,7 @@ std::optional<double> ReadHeadline(Section& s, std::string_view prefix, const Su
   std::optional<double> value;
   const auto key = [&](Task task) { return StrCat(prefix, HeadlineName(task)); };
   if (subject.task) value = s.Real(key(*subject.task), lowest, 1, ends);
-  for (const Task other : {Task::kBinary, Task::kSegmentation, Task::kSurvival}) {
+  for (const Task other : {Task::kBinary, Task::kSegmentation, Task::kSurvival, Task::kDetection}) {
     if (subject.task && HeadlineName(other) == HeadlineName(*subject.task)) continue;
     const auto unused = s.Real(key(other), 0, 1);
     if (unused && subject.task) {
@@ -114,7 +114,7 @@ void ReadStop(Section s, const Subject& subject, Stop& stop) {
     }
   }
   // No better than chance is no target; an overlap of 0 is chance's.
-  const double chance = subject.task == Task::kSegmentation ? 0 : 0.5;
+  const double chance = subject.task && TaughtByMasks(*subject.task) ? 0 : 0.5;
   stop.target = ReadHeadline(s, "target_", subject, chance, Ends::kLowExcluded);
   if (const auto limit = s.Real("wall_time_s", 1, 52 * kWeekInSeconds)) stop.wall_time_s = limit;
   s.Finish();

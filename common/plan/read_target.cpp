@@ -13,12 +13,14 @@ constexpr Architecture kClassifiers[] = {Architecture::kSmallCnn,    Architectur
                                          Architecture::kDenseNet121, Architecture::kEfficientNetB0,
                                          Architecture::kTorchScript};
 constexpr Architecture kOutliners[] = {Architecture::kUnet, Architecture::kTorchScript};
+constexpr Architecture kDetectors[] = {Architecture::kFcos};
 constexpr Architecture kOfTables[] = {Architecture::kLogistic, Architecture::kMlp,
                                       Architecture::kTorchScript};
 
 std::span<const Architecture> Suitable(Task task, Source source) {
   if (source == Source::kTable) return kOfTables;
   if (task == Task::kSegmentation) return kOutliners;
+  if (task == Task::kDetection) return kDetectors;
   return kClassifiers;
 }
 
@@ -178,6 +180,10 @@ void ReadWords(TargetWords words, Source source, Target& target) {
       target.name = words.Column("name", "what the outlines are called in reports");
       target.classes = words.Classes(1, kMostStructures, "structures to outline");
       return;
+    case Task::kDetection:
+      target.name = words.Column("name", "what the findings are called in reports");
+      target.classes = words.Classes(1, kMostStructures, "kinds of finding to detect");
+      return;
     case Task::kSurvival:
       words.None("name", ": its columns are time and event");
       words.s.Texts("classes");
@@ -229,7 +235,7 @@ void ReadDescribe(Section s, DescribeRun& describe) {
 
 void ReadDescribedTarget(Section s, Target& target) {
   const auto task = s.Choice("task", {Task::kBinary, Task::kMulticlass, Task::kMultilabel,
-                                      Task::kSegmentation, Task::kSurvival});
+                                      Task::kSegmentation, Task::kSurvival, Task::kDetection});
   if (task.value_or(Task::kBinary) != Task::kBinary) {
     s.Refuse("task", "cannot be described: only labels of 0 and 1 are counted");
   }
@@ -239,11 +245,11 @@ void ReadDescribedTarget(Section s, Target& target) {
 
 void ReadTarget(Section s, Subject& subject, Target& target) {
   const auto task = s.Choice("task", {Task::kBinary, Task::kMulticlass, Task::kMultilabel,
-                                      Task::kSegmentation, Task::kSurvival});
+                                      Task::kSegmentation, Task::kSurvival, Task::kDetection});
   Set(target.task, task);
   if (!task && s.Has("task")) return;  // what the other keys must be depends on it
   subject.task = target.task;
-  if (target.task == Task::kSegmentation && subject.source == Source::kTable) {
+  if (TaughtByMasks(target.task) && subject.source == Source::kTable) {
     s.Refuse("task", "needs images: data.source is \"table\"");
   }
   if (target.task == Task::kSurvival && subject.source == Source::kDicom) {

@@ -111,7 +111,7 @@ void ToProto(const metrics::TaskSums& sums, v1::TaskSums* proto) {
 }
 
 absl::StatusOr<metrics::TaskSums> FromProto(const v1::TaskSums& proto) {
-  if (proto.task() == 0 || proto.task() > static_cast<std::uint32_t>(Task::kSurvival)) {
+  if (proto.task() == 0 || proto.task() > static_cast<std::uint32_t>(Task::kDetection)) {
     return Malformed("task", "is not known, or is the binary one, whose sums come otherwise");
   }
   const TaskShape shape{static_cast<Task>(proto.task()), proto.classes()};

@@ -46,7 +46,7 @@ std::string MetricText(const std::map<std::string, double>& values) {
     return found == values.end() ? 0.0 : found->second;
   };
   if (get("suppressed") != 0) return "too few patients of a class to show (fewer than 10)";
-  for (const Task task : {Task::kSegmentation, Task::kSurvival}) {
+  for (const Task task : {Task::kSegmentation, Task::kSurvival, Task::kDetection}) {
     const std::string key(HeadlineName(task));
     if (!values.contains(key)) continue;
     std::string text = absl::StrFormat("%s %.3f", ForAbsl(HeadlineTitle(task)), get(key.c_str()));

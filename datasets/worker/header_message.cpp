@@ -43,7 +43,7 @@ void HeaderFields(Message& message, H& header) {
 template <class Message, class P>
 void PreprocessingFields(Message& message, P& preprocessing) {
   auto& [preset, image_size, frame, channel, units, crop, face_left, intensity, low, high,
-         blank_padding, spacing_mm, standardize] = preprocessing;
+         blank_padding, slices, slice_spacing_mm, spacing_mm, standardize] = preprocessing;
   message.Enum(preset, plan::Preset::kPet);
   message.U32(image_size);
   message.Enum(frame, plan::FrameChoice::kMiddle);
@@ -55,6 +55,8 @@ void PreprocessingFields(Message& message, P& preprocessing) {
   message.F64(low);
   message.F64(high);
   message.Bool(blank_padding);
+  message.U32(slices);
+  message.F64(slice_spacing_mm);
   message.F64(spacing_mm);
   message.Bool(standardize);
 }

@@ -96,6 +96,9 @@ std::string HeadlineInWords(const Results& results) {
     case Task::kSegmentation:
       return "Dice with its 95 % interval: how far the outlines overlap with those that people "
              "drew, mean over patients. 0 is not at all, 1 is perfect.";
+    case Task::kDetection:
+      return "Average precision with its 95 % interval: the mean precision over all recalls of the "
+             "boxes that overlap a true finding by half or more. 0 is none right, 1 is perfect.";
     case Task::kSurvival:
       return "Concordance with its 95 % interval: the probability that of two patients of a site "
              "the one who lived longer was given the lower risk. 0.5 is guessing, 1 is perfect.";

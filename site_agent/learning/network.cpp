@@ -23,6 +23,8 @@ std::int64_t OutputsOf(const plan::Plan& plan) {
       return shape.classes;
     case Task::kSegmentation:
       return 1 + std::int64_t{shape.classes};
+    case Task::kDetection:
+      return shape.classes;
   }
   CONSILIUM_CHECK(false);
 }
@@ -45,6 +47,10 @@ std::unique_ptr<Network> Network::Make(const plan::Plan& plan) {
       return MakeEfficientNet(plan);
     case plan::Architecture::kUnet:
       return MakeUnet(plan);
+    case plan::Architecture::kUnet3d:
+    case plan::Architecture::kFcos:
+    case plan::Architecture::kSpectrogramCnn:
+      break;
     case plan::Architecture::kLogistic:
     case plan::Architecture::kMlp:
       return MakeTableNetwork(plan);

@@ -79,6 +79,8 @@ absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, Task 
     case Task::kSegmentation:
       Outline(values, std::size_t{batch.shape.height} * batch.shape.width, &prediction);
       break;
+    case Task::kDetection:
+      break;
     case Task::kSurvival:
       prediction.log_hazard = values[0];
       break;

@@ -77,7 +77,7 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
   BatchLoader::Options options{.batch_size = training.batch_size,
                                .smallest_batch = learning.smallest_batch(),
                                .augmentation = training.augmentation,
-                               .targets_are_masks = task.plan.target.task == Task::kSegmentation};
+                               .targets_are_masks = TaughtByMasks(task.plan.target.task)};
   TrainResult result{
       .trained = base, .examples = population.examples, .patients = population.patients};
   std::uint64_t steps = 0;

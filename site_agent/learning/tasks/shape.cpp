@@ -14,7 +14,8 @@ std::size_t TargetElementsOf(const plan::Plan& plan) {
       return plan.target.Shape().classes;
     case Task::kSurvival:
       return 2;
-    case Task::kSegmentation: {
+    case Task::kSegmentation:
+    case Task::kDetection: {
       const datasets::InputShape shape = InputOf(plan);
       return std::size_t{shape.depth} * shape.height * shape.width;
     }

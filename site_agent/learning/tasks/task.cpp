@@ -25,6 +25,8 @@ std::unique_ptr<LearningTask> LearningTask::Make(const plan::Plan& plan) {
       return MakeSegmentationTask(plan);
     case Task::kSurvival:
       return MakeSurvivalTask(plan);
+    case Task::kDetection:
+      break;
   }
   CONSILIUM_CHECK(false);
 }
