@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/text_table.h"
 #include "datasets/followup/phantom_course.h"
+#include "experiments/archive_session.h"
 #include "experiments/federation.h"
 
 namespace consilium::experiments {
@@ -17,7 +18,6 @@ namespace {
 namespace followup = datasets::followup;
 using nlohmann::json;
 
-constexpr char kMark[] = ".consilium-experiment";  // in OUT: it is ours to replace
 constexpr char kPatient[] = "followed-1", kTitle[] = "CONSILIUM";
 constexpr auto kLimit = std::chrono::minutes(10);
 // Voxels are up to 1.5 mm wide, and slices 4 mm apart.
@@ -27,12 +27,12 @@ class Session {
  public:
   explicit Session(const FollowUpOptions& options)
       : options_(options),
-        out_(fs::absolute(options.out).lexically_normal()),
-        programs_(ProgramFolder()),
+        folder_("follow-up", options.out, "logs", kLimit),
+        out_(folder_.out()),
         course_(followup::ThreeScans(kPatient)) {}
 
   absl::StatusOr<FollowUpSession> Run() {
-    RETURN_IF_ERROR(TakeFolder());
+    RETURN_IF_ERROR(folder_.TakeFolder(options_.fresh));
     Say("== Starting the archive (Orthanc), on loopback");
     ASSIGN_OR_RETURN(Orthanc orthanc, Orthanc::Start(out_ / "orthanc", {kTitle}));
     Say("== Drawing three scans of one patient, with lesions outlined");
@@ -45,36 +45,6 @@ class Session {
   }
 
  private:
-  static void Say(const std::string& text) {
-    std::printf("%s\n", text.c_str());
-    std::fflush(stdout);
-  }
-
-  absl::Status TakeFolder() const {
-    std::error_code error;
-    if (fs::exists(out_, error) && !fs::is_empty(out_, error)) {
-      if (!Exists(out_ / kMark) || !options_.fresh) {
-        return absl::AlreadyExistsError(
-            StrCat(out_.string(), " holds something already; give another --out",
-                   Exists(out_ / kMark) ? ", or --fresh to replace an earlier run" : ""));
-      }
-      RETURN_IF_ERROR(RemoveTree(out_));
-    }
-    RETURN_IF_ERROR(EnsureFolder(out_ / "logs"));
-    return WriteFileDurably(out_ / kMark,
-                            "made by consilium-experiment follow-up, which owns it\n");
-  }
-
-  absl::StatusOr<std::string> Call(const std::string& program, std::vector<std::string> arguments,
-                                   const std::string& log_name) const {
-    return RunProgram({.program = programs_ / program,
-                       .arguments = std::move(arguments),
-                       .logs = out_ / "logs",
-                       .name = log_name,
-                       .environment = {}},
-                      kLimit);
-  }
-
   std::vector<std::string> ToArchive(const Orthanc& orthanc, std::vector<std::string> words) const {
     for (const std::string& word :
          {std::string("--archive"), orthanc.dicom_address(), std::string("--called"),
@@ -86,9 +56,9 @@ class Session {
 
   absl::Status Push(const Orthanc& orthanc) {
     Say("== Pushing them into the archive (C-STORE)");
-    ASSIGN_OR_RETURN(
-        const std::string answer,
-        Call("consilium-dataset", ToArchive(orthanc, {"send", out_ / "drawn", "--json"}), "push"));
+    ASSIGN_OR_RETURN(const std::string answer,
+                     folder_.Call("consilium-dataset",
+                                  ToArchive(orthanc, {"send", out_ / "drawn", "--json"}), "push"));
     const auto sent = json::parse(answer, nullptr, /*allow_exceptions=*/false);
     session_.pushed = sent.is_object() ? sent.value("sent", 0u) : 0;
     Say(StrCat("   ", session_.pushed, " instances"));
@@ -101,8 +71,9 @@ class Session {
     RETURN_IF_ERROR(WriteFileDurably(list, StrCat(kPatient, "\n")));
     ASSIGN_OR_RETURN(
         const std::string answer,
-        Call("consilium-dataset",
-             ToArchive(orthanc, {"pull", "--patients", list, "--out", out_ / "pulled"}), "pull"));
+        folder_.Call("consilium-dataset",
+                     ToArchive(orthanc, {"pull", "--patients", list, "--out", out_ / "pulled"}),
+                     "pull"));
     Say(StrCat("   ", answer.substr(0, answer.find_last_not_of('\n') + 1)));
     return absl::OkStatus();
   }
@@ -118,14 +89,15 @@ class Session {
 
   absl::Status Follow(const Orthanc& orthanc) {
     Say("== Following: registration, lesions, course; the report goes to the archive (C-STORE)");
-    ASSIGN_OR_RETURN(session_.table,
-                     Call("consilium-site", ToArchive(orthanc, FollowArguments()), "follow"));
+    ASSIGN_OR_RETURN(session_.table, folder_.Call("consilium-site",
+                                                  ToArchive(orthanc, FollowArguments()), "follow"));
     RETURN_IF_ERROR(WriteFileDurably(out_ / "follow-up.txt", session_.table));
     Say("== The same once more: the same figures, as JSON");
     std::vector<std::string> again = FollowArguments();
     again.push_back("--json");
-    ASSIGN_OR_RETURN(const std::string answer,
-                     Call("consilium-site", ToArchive(orthanc, std::move(again)), "follow-again"));
+    ASSIGN_OR_RETURN(
+        const std::string answer,
+        folder_.Call("consilium-site", ToArchive(orthanc, std::move(again)), "follow-again"));
     RETURN_IF_ERROR(WriteFileDurably(out_ / "follow-up.json", answer));
     const auto report = json::parse(answer, nullptr, /*allow_exceptions=*/false);
     if (!report.is_object() || report["patients"].size() != 1) {
@@ -173,7 +145,8 @@ class Session {
   }
 
   const FollowUpOptions& options_;
-  const fs::path out_, programs_;
+  const ArchiveSession folder_;
+  const fs::path out_;
   const followup::PhantomCourse course_;
   FollowUpSession session_;
 };

@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/text_table.h"
+#include "experiments/archive_session.h"
 #include "experiments/federation.h"
 #include "experiments/plan_text.h"
 #include "experiments/results.h"
@@ -17,7 +18,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kHospitals[] = {"north", "south", "east"};
-constexpr const char* kMark = ".consilium-experiment";  // in OUT: it is ours to replace
 constexpr std::uint32_t kMammographyPatients = 2;
 constexpr auto kLimit = std::chrono::minutes(20);
 
@@ -37,18 +37,19 @@ class Session {
  public:
   explicit Session(const PacsSessionOptions& options)
       : options_(options),
-        out_(fs::absolute(options.out).lexically_normal()),
-        programs_(ProgramFolder()) {}
+        folder_("pacs-session", options.out, "federation/logs", kLimit),
+        out_(folder_.out()) {}
 
   absl::StatusOr<PacsSession> Run() {
-    RETURN_IF_ERROR(TakeFolder());
+    RETURN_IF_ERROR(folder_.TakeFolder(options_.fresh));
     std::vector<std::string> titles;
     for (const char* name : kHospitals) titles.push_back(TitleOf(name));
     Say("== Starting the archive (Orthanc), on loopback");
     ASSIGN_OR_RETURN(Orthanc orthanc, Orthanc::Start(out_ / "orthanc", titles));
     RETURN_IF_ERROR(PushStudies(orthanc));
     RETURN_IF_ERROR(PullSites(orthanc));
-    ASSIGN_OR_RETURN(Federation federation, Federation::Create(programs_, out_ / "federation"));
+    ASSIGN_OR_RETURN(Federation federation,
+                     Federation::Create(folder_.programs(), out_ / "federation"));
     RETURN_IF_ERROR(Train(federation));
     RETURN_IF_ERROR(Predict(federation, orthanc));
     RETURN_IF_ERROR(LookIntoArchive(orthanc));
@@ -56,49 +57,18 @@ class Session {
   }
 
  private:
-  static void Say(const std::string& text) {
-    std::printf("%s\n", text.c_str());
-    std::fflush(stdout);
-  }
-
-  absl::Status TakeFolder() const {
-    std::error_code error;
-    if (fs::exists(out_, error) && !fs::is_empty(out_, error)) {
-      if (!Exists(out_ / kMark) || !options_.fresh) {
-        return absl::AlreadyExistsError(
-            StrCat(out_.string(), " holds something already; give another --out",
-                   Exists(out_ / kMark) ? ", or --fresh to replace an earlier session" : ""));
-      }
-      RETURN_IF_ERROR(RemoveTree(out_));
-    }
-    RETURN_IF_ERROR(EnsureFolder(out_ / "federation" / "logs"));
-    return WriteFileDurably(out_ / kMark,
-                            "made by consilium-experiment pacs-session, which owns it\n");
-  }
-
-  absl::StatusOr<std::string> Call(const std::string& program, std::vector<std::string> arguments,
-                                   const std::string& log_name,
-                                   std::map<std::string, std::string> environment = {}) const {
-    return RunProgram({.program = programs_ / program,
-                       .arguments = std::move(arguments),
-                       .logs = out_ / "federation" / "logs",
-                       .name = log_name,
-                       .environment = std::move(environment)},
-                      kLimit);
-  }
-
   // Draws a hospital's studies into OUT/drawn/NAME and sends them to the archive by C-STORE.
   absl::Status Push(const Orthanc& orthanc, const std::string& name,
                     std::vector<std::string> drawing) {
     const fs::path folder = out_ / "drawn" / name;
     std::vector<std::string> draw = {"synthesize", "--out", folder};
     draw.insert(draw.end(), drawing.begin(), drawing.end());
-    RETURN_IF_ERROR(Call("consilium-dataset", draw, StrCat("draw-", name)).status());
+    RETURN_IF_ERROR(folder_.Call("consilium-dataset", draw, StrCat("draw-", name)).status());
     ASSIGN_OR_RETURN(const std::string answer,
-                     Call("consilium-dataset",
-                          {"send", folder, "--archive", orthanc.dicom_address(), "--called",
-                           Orthanc::kTitle, "--calling", "NORTH", "--json"},
-                          StrCat("push-", name)));
+                     folder_.Call("consilium-dataset",
+                                  {"send", folder, "--archive", orthanc.dicom_address(), "--called",
+                                   Orthanc::kTitle, "--calling", "NORTH", "--json"},
+                                  StrCat("push-", name)));
     const auto sent = json::parse(answer, nullptr, /*allow_exceptions=*/false);
     const std::uint64_t count = sent.is_object() ? sent.value("sent", 0u) : 0;
     Say(StrCat("   ", name, ": ", count, " images"));
@@ -142,10 +112,10 @@ class Session {
       const fs::path folder = out_ / "sites" / name;
       ASSIGN_OR_RETURN(
           const std::string answer,
-          Call("consilium-dataset",
-               {"pull", "--archive", orthanc.dicom_address(), "--called", Orthanc::kTitle,
-                "--calling", TitleOf(name), "--patients", patients, "--out", folder},
-               StrCat("pull-", name)));
+          folder_.Call("consilium-dataset",
+                       {"pull", "--archive", orthanc.dicom_address(), "--called", Orthanc::kTitle,
+                        "--calling", TitleOf(name), "--patients", patients, "--out", folder},
+                       StrCat("pull-", name)));
       Say(StrCat("   ", name, ": ", answer.substr(0, answer.find_last_not_of('\n') + 1)));
       // What is known of the patients does not come from the archive.
       ASSIGN_OR_RETURN(const std::string labels,
@@ -263,7 +233,7 @@ class Session {
       pull.push_back(word);
     }
     ASSIGN_OR_RETURN(const std::string answer,
-                     Call("consilium-site", pull, "predict", federation.Environment()));
+                     folder_.Call("consilium-site", pull, "predict", federation.Environment()));
     RETURN_IF_ERROR(WriteFileDurably(out_ / "predictions.json", answer));
     const auto report = json::parse(answer, nullptr, /*allow_exceptions=*/false);
     if (!report.is_object()) return absl::InternalError("predict printed no JSON");
@@ -281,8 +251,9 @@ class Session {
                                     std::string("--basic-auth"), orthanc.login().string()}) {
       again.push_back(word);
     }
-    ASSIGN_OR_RETURN(const std::string repeated,
-                     Call("consilium-site", again, "predict-again", federation.Environment()));
+    ASSIGN_OR_RETURN(
+        const std::string repeated,
+        folder_.Call("consilium-site", again, "predict-again", federation.Environment()));
     const auto second_report = json::parse(repeated, nullptr, /*allow_exceptions=*/false);
     if (!second_report.is_object() || second_report.value("scored", 1u) != 0) {
       return absl::InternalError("images were scored a second time");
@@ -308,7 +279,8 @@ class Session {
   }
 
   const PacsSessionOptions& options_;
-  const fs::path out_, programs_;
+  const ArchiveSession folder_;
+  const fs::path out_;
   PacsSession session_;
 };
 

@@ -67,14 +67,28 @@ std::string Images(const Data& data) {
   return images;
 }
 
+std::string Examples(const Plan& plan) {
+  const std::string table = StrCat("the table ", plan.table.name, ".csv");
+  switch (plan.data.source) {
+    case Source::kTable:
+      return table;
+    case Source::kAudio:
+      return "recordings, named in recordings.csv";
+    case Source::kDicom:
+      break;
+  }
+  std::string text = Images(plan.data);
+  if (!plan.table.columns.empty()) StrAppend(&text, " with each patient's row of ", table);
+  return text;
+}
+
 std::string Patients(const Plan& plan) {
   const Data& data = plan.data;
   const double training = 1 - data.validation_fraction - data.test_fraction;
   return absl::StrFormat(
       "%s; %d or more patients a site, %.0f %% of them to train on, %.0f %% to validate, "
       "%.0f %% to test",
-      data.source == Source::kTable ? StrCat("the table ", plan.table.name, ".csv") : Images(data),
-      data.minimum_patients, 100 * training, 100 * data.validation_fraction,
+      Examples(plan), data.minimum_patients, 100 * training, 100 * data.validation_fraction,
       100 * data.test_fraction);
 }
 
@@ -98,7 +112,9 @@ std::string Columns(const Plan& plan) {
 }
 
 std::string Input(const Preprocessing& p) {
-  std::string text = StrCat(p.image_size, " x ", p.image_size, " pixels");
+  std::string text = p.slices > 0 ? StrCat(p.slices, " slices of ", p.image_size, " x ",
+                                           p.image_size, " pixels, a volume")
+                                  : StrCat(p.image_size, " x ", p.image_size, " pixels");
   if (p.preset != Preset::kGeneric) StrAppend(&text, " by the preset ", Name(p.preset));
   if (p.frame == FrameChoice::kMiddle) text += ", the middle one of several frames";
   if (p.channel == Channel::kGreen) text += ", the green channel of colour";
@@ -111,6 +127,16 @@ std::string Input(const Preprocessing& p) {
   if (p.blank_padding) text += ", padding black";
   if (p.standardize) text += ", standardized";
   if (p.spacing_mm > 0) StrAppend(&text, ", resampled to ", p.spacing_mm, " mm");
+  if (p.slice_spacing_mm > 0) StrAppend(&text, ", slices ", p.slice_spacing_mm, " mm apart");
+  return text;
+}
+
+std::string Input(const Audio& a) {
+  std::string text =
+      StrCat(a.seconds, " s at ", a.sample_rate_hz, " Hz as ", a.bands, " mel bands of ", a.low_hz,
+             " to ", a.high_hz, " Hz, windows of ", a.window_ms, " ms every ", a.hop_ms, " ms (",
+             a.bands, " x ", a.Frames(), ")");
+  if (a.standardize) text += ", each band's mean taken away";
   return text;
 }
 
@@ -121,8 +147,12 @@ std::string Steps(const Plan& plan) {
              t.batch_size, ", ", Name(t.optimizer), " at ", t.learning_rate);
   if (t.optimizer == Optimizer::kSgd) StrAppend(&text, " with momentum ", t.momentum);
   StrAppend(&text, ", weight decay ", t.weight_decay);
-  if (plan.data.source == Source::kDicom) StrAppend(&text, ", augmentation ", Name(t.augmentation));
+  if (plan.data.source != Source::kTable) StrAppend(&text, ", augmentation ", Name(t.augmentation));
+  if (t.accumulation > 1) StrAppend(&text, ", each in ", t.accumulation, " parts");
+  if (t.block > 0) StrAppend(&text, ", on blocks of ", t.block, " voxels a side");
+  if (t.checkpointing) text += ", checkpointing";
   if (t.class_weighting) text += ", classes weighted";
+  if (t.precision == Precision::kMixed) text += ", mixed precision";
   return text;
 }
 
@@ -204,11 +234,9 @@ std::string Describe(const Plan& plan) {
   }
   line("model", Network(plan));
   line("data", Patients(plan));
-  if (plan.data.source == Source::kTable) {
-    line("columns", Columns(plan));
-  } else {
-    line("input", Input(plan.preprocessing));
-  }
+  if (plan.data.source == Source::kDicom) line("input", Input(plan.preprocessing));
+  if (plan.data.source == Source::kAudio) line("input", Input(plan.audio));
+  if (!plan.table.columns.empty()) line("columns", Columns(plan));
   line("training", Steps(plan));
   line("aggregation", Combination(plan.aggregation));
   line("protection", Protection(plan));

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "common/plan/readers.h"
 
 namespace consilium::plan {
@@ -17,21 +19,76 @@ void ReadClassWeighting(Section& s, const Subject& subject, Training& t) {
 }
 
 void ReadAugmentation(Section& s, const Subject& subject, Training& t) {
-  const auto augmentation = s.Choice(
-      "augmentation", {Augmentation::kNone, Augmentation::kRadiograph, Augmentation::kMirrored});
+  const auto augmentation =
+      s.Choice("augmentation", {Augmentation::kNone, Augmentation::kRadiograph,
+                                Augmentation::kMirrored, Augmentation::kRecording});
+  if (subject.source == Source::kAudio) t.augmentation = Augmentation::kRecording;
+  if (subject.source == Source::kTable) t.augmentation = Augmentation::kNone;
   Set(t.augmentation, augmentation);
-  if (subject.source != Source::kTable) return;
-  t.augmentation = Augmentation::kNone;
-  if (augmentation.value_or(Augmentation::kNone) != Augmentation::kNone) {
+  if (!augmentation || *augmentation == Augmentation::kNone) return;
+  const bool of_recordings = *augmentation == Augmentation::kRecording;
+  if (subject.source == Source::kTable) {
     s.Refuse("augmentation", "has no effect: it is of images, and data.source is \"table\"");
+  } else if (subject.source == Source::kAudio && !of_recordings) {
+    s.Refuse("augmentation",
+             "is of images, and data.source is \"audio\": \"recording\" or \"none\"");
+  } else if (subject.source == Source::kDicom && of_recordings) {
+    s.Refuse("augmentation",
+             "is of recordings, and data.source is \"dicom\": \"radiograph\", \"mirrored\" or "
+             "\"none\"");
+  }
+}
+
+// A step in parts, whose outputs are computed twice (learning/training_step.h).
+void ReadAccumulation(Section& s, const Subject& subject, const Model& model, Training& t) {
+  Set(t.accumulation, s.Whole("accumulation", 1, 4096));
+  if (t.accumulation == 1) return;
+  if (subject.source == Source::kTable) {
+    s.Refuse("accumulation", "has no effect: rows are small, and data.source is \"table\"");
+  } else if (model.architecture == Architecture::kTorchScript) {
+    s.Refuse("accumulation",
+             "does not suit a module of your own, which may draw other chances (dropout) when its "
+             "outputs are computed again: lower batch_size");
+  } else if (t.accumulation > t.batch_size) {
+    s.Refuse("accumulation", StrCat("is more parts than the ", t.batch_size,
+                                    " examples of a batch: at most batch_size"));
+  }
+}
+
+// What only volumes have.
+void ReadVolumeTraining(Section& s, const Model& model, const Preprocessing& preprocessing,
+                        Training& t) {
+  Set(t.checkpointing, s.Flag("checkpointing"));
+  if (t.checkpointing && model.architecture != Architecture::kUnet3d) {
+    s.Refuse("checkpointing", StrCat("has no effect with architecture \"", Name(model.architecture),
+                                     "\": only \"unet3d\" has it"));
+  } else if (t.checkpointing && model.norm == Norm::kBatch) {
+    s.Refuse("checkpointing",
+             "would move the statistics of batch norm twice a step: use model.norm \"group\"");
+  }
+  const auto block = s.Whole("block", 16, 256);
+  Set(t.block, block);
+  if (!block) return;
+  const std::uint32_t most = std::min(preprocessing.slices, preprocessing.image_size);
+  if (preprocessing.slices == 0) {
+    s.Refuse("block", "has no effect: it is of volumes, and preprocessing.slices is 0");
+  } else if (t.block % 8 != 0) {
+    s.Refuse("block", "does not suit networks of volumes, which halve it: a multiple of 8");
+  } else if (t.block > most) {
+    s.Refuse("block", StrCat("is larger than the input, whose least side is ", most,
+                             ": at most that, or leave it out"));
   }
 }
 
 }  // namespace
 
-void ReadTraining(Section s, const Subject& subject, Training& t) {
+void ReadTraining(Section s, const Subject& subject, const Model& model,
+                  const Preprocessing& preprocessing, Training& t) {
+  Set(t.precision, s.Choice("precision", {Precision::kFloat32, Precision::kMixed}));
   Set(t.local_epochs, s.Whole("local_epochs", 1, 1000));
   Set(t.batch_size, s.Whole("batch_size", 1, 4096));
+  ReadAccumulation(s, subject, model, t);
+  ReadVolumeTraining(s, model, preprocessing, t);
   const auto optimizer = s.Choice("optimizer", {Optimizer::kSgd, Optimizer::kAdamW});
   Set(t.optimizer, optimizer);
   Set(t.learning_rate, s.Real("learning_rate", 0, 10, Ends::kLowExcluded));
@@ -62,7 +119,7 @@ void ReadAggregation(Section s, const Subject& subject, Aggregation& a) {
       s.Choice("weight", {WeightRule::kExamples, WeightRule::kPatients, WeightRule::kEqual}));
   Set(a.server_learning_rate, s.Real("server_learning_rate", 0, 10, Ends::kLowExcluded));
   Set(a.updates, s.Choice("updates", {Updates::kMasked, Updates::kSealed}));
-  if (subject.source == Source::kTable && a.updates == Updates::kSealed) {
+  if (subject.table && a.updates == Updates::kSealed) {
     s.Refuse("updates",
              "does not suit tables: what brings their columns to one scale is found by secure "
              "aggregation, so use \"masked\"");

@@ -24,6 +24,7 @@ struct Command::Arguments {
   fs::path file, plan, out;
   std::string preset;
   std::uint32_t image_size = 0;
+  std::vector<fs::path> masks;
   bool json = false;
 };
 
@@ -158,6 +159,25 @@ Account Examine(worker::WorkerPool& pool, const fs::path& file,
   return account;
 }
 
+// The structures of the plan on the input.
+absl::StatusOr<PlacedMask> ReadMask(worker::WorkerPool& pool, const fs::path& file,
+                                    const std::vector<fs::path>& masks, const plan::Plan& plan,
+                                    const plan::Preprocessing& preprocessing) {
+  if (!TaughtByMasks(plan.target.task)) {
+    return absl::InvalidArgumentError(StrCat("--mask has no effect: the plan's target is ",
+                                             Name(plan.target.task), ", which has no structures"));
+  }
+  std::vector<fs::path> files = {file};
+  files.insert(files.end(), masks.begin(), masks.end());
+  SandboxedReader reader(pool);
+  auto mask = reader.ReadMask(files, plan.target.classes, preprocessing);
+  if (!mask.ok()) {
+    return absl::FailedPreconditionError(
+        StrCat("the segmentation cannot be used: ", Words(mask.refused())));
+  }
+  return *std::move(mask);
+}
+
 const std::map<std::string, plan::Preset>& Presets() {
   static const auto* const presets = [] {
     auto* map = new std::map<std::string, plan::Preset>();
@@ -191,6 +211,10 @@ void Command::AddTo(CLI::App& app) {
       ->add_option("--image-size", arguments.image_size,
                    "Of the input (default: the plan's, or 128)")
       ->check(CLI::Range(16, 1024));
+  command
+      ->add_option("--mask", arguments.masks,
+                   "DICOM segmentations of the image: outline the plan's structures on the input")
+      ->needs(plan);
   command->add_option("--out", arguments.out, "Write a contact sheet of the steps: a PNG file");
   command->add_flag("--json", arguments.json, "The steps as JSON");
 }
@@ -219,14 +243,22 @@ absl::Status Command::Run() {
   options.workers = 1;
   ASSIGN_OR_RETURN(const auto pool, worker::WorkerPool::Create(options));
   const Account account = Examine(*pool, arguments.file, plan, preprocessing, std::move(chosen_by));
+  std::optional<PlacedMask> mask;
+  if (!arguments.masks.empty()) {
+    ASSIGN_OR_RETURN(mask, ReadMask(*pool, arguments.file, arguments.masks, *plan, preprocessing));
+  }
   const std::string text = arguments.json ? ToJson(account) + "\n" : ToText(account);
   std::fputs(text.c_str(), stdout);
   if (!arguments.out.empty()) {
     const std::string title =
         StrCat("preset ", plan::Name(account.preprocessing.preset), ", input ",
                account.preprocessing.image_size, " x ", account.preprocessing.image_size);
+    const Outlines outlines{mask ? ByteView(mask->structures) : ByteView(),
+                            plan ? plan->target.classes : std::vector<std::string>()};
+    const bool drawn = mask && !account.explanation.refused && !account.explanation.steps.empty();
     ASSIGN_OR_RETURN(const Bytes png,
-                     ToPng(MakeContactSheet(title, account.explanation.steps, Verdict(account))));
+                     ToPng(MakeContactSheet(title, account.explanation.steps, Verdict(account),
+                                            drawn ? &outlines : nullptr)));
     RETURN_IF_ERROR(WriteFileDurably(arguments.out, AsText(png), 0644));
   }
   if (!account.refused) return absl::OkStatus();

@@ -12,7 +12,11 @@
 namespace consilium::datasets::explain {
 namespace {
 
-constexpr std::uint8_t kPaper = 28, kInk = 235, kFaint = 150, kFrame = 70;
+constexpr Colour GreyOf(std::uint8_t value) { return {value, value, value}; }
+constexpr Colour kPaper = GreyOf(28), kInk = GreyOf(235), kFaint = GreyOf(150), kFrame = GreyOf(70);
+// Told apart by people who see no red or no green, too (Okabe and Ito 2008).
+constexpr Colour kOutlines[] = {{230, 159, 0},  {86, 180, 233}, {0, 158, 115},
+                                {240, 228, 66}, {213, 94, 0},   {204, 121, 167}};
 constexpr std::uint32_t kPicture = kLargestPicture, kGap = 20, kMost = 4;  // steps in a row
 constexpr std::uint32_t kHistogram = 48;
 constexpr std::size_t kLineLength = kPicture / kGlyphAdvance;  // characters of scale 1
@@ -36,13 +40,42 @@ std::vector<std::string> Wrapped(std::string_view text, std::size_t width) {
   return lines;
 }
 
-std::uint8_t Grey(double value, double low, double high) {
+std::uint8_t Brightness(double value, double low, double high) {
   if (low == high) return 0;
   return static_cast<std::uint8_t>(
       std::lround(255 * std::clamp((value - low) / (high - low), 0.0, 1.0)));
 }
 
-void DrawPicture(const Step& step, std::uint32_t left, std::uint32_t top, Raster& raster) {
+Colour PixelOf(const Step& step, std::uint32_t row, std::uint32_t column) {
+  const std::size_t plane = std::size_t{step.picture_rows} * step.picture_columns;
+  const std::size_t at = std::size_t{row} * step.picture_columns + column;
+  const auto channel = [&](std::size_t c) {
+    return Brightness(step.picture[c * plane + at], step.low, step.high);
+  };
+  return step.channels == 3 ? Colour{channel(0), channel(1), channel(2)} : GreyOf(channel(0));
+}
+
+// The structure whose outline runs through the middle of a picture's pixel: one that a neighbour of
+// it is not; 0: none.
+std::uint8_t OutlineAt(const Step& step, ByteView structures, std::uint32_t row,
+                       std::uint32_t column) {
+  const auto at = [&](std::int64_t y, std::int64_t x) -> std::uint8_t {
+    if (y < 0 || x < 0 || y >= step.picture_rows || x >= step.picture_columns) return 0;
+    const auto source = [](std::int64_t place, std::uint32_t from, std::uint32_t to) {
+      return static_cast<std::size_t>((2 * place + 1) * to / (2 * std::int64_t{from}));
+    };
+    const std::size_t index = source(y, step.picture_rows, step.rows) * step.columns +
+                              source(x, step.picture_columns, step.columns);
+    return structures[index];
+  };
+  const std::uint8_t here = at(row, column);
+  const bool inside = at(row - 1ll, column) == here && at(row + 1ll, column) == here &&
+                      at(row, column - 1ll) == here && at(row, column + 1ll) == here;
+  return inside ? 0 : here;
+}
+
+void DrawPicture(const Step& step, const Outlines* outlines, std::uint32_t left, std::uint32_t top,
+                 Raster& raster) {
   const double shrink =
       static_cast<double>(std::max(step.picture_rows, step.picture_columns)) / kPicture;
   const auto width = std::max(1u, static_cast<std::uint32_t>(step.picture_columns / shrink));
@@ -54,8 +87,9 @@ void DrawPicture(const Step& step, std::uint32_t left, std::uint32_t top, Raster
     for (std::uint32_t x = 0; x < width; ++x) {
       const auto column =
           std::min(step.picture_columns - 1, static_cast<std::uint32_t>(x * shrink));
-      const float value = step.picture[std::size_t{row} * step.picture_columns + column];
-      raster.Set(x0 + x, y0 + y, Grey(value, step.low, step.high));
+      const std::uint8_t outline =
+          outlines == nullptr ? 0 : OutlineAt(step, outlines->structures, row, column);
+      raster.Set(x0 + x, y0 + y, outline > 0 ? ColourOf(outline) : PixelOf(step, row, column));
     }
   }
 }
@@ -78,11 +112,11 @@ void DrawHistogram(const Step& step, std::uint32_t left, std::uint32_t top, Rast
                top + kHistogram + 4, to, 1, kFaint);
 }
 
-void DrawTile(const Step& step, std::size_t number, std::uint32_t left, std::uint32_t top,
-              Raster& raster) {
+void DrawTile(const Step& step, std::size_t number, const Outlines* outlines, std::uint32_t left,
+              std::uint32_t top, Raster& raster) {
   raster.Write(left, top, StrCat(number, " ", step.name), 2, kInk);
   top += kName;
-  DrawPicture(step, left, top, raster);
+  DrawPicture(step, outlines, left, top, raster);
   top += kPicture + 8;
   DrawHistogram(step, left, top, raster);
   top += kHistogram + 18;
@@ -100,40 +134,50 @@ void DrawTile(const Step& step, std::size_t number, std::uint32_t left, std::uin
 
 }  // namespace
 
-void Raster::Set(std::int64_t x, std::int64_t y, std::uint8_t grey) {
+Colour ColourOf(std::uint8_t structure) {
+  return kOutlines[static_cast<std::size_t>(structure - 1) % std::size(kOutlines)];
+}
+
+void Raster::Set(std::int64_t x, std::int64_t y, Colour colour) {
   if (x < 0 || y < 0 || x >= width || y >= height) return;
-  pixels[static_cast<std::size_t>(y) * width + static_cast<std::size_t>(x)] = grey;
+  pixels[static_cast<std::size_t>(y) * width + static_cast<std::size_t>(x)] = colour;
 }
 
 void Raster::Fill(std::int64_t left, std::int64_t top, std::int64_t columns, std::int64_t rows,
-                  std::uint8_t grey) {
+                  Colour colour) {
   for (std::int64_t y = top; y < top + rows; ++y) {
-    for (std::int64_t x = left; x < left + columns; ++x) Set(x, y, grey);
+    for (std::int64_t x = left; x < left + columns; ++x) Set(x, y, colour);
   }
 }
 
 void Raster::Write(std::int64_t left, std::int64_t top, std::string_view text, int scale,
-                   std::uint8_t grey) {
-  DrawText(text, scale, [&](int x, int y) { Set(left + x, top + y, grey); });
+                   Colour colour) {
+  DrawText(text, scale, [&](int x, int y) { Set(left + x, top + y, colour); });
 }
 
 Raster MakeContactSheet(std::string_view title, std::span<const Step> steps,
-                        std::string_view verdict) {
+                        std::string_view verdict, const Outlines* outlines) {
   const auto count = static_cast<std::uint32_t>(std::max<std::size_t>(1, steps.size()));
   const std::uint32_t across = count <= kMost ? count : (count + 1) / 2;
   const std::uint32_t down = (count + across - 1) / across;
   constexpr std::uint32_t kTitle = 44;
   const std::uint32_t width = kGap + std::max(2u, across) * (kPicture + kGap);
   const auto lines = Wrapped(verdict, (width - 2 * kGap) / kGlyphAdvance);
-  const std::uint32_t height =
-      kTitle + down * kTile + static_cast<std::uint32_t>(lines.size()) * kLineAdvance + kGap / 2;
+  const std::size_t names = outlines == nullptr ? 0 : outlines->names.size();
+  const auto below = static_cast<std::uint32_t>(lines.size() + names);
+  const std::uint32_t height = kTitle + down * kTile + below * kLineAdvance + kGap / 2;
   Raster raster(width, height, kPaper);
   raster.Write(kGap, kGap / 2 + 4, title, 2, kInk);
   for (std::uint32_t i = 0; i < steps.size(); ++i) {
-    DrawTile(steps[i], i + 1, kGap + i % across * (kPicture + kGap), kTitle + i / across * kTile,
-             raster);
+    const bool last = i + 1 == steps.size();
+    DrawTile(steps[i], i + 1, last ? outlines : nullptr, kGap + i % across * (kPicture + kGap),
+             kTitle + i / across * kTile, raster);
   }
   std::uint32_t top = kTitle + down * kTile;
+  for (std::size_t i = 0; i < names; ++i) {
+    raster.Write(kGap, top, outlines->names[i], 1, ColourOf(static_cast<std::uint8_t>(i + 1)));
+    top += kLineAdvance;
+  }
   for (const std::string& line : lines) {
     raster.Write(kGap, top, line, 1, kInk);
     top += kLineAdvance;
@@ -146,7 +190,7 @@ absl::StatusOr<Bytes> ToPng(const Raster& raster) {
   header.version = PNG_IMAGE_VERSION;
   header.width = raster.width;
   header.height = raster.height;
-  header.format = PNG_FORMAT_GRAY;
+  header.format = PNG_FORMAT_RGB;
   png_alloc_size_t size = 0;
   const void* pixels = raster.pixels.data();
   if (!png_image_write_to_memory(&header, nullptr, &size, 0, pixels, 0, nullptr)) {

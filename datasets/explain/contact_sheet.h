@@ -14,24 +14,38 @@
 
 namespace consilium::datasets::explain {
 
-// Grey, 0 black to 255 white.
-struct Raster {
-  std::uint32_t width = 0, height = 0;
-  std::vector<std::uint8_t> pixels;  // width * height, row by row
-
-  Raster(std::uint32_t w, std::uint32_t h, std::uint8_t grey)
-      : width(w), height(h), pixels(std::size_t{w} * h, grey) {}
-  // Outside of the raster it does nothing.
-  void Set(std::int64_t x, std::int64_t y, std::uint8_t grey);
-  void Fill(std::int64_t left, std::int64_t top, std::int64_t columns, std::int64_t rows,
-            std::uint8_t grey);
-  void Write(std::int64_t left, std::int64_t top, std::string_view text, int scale,
-             std::uint8_t grey);
+struct Colour {  // 0 to 255
+  std::uint8_t red = 0, green = 0, blue = 0;
+  bool operator==(const Colour&) const = default;
 };
 
-// `title` stands above the steps; `verdict` below them.
+struct Raster {
+  std::uint32_t width = 0, height = 0;
+  std::vector<Colour> pixels;  // width * height, row by row
+
+  Raster(std::uint32_t w, std::uint32_t h, Colour colour)
+      : width(w), height(h), pixels(std::size_t{w} * h, colour) {}
+  // Outside of the raster it does nothing.
+  void Set(std::int64_t x, std::int64_t y, Colour colour);
+  void Fill(std::int64_t left, std::int64_t top, std::int64_t columns, std::int64_t rows,
+            Colour colour);
+  void Write(std::int64_t left, std::int64_t top, std::string_view text, int scale, Colour colour);
+};
+
+// The colour of a structure's outline, from 1.
+Colour ColourOf(std::uint8_t structure);
+
+// What segmentations say of the input, the last step: structure numbers (placed_mask.h), and their
+// names from structure 1 on.
+struct Outlines {
+  ByteView structures;
+  std::vector<std::string> names;
+};
+
+// `title` stands above the steps; `verdict` below them, and before it the outlines' names in their
+// colours. `outlines`: null, or drawn into the last step.
 Raster MakeContactSheet(std::string_view title, std::span<const Step> steps,
-                        std::string_view verdict);
+                        std::string_view verdict, const Outlines* outlines = nullptr);
 
 absl::StatusOr<Bytes> ToPng(const Raster& raster);
 

@@ -13,12 +13,14 @@ namespace {
 constexpr std::uint32_t kMostSteps = 16;
 
 // The mean of the stage's pixels under a pixel of the picture.
-float Mean(const pipeline::Stage& stage, std::uint32_t top, std::uint32_t bottom,
-           std::uint32_t left, std::uint32_t right) {
+float Mean(const pipeline::Stage& stage, std::uint32_t channel, std::uint32_t top,
+           std::uint32_t bottom, std::uint32_t left, std::uint32_t right) {
   double sum = 0;
+  const float* const pixels =
+      stage.pixels.data() + std::size_t{channel} * stage.rows * stage.columns;
   for (std::uint32_t row = top; row < bottom; ++row) {
     for (std::uint32_t column = left; column < right; ++column) {
-      sum += stage.pixels[std::size_t{row} * stage.columns + column];
+      sum += pixels[std::size_t{row} * stage.columns + column];
     }
   }
   return static_cast<float>(sum / (std::size_t{bottom - top} * (right - left)));
@@ -35,12 +37,16 @@ void Shrink(const pipeline::Stage& stage, Step* step) {
   };
   step->picture_rows = shrunk(stage.rows);
   step->picture_columns = shrunk(stage.columns);
-  for (std::uint32_t y = 0; y < step->picture_rows; ++y) {
-    const std::uint32_t top = edge(y, stage.rows - 1);
-    for (std::uint32_t x = 0; x < step->picture_columns; ++x) {
-      const std::uint32_t left = edge(x, stage.columns - 1);
-      step->picture.push_back(Mean(stage, top, std::max(top + 1, edge(y + 1, stage.rows)), left,
-                                   std::max(left + 1, edge(x + 1, stage.columns))));
+  step->channels = stage.channels;
+  for (std::uint32_t channel = 0; channel < stage.channels; ++channel) {
+    for (std::uint32_t y = 0; y < step->picture_rows; ++y) {
+      const std::uint32_t top = edge(y, stage.rows - 1);
+      for (std::uint32_t x = 0; x < step->picture_columns; ++x) {
+        const std::uint32_t left = edge(x, stage.columns - 1);
+        step->picture.push_back(Mean(stage, channel, top,
+                                     std::max(top + 1, edge(y + 1, stage.rows)), left,
+                                     std::max(left + 1, edge(x + 1, stage.columns))));
+      }
     }
   }
 }
@@ -98,7 +104,8 @@ void StepFields(Message& message, S& step) {
   message.Floats(step.histogram, kHistogramBins);
   message.U32(step.picture_rows);
   message.U32(step.picture_columns);
-  message.Floats(step.picture, std::size_t{kLargestPicture} * kLargestPicture);
+  message.U32(step.channels);
+  message.Floats(step.picture, std::size_t{3} * kLargestPicture * kLargestPicture);
 }
 
 bool IsPrintable(const std::string& text) {
@@ -110,8 +117,9 @@ bool IsSound(const Step& step) {
   return finite(step.least) && finite(step.most) && finite(step.mean) && finite(step.low) &&
          finite(step.high) && step.histogram.size() == kHistogramBins && step.picture_rows >= 1 &&
          step.picture_rows <= kLargestPicture && step.picture_columns >= 1 &&
-         step.picture_columns <= kLargestPicture &&
-         step.picture.size() == std::size_t{step.picture_rows} * step.picture_columns &&
+         step.picture_columns <= kLargestPicture && (step.channels == 1 || step.channels == 3) &&
+         step.picture.size() ==
+             std::size_t{step.channels} * step.picture_rows * step.picture_columns &&
          std::all_of(step.picture.begin(), step.picture.end(), finite) &&
          std::all_of(step.histogram.begin(), step.histogram.end(), finite) &&
          IsPrintable(step.name) && IsPrintable(step.what);

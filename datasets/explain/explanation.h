@@ -26,6 +26,7 @@ struct Step {
   double low = 0, high = 1;      // shown as black and as white; low > high shows negative
   std::vector<float> histogram;  // shares of kHistogramBins equal parts between low and high
   std::uint32_t picture_rows = 0, picture_columns = 0;
+  std::uint32_t channels = 1;  // 3: red, green and blue, one after the other
   std::vector<float> picture;  // the stage, made smaller by averaging where it is too large
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "common/base/status.h"
+#include "site_agent/learning/mixed_precision.h"
 
 namespace consilium::learning {
 namespace {
@@ -37,12 +38,18 @@ TrainingStep::TrainingStep(Network& network, const LearningTask& task, Populatio
     : network_(network),
       task_(task),
       population_(std::move(population)),
+      precision_(plan.training.precision),
       optimizer_(network.TrainedTensors(), plan.training, ProximalMu(plan.aggregation)) {}
+
+at::Tensor TrainingStep::Forward(const Batch& batch) {
+  const MixedPrecision mixed(precision_);
+  return network_.Forward(TensorOf(batch), /*training=*/true).to(at::kFloat);
+}
 
 double TrainingStep::Run(const Batch& batch) {
   const auto count = static_cast<std::int64_t>(batch.count);
   const auto target_elements = static_cast<std::int64_t>(batch.targets.size() / batch.count);
-  const at::Tensor output = network_.Forward(TensorOf(batch), /*training=*/true);
+  const at::Tensor output = Forward(batch);
   const at::Tensor loss =
       task_.Loss(output, View(batch.targets, {count, target_elements}), population_);
   const double value = loss.item<float>();

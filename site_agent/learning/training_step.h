@@ -23,9 +23,12 @@ class TrainingStep {
   double Run(const Batch& batch);
 
  private:
+  at::Tensor Forward(const Batch& batch);
+
   Network& network_;
   const LearningTask& task_;
   const Population population_;
+  const plan::Precision precision_;
   Optimizer optimizer_;
 };
 

@@ -196,6 +196,9 @@ bool IsForKernels(const at::Tensor& x, const NormTensors& norm, const at::Tensor
 
 at::Tensor NormAddActivate(const at::Tensor& x, const NormTensors& norm, const at::Tensor& residual,
                            Activation activation, bool training) {
+  if (x.device().is_cpu() && x.scalar_type() == at::kBFloat16) {  // of a mixed-precision step
+    return NormAddActivate(x.to(at::kFloat), norm, residual, activation, training);
+  }
   if (!IsForKernels(x, norm, residual, activation, training)) {
     return WithTorchsOperators(x, norm, residual, activation, training);
   }

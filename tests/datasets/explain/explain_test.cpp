@@ -130,6 +130,9 @@ TEST_CASE("An explanation survives being sent, and nothing unsound does") {
   rude = explanation;
   rude.steps[0].picture_rows += 1;
   CHECK_FALSE(Decode(Encode(rude)));
+  rude = explanation;
+  rude.steps[0].channels = 3;
+  CHECK_FALSE(Decode(Encode(rude)));
 }
 
 TEST_CASE("A contact sheet has a picture for each step, black and white where they should be") {
@@ -137,13 +140,39 @@ TEST_CASE("A contact sheet has a picture for each step, black and white where th
   const Raster sheet = MakeContactSheet("title", explanation.steps, "verdict");
   CHECK(sheet.width == 20 + 4 * 340);
   CHECK(sheet.pixels.size() == std::size_t{sheet.width} * sheet.height);
-  CHECK(std::count(sheet.pixels.begin(), sheet.pixels.end(), 0) > 1000);
-  CHECK(std::count(sheet.pixels.begin(), sheet.pixels.end(), 255) > 100);
+  CHECK(std::count(sheet.pixels.begin(), sheet.pixels.end(), Colour{}) > 1000);
+  CHECK(std::count(sheet.pixels.begin(), sheet.pixels.end(), Colour{255, 255, 255}) > 100);
   const auto png = ToPng(sheet);
   REQUIRE(png.ok());
   CHECK(AsText(ByteView(*png).subspan(1, 3)) == "PNG");
   // Without steps there is still the verdict.
   CHECK(MakeContactSheet("title", {}, "refused: damaged").height > 40);
+}
+
+TEST_CASE("A contact sheet shows colours, and outlines the input's structures in theirs") {
+  Step input{.name = "input", .what = "made", .rows = 8, .columns = 8};
+  input.histogram.assign(kHistogramBins, 0);
+  input.picture_rows = input.picture_columns = 8;
+  input.channels = 3;
+  input.picture.assign(3 * 64, 0);
+  std::fill_n(input.picture.begin() + 64, 64, 1.0f);  // all green
+  Bytes structures(64, 0);
+  for (const int row : {2, 3, 4}) {
+    for (const int column : {2, 3, 4}) structures[static_cast<std::size_t>(8 * row + column)] = 2;
+  }
+  const Outlines outlines{structures, {"lung", "nodule"}};
+  const auto count = [](const Raster& sheet, Colour colour) {
+    return std::count(sheet.pixels.begin(), sheet.pixels.end(), colour);
+  };
+  constexpr Colour kGreen{0, 255, 0};
+  const std::int64_t pixel = (kLargestPicture / 8) * (kLargestPicture / 8);
+  const Raster plain = MakeContactSheet("title", {&input, 1}, "verdict");
+  CHECK(count(plain, kGreen) == 64 * pixel);
+  CHECK(count(plain, ColourOf(2)) == 0);
+  const Raster outlined = MakeContactSheet("title", {&input, 1}, "verdict", &outlines);
+  CHECK(count(outlined, kGreen) == (64 - 8) * pixel);  // the middle of nine is inside
+  CHECK(count(outlined, ColourOf(2)) > 8 * pixel);     // and its name
+  CHECK(count(outlined, ColourOf(1)) > 0);             // the name of the one that is not there
 }
 
 TEST_CASE("Letters are drawn as they are") {
