@@ -222,13 +222,15 @@ absl::StatusOr<std::vector<ImageDescription>> Catalog::Descriptions() {
   ASSIGN_OR_RETURN(auto query, database_.Prepare(R"sql(
       SELECT id, patient_id, sex, age, modality, view_position, laterality, body_part, manufacturer,
         model, rows, columns, frames, row_spacing_mm, column_spacing_mm, slice_thickness_mm,
-        sealed_path
+        sealed_path, modified_ns
       FROM files WHERE reason = 0 ORDER BY sop_instance_uid)sql"));
   std::vector<ImageDescription> images;
   while (true) {
     ASSIGN_OR_RETURN(const bool found, query.Step());
     if (!found) return images;
     ImageDescription& image = images.emplace_back();
+    image.id = query.Int(0);
+    image.modified_ns = query.Int(17);
     image.patient = query.Text(1);
     image.sex = query.Text(2);
     if (!query.IsNull(3)) image.age = static_cast<int>(query.Int(3));

@@ -89,6 +89,8 @@ struct CatalogImage {
 // which is opened for reading the file, identifies the patient; what the site's policy does not
 // retain is empty.
 struct ImageDescription {
+  std::int64_t id = 0;              // CatalogImage::id
+  std::int64_t modified_ns = 0;     // of the file, since 1970
   std::string patient;              // pseudonym
   std::string sex;                  // "M", "F", "O"; empty: not known
   std::optional<int> age;           // whole years; above 89: 90

@@ -150,7 +150,7 @@ void SiteData::AddExamples(std::span<const CatalogImage> images, const plan::Tar
       const ByteView pixels = masks_->Mask(*mask);
       positive = std::any_of(pixels.begin(), pixels.end(), [](auto pixel) { return pixel != 0; });
     }
-    examples_.push_back({split, *slot, *mask, label, image.labels, positive});
+    examples_.push_back({split, *slot, *mask, label, image.labels, positive, image.id});
     counter.Add(split, label.patient, positive);
   }
   counter.Store(&summary_);
@@ -183,7 +183,7 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
   site_data.standardize_ = preprocessing.standardize;
   site_data.cache_ = std::make_shared<const PixelCache>(std::move(cache));
   if (target.task == Task::kMultilabel) site_data.labels_ = target.classes.size();
-  if (target.task == Task::kSegmentation) {
+  if (TaughtByMasks(target.task)) {
     unusable.clear();
     std::erase_if(images,
                   [&](const CatalogImage& image) { return !site_data.cache_->Find(image); });
@@ -209,6 +209,13 @@ std::unique_ptr<Dataset> SiteData::Make(const Split* split) const {
 }
 
 std::unique_ptr<Dataset> SiteData::Examples(Split split) const { return Make(&split); }
+std::vector<std::int64_t> SiteData::ImagesOf(Split split) const {
+  std::vector<std::int64_t> images;
+  for (const Example& example : examples_) {
+    if (example.split == split) images.push_back(example.image);
+  }
+  return images;
+}
 std::unique_ptr<Dataset> SiteData::AllExamples() const { return Make(nullptr); }
 
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(Catalog& catalog, const plan::Target& target,

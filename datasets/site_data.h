@@ -51,6 +51,8 @@ class SiteData {
   // valid when this goes.
   std::unique_ptr<Dataset> Examples(Split split) const;
   std::unique_ptr<Dataset> AllExamples() const;
+  // Of each example of the split, in its order: its image (CatalogImage::id).
+  std::vector<std::int64_t> ImagesOf(Split split) const;
 
   // Counts of what the datasets really hold.
   const DataSummary& summary() const { return summary_; }
@@ -62,6 +64,7 @@ class SiteData {
     Dataset::Label label;
     std::vector<float> labels;  // multilabel
     bool positive;
+    std::int64_t image;  // CatalogImage::id
   };
   class CachedDataset;
   SiteData() = default;

@@ -1,5 +1,6 @@
 #include "site_agent/catalog_data.h"
 
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -130,6 +131,28 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> CatalogData::Open(const
   }
   RETURN_IF_ERROR(OpenImages(plan, progress));
   return std::shared_ptr<const datasets::Dataset>(data_->Examples(split));
+}
+
+absl::StatusOr<std::vector<ExampleFacts>> CatalogData::Facts(const plan::Plan& plan,
+                                                             datasets::Split split,
+                                                             Progress& progress) {
+  if (plan.data.source != plan::Source::kDicom) return LocalData::Facts(plan, split, progress);
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(OpenImages(plan, progress));
+  ASSIGN_OR_RETURN(const std::vector<datasets::ImageDescription> all, catalog_.Descriptions());
+  std::map<std::int64_t, const datasets::ImageDescription*> by_image;
+  for (const datasets::ImageDescription& image : all) by_image[image.id] = &image;
+  std::vector<ExampleFacts> facts;
+  for (const std::int64_t image : data_->ImagesOf(split)) {
+    const auto found = by_image.find(image);
+    if (found == by_image.end()) {
+      return absl::InternalError("the catalog has lost an image since its split was opened");
+    }
+    const datasets::ImageDescription& is = *found->second;
+    facts.push_back(
+        {is.sex, is.age, is.manufacturer, is.view, image, is.modified_ns / 1'000'000'000});
+  }
+  return facts;
 }
 
 absl::StatusOr<metrics::PreparationSums> CatalogData::Prepare(const plan::Plan& plan,

@@ -40,6 +40,8 @@ class CatalogData final : public LocalData {
   absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                 datasets::Split split,
                                                                 Progress& progress) override;
+  absl::StatusOr<std::vector<ExampleFacts>> Facts(const plan::Plan& plan, datasets::Split split,
+                                                  Progress& progress) override;
   // What the numbers of a plan's table are on average in the training split. kFailedPrecondition
   // of a plan of images, and as Count.
   absl::StatusOr<metrics::PreparationSums> Prepare(const plan::Plan& plan,

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/progress.h"
@@ -44,6 +46,16 @@ struct DataOffer {
   std::map<std::string, std::uint64_t> refusals;
 };
 
+// What the header of an example's image says, for subgroups and for telling what is new; empty
+// where it is not known, or the site's policy does not retain it. Of a volume, its first image.
+struct ExampleFacts {
+  std::string sex;                   // "F", "M", "O"
+  std::optional<int> age;            // whole years at the study; above 89: 90
+  std::string manufacturer, view;    // as the file says them
+  std::int64_t image = 0;            // the catalog's number of it; 0: it has none, as a table's row
+  std::optional<std::int64_t> came;  // when the file was last changed, in seconds since 1970
+};
+
 // The site's own images. Thread-safe.
 class LocalData {
  public:
@@ -65,6 +77,14 @@ class LocalData {
   virtual absl::StatusOr<std::shared_ptr<const datasets::Dataset>> Open(const plan::Plan& plan,
                                                                         datasets::Split split,
                                                                         Progress& progress) = 0;
+  // Of each example of the split, in its order.
+  virtual absl::StatusOr<std::vector<ExampleFacts>> Facts(const plan::Plan& plan,
+                                                          datasets::Split split,
+                                                          Progress& progress) {
+    auto data = Open(plan, split, progress);
+    if (!data.ok()) return data.status();
+    return std::vector<ExampleFacts>((*data)->size());
+  }
 };
 
 }  // namespace consilium::site_agent
