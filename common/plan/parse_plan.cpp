@@ -5,13 +5,21 @@
 namespace consilium::plan {
 namespace {
 
-const std::vector<std::string> kTables = {"plan",          "model",
-                                          "target",        "data",
-                                          "table",         "deidentification",
-                                          "preprocessing", "training",
-                                          "aggregation",   "secure_aggregation",
-                                          "cohort",        "evaluation",
-                                          "gate",          "stop",
+const std::vector<std::string> kTables = {"plan",
+                                          "model",
+                                          "target",
+                                          "data",
+                                          "table",
+                                          "audio",
+                                          "deidentification",
+                                          "preprocessing",
+                                          "training",
+                                          "aggregation",
+                                          "secure_aggregation",
+                                          "cohort",
+                                          "evaluation",
+                                          "gate",
+                                          "stop",
                                           "describe"};
 
 // A plan that describes has no word for training.
@@ -28,17 +36,46 @@ void ReadDescribing(const Document& document, Faults& faults, Plan& plan) {
   plan.stop.rounds = 1;
 }
 
-// What the input is made of: images or a table.
-void ReadInput(const Document& document, const Subject& subject, Faults& faults, Plan& plan) {
-  if (subject.source != Source::kDicom) {
+// Images with each patient's row of a table.
+void ReadTableOfImages(const Document& document, const Subject& subject, Faults& faults,
+                       Plan& plan) {
+  const Task task = plan.target.task;
+  if (subject.task && task != Task::kBinary && task != Task::kMulticlass &&
+      task != Task::kMultilabel) {
+    document.RefuseTable("table",
+                         StrCat("beside images it serves the tasks \"binary\", \"multiclass\" and "
+                                "\"multilabel\", and target.task is \"",
+                                Name(task), "\""),
+                         faults);
+  } else if (plan.model.architecture == Architecture::kTorchScript) {
+    document.RefuseTable("table",
+                         "a module takes one tensor: images and columns together need a built-in "
+                         "classifier",
+                         faults);
+  } else {
     ReadTable(document.Table("table", faults), plan.target, plan.table);
-  } else {
-    document.RefuseTable("table", "data.source is not \"table\"", faults);
   }
-  if (subject.source == Source::kTable) {
-    document.RefuseTable("preprocessing", "it is of images, and data.source is \"table\"", faults);
-  } else {
+}
+
+// What the input is made of: images, a table, both, or recordings.
+void ReadInput(const Document& document, const Subject& subject, Faults& faults, Plan& plan) {
+  const std::string other = StrCat("data.source is \"", Name(plan.data.source), "\"");
+  if (plan.data.source == Source::kTable) {
+    ReadTable(document.Table("table", faults), plan.target, plan.table);
+  } else if (subject.source == Source::kDicom && document.Has("table")) {
+    ReadTableOfImages(document, subject, faults, plan);
+  } else if (subject.source) {
+    document.RefuseTable("table", other, faults);
+  }
+  if (plan.data.source == Source::kAudio) {
+    ReadAudio(document.Table("audio", faults), plan.model, plan.audio);
+  } else if (subject.source) {
+    document.RefuseTable("audio", StrCat("it is of recordings, and ", other), faults);
+  }
+  if (plan.data.source == Source::kDicom) {
     ReadPreprocessing(document.Table("preprocessing", faults), plan.model, plan.preprocessing);
+  } else {
+    document.RefuseTable("preprocessing", StrCat("it is of images, and ", other), faults);
   }
 }
 
@@ -47,12 +84,13 @@ void ReadTrainingPlan(const Document& document, Faults& faults, Plan& plan) {
   Subject subject;
   Section data = table("data");
   ReadSource(data, subject, plan.data);
+  subject.table = subject.table || document.Has("table");
   ReadTarget(table("target"), subject, plan.target);
   ReadModel(table("model"), subject, plan.model);
   ReadData(std::move(data), subject, plan.data);
   ReadDeidentification(table("deidentification"), plan.data, plan.deidentification);
   ReadInput(document, subject, faults, plan);
-  ReadTraining(table("training"), subject, plan.training);
+  ReadTraining(table("training"), subject, plan.model, plan.preprocessing, plan.training);
   ReadAggregation(table("aggregation"), subject, plan.aggregation);
   // A secure evaluation is one message of a MiB at most, a label's histograms 66 kB of it.
   constexpr std::size_t kMostMaskedLabels = 15;

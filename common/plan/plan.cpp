@@ -60,6 +60,16 @@ std::uint32_t Audio::Frames() const {
   return static_cast<std::uint32_t>(1 + std::floor((1000 * seconds - window_ms) / hop_ms));
 }
 
+std::vector<double> Audio::Edges() const {
+  const auto mel = [](double hz) { return 2595 * std::log10(1 + hz / 700); };
+  const double low = mel(low_hz), step = (mel(high_hz) - low) / (bands + 1);
+  std::vector<double> edges;
+  for (std::uint32_t i = 0; i < bands + 2; ++i) {
+    edges.push_back(700 * (std::pow(10, (low + i * step) / 2595) - 1));
+  }
+  return edges;
+}
+
 std::uint32_t Table::Numbers() const {
   return static_cast<std::uint32_t>(
       std::count_if(columns.begin(), columns.end(),
@@ -87,9 +97,12 @@ std::span<const HounsfieldWindow> HounsfieldWindows() { return kHounsfieldWindow
 
 std::string PixelSettings(const Preprocessing& p) {
   const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value); };
-  return StrCat(p.image_size, " ", Name(p.frame), " ", Name(p.channel), " ", Name(p.units), " ",
-                Name(p.crop), " ", p.face_left ? "left " : "", Name(p.intensity), " ", bits(p.low),
-                " ", bits(p.high), " ", p.blank_padding ? "blank " : "", bits(p.spacing_mm));
+  const std::string flat =
+      StrCat(p.image_size, " ", Name(p.frame), " ", Name(p.channel), " ", Name(p.units), " ",
+             Name(p.crop), " ", p.face_left ? "left " : "", Name(p.intensity), " ", bits(p.low),
+             " ", bits(p.high), " ", p.blank_padding ? "blank " : "", bits(p.spacing_mm));
+  if (p.slices == 0) return flat;
+  return StrCat(flat, " volume ", p.slices, " ", bits(p.slice_spacing_mm));
 }
 
 Preprocessing DefaultsOf(Preset preset, std::uint32_t image_size) {

@@ -169,6 +169,9 @@ struct Audio {                   // [audio], of [data] source = "audio"
   bool standardize = true;
 
   std::uint32_t Frames() const;  // 1 + floor((seconds - window) / hop)
+  // bands + 2 frequencies, in Hz: band i rises from the i-th to the next and falls to the one
+  // after.
+  std::vector<double> Edges() const;
   bool operator==(const Audio&) const = default;
 };
 
@@ -245,8 +248,8 @@ struct HounsfieldWindow {
 };
 std::span<const HounsfieldWindow> HounsfieldWindows();
 
-enum class Precision { kFloat32, kMixed };                  // "float32", "mixed"
-enum class Optimizer { kSgd, kAdamW };                      // "sgd", "adamw"
+enum class Precision { kFloat32, kMixed };  // "float32", "mixed"
+enum class Optimizer { kSgd, kAdamW };      // "sgd", "adamw"
 // "none", "radiograph", "mirrored"; "recording"
 enum class Augmentation { kNone, kRadiograph, kMirrored, kRecording };
 

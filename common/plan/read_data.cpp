@@ -76,15 +76,17 @@ void ReadImages(Section& s, const Subject& subject, Data& data) {
 }  // namespace
 
 void ReadSource(Section& s, Subject& subject, Data& data) {
-  const auto source = s.Choice("source", {Source::kDicom, Source::kTable});
+  const auto source = s.Choice("source", {Source::kDicom, Source::kTable, Source::kAudio});
   Set(data.source, source);
   if (source || !s.Has("source")) subject.source = data.source;
+  subject.table = data.source == Source::kTable;
 }
 
 void ReadData(Section s, const Subject& subject, Data& data) {
-  if (subject.source == Source::kTable) {
-    s.RefuseIfThere({"modalities", "views", "minimum_age", "maximum_age"},
-                    "it is of DICOM images, and data.source is \"table\"");
+  if (data.source != Source::kDicom) {
+    s.RefuseIfThere(
+        {"modalities", "views", "minimum_age", "maximum_age"},
+        StrCat("it is of DICOM images, and data.source is \"", Name(data.source), "\""));
   } else {
     ReadImages(s, subject, data);
   }
@@ -116,8 +118,9 @@ void ReadDeidentification(Section s, const Data& data, Deidentification& d) {
       d.retain.push_back(*found);
     }
   }
-  if (data.source == Source::kTable && s.Has("retain")) {
-    s.Refuse("retain", "has no effect: it is of DICOM headers, and data.source is \"table\"");
+  if (data.source != Source::kDicom && s.Has("retain")) {
+    s.Refuse("retain", StrCat("has no effect: it is of DICOM headers, and data.source is \"",
+                              Name(data.source), "\""));
   }
   const bool ages = data.minimum_age || data.maximum_age;
   if (ages && std::find(d.retain.begin(), d.retain.end(), Retain::kPatientCharacteristics) ==

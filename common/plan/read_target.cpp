@@ -12,13 +12,19 @@ constexpr Architecture kClassifiers[] = {Architecture::kSmallCnn,    Architectur
                                          Architecture::kResNet34,    Architecture::kResNet50,
                                          Architecture::kDenseNet121, Architecture::kEfficientNetB0,
                                          Architecture::kTorchScript};
-constexpr Architecture kOutliners[] = {Architecture::kUnet, Architecture::kTorchScript};
+constexpr Architecture kOutliners[] = {Architecture::kUnet, Architecture::kUnet3d,
+                                       Architecture::kTorchScript};
 constexpr Architecture kDetectors[] = {Architecture::kFcos};
+constexpr Architecture kOfRecordings[] = {
+    Architecture::kSpectrogramCnn, Architecture::kSmallCnn,   Architecture::kResNet18,
+    Architecture::kResNet34,       Architecture::kResNet50,   Architecture::kDenseNet121,
+    Architecture::kEfficientNetB0, Architecture::kTorchScript};
 constexpr Architecture kOfTables[] = {Architecture::kLogistic, Architecture::kMlp,
                                       Architecture::kTorchScript};
 
 std::span<const Architecture> Suitable(Task task, Source source) {
   if (source == Source::kTable) return kOfTables;
+  if (source == Source::kAudio) return kOfRecordings;
   if (task == Task::kSegmentation) return kOutliners;
   if (task == Task::kDetection) return kDetectors;
   return kClassifiers;
@@ -33,19 +39,20 @@ std::string ListOf(std::span<const Architecture> architectures) {
 }
 
 void ReadArchitecture(Section& s, const Subject& subject, Model& model, bool& known) {
-  const auto architecture = s.Choice(
-      "architecture", {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
-                       Architecture::kResNet50, Architecture::kDenseNet121,
-                       Architecture::kEfficientNetB0, Architecture::kUnet, Architecture::kLogistic,
-                       Architecture::kMlp, Architecture::kTorchScript});
+  const auto architecture =
+      s.Choice("architecture",
+               {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
+                Architecture::kResNet50, Architecture::kDenseNet121, Architecture::kEfficientNetB0,
+                Architecture::kUnet, Architecture::kUnet3d, Architecture::kSpectrogramCnn,
+                Architecture::kLogistic, Architecture::kMlp, Architecture::kTorchScript});
   Set(model.architecture, architecture);
   known = architecture || !s.Has("architecture");
   if (!known || !subject.task || !subject.source) return;
   const auto suitable = Suitable(*subject.task, *subject.source);
   if (std::find(suitable.begin(), suitable.end(), model.architecture) != suitable.end()) return;
   known = false;
-  const std::string of = *subject.source == Source::kTable
-                             ? "data.source \"table\""
+  const std::string of = *subject.source != Source::kDicom
+                             ? StrCat("data.source \"", Name(*subject.source), "\"")
                              : StrCat("target.task \"", Name(*subject.task), "\"");
   if (architecture) {
     s.Refuse("architecture", StrCat("does not suit ", of, ": one of ", ListOf(suitable)));
@@ -83,7 +90,7 @@ void ReadSizes(Section& s, bool architecture_known, Model& model) {
                            " has it"));
     }
   };
-  only("width", a == A::kUnet, "\"unet\"");
+  only("width", a == A::kUnet || a == A::kUnet3d, "\"unet\" and \"unet3d\"");
   only("hidden", a == A::kMlp, "\"mlp\"");
   only("dropout", a == A::kMlp, "\"mlp\"");
   only("module", a == A::kTorchScript, "\"torchscript\"");
@@ -152,7 +159,9 @@ struct TargetWords {
 // The table's keys by task.
 void ReadWords(TargetWords words, Source source, Target& target) {
   constexpr std::string_view kByClasses = ": its columns are those that classes lists";
-  const std::string_view file = source == Source::kTable ? "the table" : "labels.csv";
+  const std::string_view file = source == Source::kTable   ? "the table"
+                                : source == Source::kAudio ? "recordings.csv"
+                                                           : "labels.csv";
   const std::string column = StrCat("the column of ", file, " to learn");
   if (target.task != Task::kSurvival) {
     words.None("time", ": only \"survival\" has one");
@@ -249,10 +258,12 @@ void ReadTarget(Section s, Subject& subject, Target& target) {
   Set(target.task, task);
   if (!task && s.Has("task")) return;  // what the other keys must be depends on it
   subject.task = target.task;
-  if (TaughtByMasks(target.task) && subject.source == Source::kTable) {
-    s.Refuse("task", "needs images: data.source is \"table\"");
+  const std::string source =
+      StrCat("data.source is \"", Name(subject.source.value_or(Source::kDicom)), "\"");
+  if (TaughtByMasks(target.task) && subject.source && *subject.source != Source::kDicom) {
+    s.Refuse("task", StrCat("needs images: ", source));
   }
-  if (target.task == Task::kSurvival && subject.source == Source::kDicom) {
+  if (target.task == Task::kSurvival && subject.source && *subject.source != Source::kTable) {
     s.Refuse("task", "needs a table: say data.source = \"table\"");
   }
   ReadWords({s, target.task}, subject.source.value_or(Source::kDicom), target);

@@ -12,6 +12,7 @@ namespace consilium::plan {
 struct Subject {
   std::optional<Task> task;
   std::optional<Source> source;
+  bool table = false;  // inputs come from a table, alone or with images
 };
 
 void ReadPlan(Section s, Plan& plan);
@@ -20,14 +21,16 @@ void ReadDescribe(Section s, DescribeRun& describe);
 void ReadTarget(Section s, Subject& subject, Target& target);
 // Of a plan that describes: the name of a column of 0 and 1.
 void ReadDescribedTarget(Section s, Target& target);
-// What data are asked for; fills subject.source.
+// What data are asked for; fills subject.source, and subject.table of a table alone.
 void ReadSource(Section& s, Subject& subject, Data& data);
 void ReadData(Section s, const Subject& subject, Data& data);
 void ReadTable(Section s, const Target& target, Table& table);
+void ReadAudio(Section s, const Model& model, Audio& audio);
 void ReadModel(Section s, const Subject& subject, Model& model);
 void ReadDeidentification(Section s, const Data& data, Deidentification& deidentification);
 void ReadPreprocessing(Section s, const Model& model, Preprocessing& preprocessing);
-void ReadTraining(Section s, const Subject& subject, Training& training);
+void ReadTraining(Section s, const Subject& subject, const Model& model,
+                  const Preprocessing& preprocessing, Training& training);
 void ReadAggregation(Section s, const Subject& subject, Aggregation& aggregation);
 void ReadSecureAggregation(Section s, const Aggregation& aggregation, const Cohort& cohort,
                            SecureAggregation& secure);

@@ -21,12 +21,14 @@ void CheckTable(const Plan& plan) {
   const bool table = plan.data.source == Source::kTable;
   const bool of_tables = plan.model.architecture == Architecture::kLogistic ||
                          plan.model.architecture == Architecture::kMlp;
-  FUZZ_EXPECT(table != plan.table.columns.empty());
+  FUZZ_EXPECT(!table || !plan.table.columns.empty());
   FUZZ_EXPECT(table ? of_tables || plan.model.architecture == Architecture::kTorchScript
                     : !of_tables);
-  if (!table) return;
+  FUZZ_EXPECT(plan.data.source == Source::kDicom || plan.data.modalities.empty());
+  if (plan.table.columns.empty()) return;
+  FUZZ_EXPECT(plan.data.source != Source::kAudio);
   FUZZ_EXPECT(plan.aggregation.updates == Updates::kMasked);
-  FUZZ_EXPECT(plan.target.task != Task::kSegmentation && plan.data.modalities.empty());
+  FUZZ_EXPECT(plan.target.task != Task::kSegmentation);
   FUZZ_EXPECT(plan.table.Inputs() >= 1 && plan.table.Inputs() <= kMostInputs);
   FUZZ_EXPECT(plan.table.name.find_first_of("./") == std::string::npos);
   const std::vector<std::string> taught = plan.target.Columns();
@@ -41,10 +43,18 @@ void CheckTable(const Plan& plan) {
   }
 }
 
+void CheckAudio(const Audio& audio) {
+  FUZZ_EXPECT(audio.Frames() >= 16 && audio.Frames() <= 4096 && audio.bands >= 8);
+  FUZZ_EXPECT(audio.high_hz <= audio.sample_rate_hz / 2 && audio.hop_ms <= audio.window_ms);
+  const std::vector<double> edges = audio.Edges();
+  FUZZ_EXPECT(edges.size() == audio.bands + 2 && std::is_sorted(edges.begin(), edges.end()));
+}
+
 void CheckAccepted(const Plan& plan) {
   if (!plan.describe) {
     CheckTarget(plan.target);
     CheckTable(plan);
+    CheckAudio(plan.audio);
   }
   FUZZ_EXPECT(CheckName("a plan", plan.name).ok());
   FUZZ_EXPECT(plan.preprocessing.image_size >= 16 && plan.preprocessing.image_size <= 1024);
