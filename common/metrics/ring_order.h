@@ -110,6 +110,29 @@ template <class Sums, class Real>
 requires Is<Sums, SurvivalSums>
 void Reals(Sums&, const Real&) {}
 
+template <class Sums, class Whole>
+requires Is<Sums, DetectionSums>
+void Wholes(Sums& sums, const Whole& whole) {
+  for (auto& kind : sums.kinds) {
+    const auto all = [&](auto& counts) {
+      for (auto& count : counts) whole(count);
+    };
+    for (auto& group : kind.boxes) all(group);
+    for (auto& group : kind.found) all(group);
+    all(kind.found_75);
+    all(kind.hits);
+    all(kind.false_alarms);
+    all(kind.findings);
+    whole(kind.patients);
+  }
+  for (auto& count : sums.group_patients) whole(count);
+  whole(sums.patients);
+  whole(sums.images);
+}
+template <class Sums, class Real>
+requires Is<Sums, DetectionSums>
+void Reals(Sums&, const Real&) {}
+
 // Of a task: which of them it is, `sums` knows.
 template <class Whole>
 void Wholes(const TaskSums& sums, const Whole& whole) {

@@ -53,6 +53,23 @@ json StructureJson(const StructureMetrics& m, bool with_counts) {
   return out;
 }
 
+json KindJson(const KindMetrics& m, bool with_counts) {
+  json out = {{"average_precision", m.average_precision},
+              {"average_precision_error_bound", m.average_precision_error_bound},
+              {"ap75", m.average_precision_75},
+              {"froc_sensitivity", m.froc_sensitivity},
+              {"sensitivities", m.sensitivities},
+              {"sensitivity", m.sensitivity},
+              {"false_alarms", m.false_alarms},
+              {"froc", json::array()}};
+  for (const auto& point : m.froc) out["froc"].push_back({point.false_alarms, point.sensitivity});
+  if (with_counts) {
+    out["findings"] = m.findings;
+    out["patients"] = m.patients;
+  }
+  return out;
+}
+
 // Beside the single numbers.
 void AddDetails(json&, const BinaryMetrics&, bool) {}
 void AddDetails(json& out, const MulticlassMetrics& m, bool with_counts) {
@@ -75,6 +92,10 @@ void AddDetails(json& out, const SegmentationMetrics& m, bool with_counts) {
   out["structures"] = ListOf(
       m.structures, [&](const StructureMetrics& one) { return StructureJson(one, with_counts); });
 }
+void AddDetails(json& out, const DetectionMetrics& m, bool with_counts) {
+  out["kinds"] =
+      ListOf(m.kinds, [&](const KindMetrics& one) { return KindJson(one, with_counts); });
+}
 void AddDetails(json& out, const SurvivalMetrics& m, bool with_counts) {
   out["by_risk"] = json::array();
   for (const auto& curve : m.by_risk) {
@@ -90,8 +111,8 @@ void AddDetails(json& out, const SurvivalMetrics& m, bool with_counts) {
 
 // A count is written as one, without a decimal point.
 void AddNumber(json& out, const std::string& name, double value) {
-  static constexpr std::string_view kCounts[] = {"examples", "patients", "images", "events",
-                                                 "degrees_of_freedom"};
+  static constexpr std::string_view kCounts[] = {"examples", "patients", "images",
+                                                 "events",   "findings", "degrees_of_freedom"};
   if (std::find(std::begin(kCounts), std::end(kCounts), name) != std::end(kCounts)) {
     out[name] = static_cast<std::uint64_t>(value);
   } else {
@@ -217,12 +238,57 @@ void Fill(SurvivalSums& s, const json& in) {
   s.patients = in.at("patients");
 }
 
+// All groups one after another.
+json GroupsJson(const std::vector<KindSums::Histogram>& groups) {
+  json out = json::array();
+  for (const auto& group : groups) out.push_back(SparseJson(group));
+  return out;
+}
+
+json SumsJson(const DetectionSums& s) {
+  json kinds = json::array();
+  for (const KindSums& kind : s.kinds) {
+    kinds.push_back({{"boxes", GroupsJson(kind.boxes)},
+                     {"found", GroupsJson(kind.found)},
+                     {"found_75", SparseJson(kind.found_75)},
+                     {"hits", SparseJson(kind.hits)},
+                     {"false_alarms", SparseJson(kind.false_alarms)},
+                     {"findings", kind.findings},
+                     {"patients", kind.patients}});
+  }
+  return {{"classes", s.kinds.size()},
+          {"kinds", std::move(kinds)},
+          {"group_patients", s.group_patients},
+          {"patients", s.patients},
+          {"images", s.images}};
+}
+void Fill(DetectionSums& s, const json& in) {
+  for (std::size_t i = 0; i < s.kinds.size(); ++i) {
+    KindSums& kind = s.kinds[i];
+    const json& one = in.at("kinds").at(i);
+    for (std::size_t group = 0; group < kPatientGroups; ++group) {
+      FillSparse(kind.boxes[group], one.at("boxes").at(group));
+      FillSparse(kind.found[group], one.at("found").at(group));
+      kind.findings[group] = one.at("findings").at(group);
+    }
+    FillSparse(kind.found_75, one.at("found_75"));
+    FillSparse(kind.hits, one.at("hits"));
+    FillSparse(kind.false_alarms, one.at("false_alarms"));
+    kind.patients = one.at("patients");
+  }
+  for (std::size_t group = 0; group < kPatientGroups; ++group) {
+    s.group_patients[group] = in.at("group_patients").at(group);
+  }
+  s.patients = in.at("patients");
+  s.images = in.at("images");
+}
+
 json SumsJson(const BinarySums& s) { return json::parse(ToJson(s)); }
 void Fill(BinarySums& s, const json& in) { s = SumsFromJson(in.dump()).value(); }
 
 absl::StatusOr<Task> TaskNamed(const std::string& name) {
-  for (const Task task :
-       {Task::kMulticlass, Task::kMultilabel, Task::kSegmentation, Task::kSurvival}) {
+  for (const Task task : {Task::kMulticlass, Task::kMultilabel, Task::kSegmentation,
+                          Task::kSurvival, Task::kDetection}) {
     if (Name(task) == name) return task;
   }
   return absl::InvalidArgumentError("no such task");

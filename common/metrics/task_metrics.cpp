@@ -73,6 +73,17 @@ Numbers CountsOf(const SurvivalMetrics& m) {
       {"examples", Real(m.examples)}, {"patients", Real(m.patients)}, {"events", Real(m.events)}};
 }
 
+Numbers NumbersOf(const DetectionMetrics& m) {
+  return {{"ap75", m.average_precision_75},
+          {"froc_sensitivity", m.froc_sensitivity},
+          {"sensitivity", m.sensitivity},
+          {"false_alarms", m.false_alarms}};
+}
+Numbers CountsOf(const DetectionMetrics& m) {
+  return {
+      {"patients", Real(m.patients)}, {"images", Real(m.images)}, {"findings", Real(m.findings)}};
+}
+
 struct Headline {
   double value = 0;
   Interval interval;
@@ -80,6 +91,9 @@ struct Headline {
 
 Headline HeadlineOf(const SegmentationMetrics& m) { return {m.dice, m.dice_95}; }
 Headline HeadlineOf(const SurvivalMetrics& m) { return {m.concordance, m.concordance_95}; }
+Headline HeadlineOf(const DetectionMetrics& m) {
+  return {m.average_precision, m.average_precision_95};
+}
 Headline HeadlineOf(const auto& m) { return {m.auroc, m.auroc_95}; }
 
 template <class Metrics>
@@ -121,6 +135,11 @@ Groups GroupsOf(const SegmentationSums& sums) {
   for (const StructureSums& structure : sums.structures) {
     groups.push_back({structure.patients, true});
   }
+  return groups;
+}
+Groups GroupsOf(const DetectionSums& sums) {
+  Groups groups = {{sums.patients}};
+  for (const KindSums& kind : sums.kinds) groups.push_back({kind.patients, true});
   return groups;
 }
 Groups GroupsOf(const SurvivalSums& sums) {

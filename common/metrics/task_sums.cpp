@@ -19,6 +19,7 @@ absl::Status Check(const TaskShape& shape) {
   std::uint32_t most = 1;
   if (shape.task == Task::kMulticlass || shape.task == Task::kMultilabel) most = kMostClasses;
   if (shape.task == Task::kSegmentation) most = kMostStructures;
+  if (shape.task == Task::kDetection) most = kMostKinds;
   if (shape.classes >= least && shape.classes <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("sums of a ", Name(shape.task), " task cannot have ",
                                            shape.classes, " classes: ", least, " to ", most));
@@ -42,6 +43,7 @@ TaskSums::TaskSums(const TaskShape& shape) {
       sums_ = SurvivalSums();
       break;
     case Task::kDetection:
+      sums_ = DetectionSums(shape.classes);
       break;
   }
 }
@@ -61,6 +63,9 @@ TaskShape TaskSums::shape() const {
                           },
                           [](const SurvivalSums&) {
                             return TaskShape{Task::kSurvival, 1};
+                          },
+                          [](const DetectionSums& s) {
+                            return TaskShape{Task::kDetection, Size32(s.kinds)};
                           }});
 }
 
@@ -72,6 +77,7 @@ TaskSums& TaskSums::operator+=(const TaskSums& other) {
 
 std::uint64_t TaskSums::Count() const {
   return Visit(Overloaded{[](const SegmentationSums& s) { return s.patients; },
+                          [](const DetectionSums& s) { return s.images; },
                           [](const auto& s) { return s.Count(); }});
 }
 
@@ -102,7 +108,8 @@ std::size_t RingSize(const TaskShape& shape) {
     case Task::kSurvival:
       return 2 * kTimeBins * kRiskBins + 6;
     case Task::kDetection:
-      break;
+      return classes * (kBoxScoreBins * (2 * kPatientGroups + 3) + kPatientGroups + 1) +
+             kPatientGroups + 2;
   }
   return binary;
 }

@@ -19,6 +19,7 @@
 #include "common/base/ids.h"
 #include "common/base/task.h"
 #include "common/metrics/binary_metrics.h"
+#include "common/metrics/detection_metrics.h"
 #include "common/metrics/multiclass_metrics.h"
 #include "common/metrics/segmentation_metrics.h"
 #include "common/metrics/survival_metrics.h"
@@ -40,6 +41,7 @@ class TaskSums {
   TaskSums(MultilabelSums sums) : sums_(std::move(sums)) {}    // NOLINT
   TaskSums(SegmentationSums sums) : sums_(std::move(sums)) {}  // NOLINT
   TaskSums(SurvivalSums sums) : sums_(std::move(sums)) {}      // NOLINT
+  TaskSums(DetectionSums sums) : sums_(std::move(sums)) {}     // NOLINT
 
   TaskShape shape() const;
   Task task() const { return shape().task; }
@@ -67,12 +69,14 @@ class TaskSums {
 
   // The same shape: else a bug of the caller's, who has Check()ed.
   TaskSums& operator+=(const TaskSums& other);
-  std::uint64_t Count() const;     // examples (patients of a segmentation)
+  std::uint64_t Count() const;     // examples (patients of a segmentation, images of a detection)
   std::uint64_t patients() const;  // of all examples
   bool operator==(const TaskSums&) const = default;
 
  private:
-  std::variant<BinarySums, MulticlassSums, MultilabelSums, SegmentationSums, SurvivalSums> sums_;
+  std::variant<BinarySums, MulticlassSums, MultilabelSums, SegmentationSums, SurvivalSums,
+               DetectionSums>
+      sums_;
 };
 
 // Refuses (kInvalidArgument) sums of another shape, and sums that cannot be: see each kind's Check.
@@ -85,7 +89,7 @@ struct TaskMetrics {
   Interval headline_95;
   std::uint64_t patients = 0;
   std::variant<BinaryMetrics, MulticlassMetrics, MultilabelMetrics, SegmentationMetrics,
-               SurvivalMetrics>
+               SurvivalMetrics, DetectionMetrics>
       all;
   // The headline by HeadlineName, then it + "_low" and "_high", then the other single numbers by
   // their keys in ToJson: what an event of a run carries (wire::RunEvent::values). Of a binary task
@@ -104,6 +108,7 @@ absl::StatusOr<TaskMetrics> Compute(const TaskSums& sums, double at_specificity)
 // multilabel: the positives and the negatives of some label; only such labels are then in Compute.
 // segmentation: the patients, and of each structure those who have it, if any has.
 // survival: the events, and those without one, if there are any.
+// detection: the patients, and of each kind of finding those who have it, if any has.
 bool LargeEnoughToShow(const TaskSums& sums);
 // As of BinarySums in json.h: false when the pooled counts less those of the sites shown would give
 // away a small site's: one site alone is suppressed, or all suppressed together are too few of what
@@ -125,6 +130,11 @@ bool PooledCountsCanBeShown(const std::map<SiteId, TaskSums>& sites);
 // survival: "concordance" ..., "pooled_concordance", "log_rank_chi2", "log_rank_p",
 //   "degrees_of_freedom", "integrated_brier", "integrated_brier_without_risks"; "examples",
 //   "patients", "events"; "by_risk": [[[days, survival, at risk with counts]...] of each third]
+// detection: "average_precision", ..._low, ..._high, "ap75", "froc_sensitivity", and by boxes of
+//   kOperatingScore or more "sensitivity" and "false_alarms" (an image); "patients", "images",
+//   "findings"; "kinds": [{"average_precision", "average_precision_error_bound", "ap75",
+//   "froc_sensitivity", "sensitivities" (at kFalseAlarmsAnImage), "sensitivity", "false_alarms",
+//   "froc": [[false alarms an image, sensitivity]...], "findings", "patients"} or null, ...]
 std::string ToJson(const TaskMetrics& metrics, bool with_counts = true);
 // The same of one site's sums, or of all sites' together; {"suppressed": true} when they are too
 // small to show or nothing can be computed. The pooled without counts unless

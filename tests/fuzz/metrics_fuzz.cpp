@@ -49,11 +49,9 @@ void CheckDescription(ByteView bytes) {
 }
 
 // One of each task.
-constexpr TaskShape kShapes[] = {{Task::kBinary, 1},
-                                 {Task::kMulticlass, 3},
-                                 {Task::kMultilabel, 2},
-                                 {Task::kSegmentation, 2},
-                                 {Task::kSurvival, 1}};
+constexpr TaskShape kShapes[] = {{Task::kBinary, 1},     {Task::kMulticlass, 3},
+                                 {Task::kMultilabel, 2}, {Task::kSegmentation, 2},
+                                 {Task::kSurvival, 1},   {Task::kDetection, 2}};
 
 // The input's numbers over those of nothing.
 void CheckRing(const TaskShape& shape, ByteView bytes) {
@@ -81,7 +79,7 @@ void CheckRings(ByteView bytes) {
 // (2 bytes), value (8).
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace consilium;
-  const std::size_t ring_bytes = 8 * metrics::EvaluationRingSize({Task::kSurvival, 1});
+  const std::size_t ring_bytes = 8 * metrics::EvaluationRingSize({Task::kDetection, 2});
   const fuzz::AllocationLimit limit(fuzz::JustifiedBy(size) + 16 * ring_bytes +
                                     metrics::kMostClasses * 8 * metrics::EvaluationRingSize({}));
   const ByteView input = fuzz::Input(data, size);

@@ -16,11 +16,9 @@ namespace {
 using nlohmann::json;
 
 const std::vector<TaskShape>& Shapes() {
-  static const std::vector<TaskShape> shapes = {{Task::kBinary, 1},
-                                                {Task::kMulticlass, 3},
-                                                {Task::kMultilabel, 2},
-                                                {Task::kSegmentation, 2},
-                                                {Task::kSurvival, 1}};
+  static const std::vector<TaskShape> shapes = {{Task::kBinary, 1},     {Task::kMulticlass, 3},
+                                                {Task::kMultilabel, 2}, {Task::kSegmentation, 2},
+                                                {Task::kSurvival, 1},   {Task::kDetection, 2}};
   return shapes;
 }
 
@@ -66,6 +64,21 @@ SurvivalSums RandomSurvival(SeededRandom& random, int count) {
   return SurvivalSums::Of(patients);
 }
 
+DetectionSums RandomDetection(SeededRandom& random, std::uint32_t kinds, int count) {
+  DetectionSums sums(kinds);
+  for (int i = 0; i < count; ++i) {
+    ImageFindings image;
+    for (std::uint32_t kind = 0; kind < kinds; ++kind) {
+      const Box box{0, 0, 10, 10};
+      image.findings.push_back({box, kind});
+      image.boxes.push_back({box, static_cast<float>(random.Uniform(0.2, 1)), kind});
+      image.boxes.push_back({{20, 0, 30, 10}, static_cast<float>(random.Uniform(0, 0.9)), kind});
+    }
+    sums.Add(random(), std::vector{image, image});
+  }
+  return sums;
+}
+
 TaskSums RandomSums(const TaskShape& shape, SeededRandom& random, int count) {
   switch (shape.task) {
     case Task::kBinary:
@@ -82,6 +95,8 @@ TaskSums RandomSums(const TaskShape& shape, SeededRandom& random, int count) {
       return RandomSegmentation(random, shape.classes, count);
     case Task::kSurvival:
       return RandomSurvival(random, count);
+    case Task::kDetection:
+      return RandomDetection(random, shape.classes, count);
   }
   return RandomBinary(random, count);
 }
@@ -117,6 +132,8 @@ TEST_CASE("sums of another shape than asked for are refused") {
   CHECK_FALSE(Check(TaskShape{Task::kMultilabel, 0}).ok());
   CHECK_FALSE(Check(TaskShape{Task::kSegmentation, kMostStructures + 1}).ok());
   CHECK(Check(TaskShape{Task::kSegmentation, kMostStructures}).ok());
+  CHECK_FALSE(Check(TaskShape{Task::kDetection, kMostKinds + 1}).ok());
+  CHECK(Check(TaskShape{Task::kDetection, kMostKinds}).ok());
 }
 
 TEST_CASE("sums come back from JSON exactly") {
@@ -353,7 +370,7 @@ TEST_CASE("the headline comes first in a task's values, by its name, with its in
     for (const auto& [key, value] : values) CHECK(bare.contains(key));
     CHECK(shown.contains("patients"));
     for (const char* count :
-         {"patients", "examples", "images", "events", "positives", "confusion"}) {
+         {"patients", "examples", "images", "events", "positives", "confusion", "findings"}) {
       CHECK_FALSE(bare.contains(count));
     }
     CHECK(metrics->patients == 120);
@@ -393,6 +410,12 @@ TEST_CASE(
   CHECK(outlines.at("structures")[1].contains("hd95_mm"));
   CHECK(outlines.at("structures")[1].contains("concordance_correlation"));
   CHECK(outlines.contains("hd95_mm"));
+  const json boxes = parsed({Task::kDetection, 2}, true);
+  CHECK(boxes.at("kinds").size() == 2);
+  CHECK(boxes.at("kinds")[1].at("sensitivities").size() == 7);
+  CHECK(boxes.at("kinds")[1].at("froc")[0] == json{0.0, 0.0});
+  CHECK(boxes.at("findings") == 480);
+  CHECK_FALSE(parsed({Task::kDetection, 2}, false).at("kinds")[0].contains("findings"));
   const json survival = parsed({Task::kSurvival, 1}, true);
   CHECK(survival.at("by_risk").size() == 3);
   CHECK(survival.at("by_risk")[0][0].size() == 3);
