@@ -103,6 +103,16 @@ Words WordsFor(Refusal reason) {
       return {"unwanted-label", "label is none of the plan's classes"};
     case Refusal::kNoMask:
       return {"no-mask", "no segmentation of it"};
+    case Refusal::kNotARecording:
+      return {"not-a-recording", "neither a WAV file nor a DICOM waveform"};
+    case Refusal::kUnsupportedSound:
+      return {"unsupported-sound", "samples in a form that is not read"};
+    case Refusal::kTooShort:
+      return {"too-short", "too short a recording"};
+    case Refusal::kLowSampleRate:
+      return {"low-sample-rate", "sample rate far below the plan's"};
+    case Refusal::kSilence:
+      return {"silence", "nothing is heard in it"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -113,7 +123,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNoMask)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kSilence)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

@@ -61,6 +61,12 @@ enum class Refusal {
   kGreyImage = 43,       // where colour is wanted
   kUnwantedLabel = 44,   // a label that is none of the plan's classes
   kNoMask = 45,          // no segmentation of it has one of the plan's structures
+  // Of recordings.
+  kNotARecording = 46,     // neither a WAV file nor a DICOM waveform
+  kUnsupportedSound = 47,  // samples in a form that is not read
+  kTooShort = 48,
+  kLowSampleRate = 49,  // less than half of the plan's: what it asks for was not recorded
+  kSilence = 50,        // all samples are the same
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").
