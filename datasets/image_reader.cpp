@@ -43,6 +43,11 @@ class ThisProcess final : public ImageReader {
     return targets::ReadPlacedMask(*image, segmentations, structures, preprocessing);
   }
 
+  OrRefused<audio::Recording> ReadRecording(const fs::path& path,
+                                            const std::optional<plan::Audio>& audio) override {
+    return audio::ReadRecording(path, audio);
+  }
+
  private:
   static OrRefused<SegmentationContent> ContentOf(const fs::path& path) {
     const auto segmentation = targets::Segmentation::Open(path);

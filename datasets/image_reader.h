@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/plan/plan.h"
+#include "datasets/audio/recording.h"
 #include "datasets/dicom/header.h"
 #include "datasets/placed_mask.h"
 #include "datasets/refusal.h"
@@ -37,6 +38,9 @@ class ImageReader {
   virtual OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                          const std::vector<std::string>& structures,
                                          const plan::Preprocessing& preprocessing) = 0;
+  // audio::ReadRecording of the file.
+  virtual OrRefused<audio::Recording> ReadRecording(const fs::path& path,
+                                                    const std::optional<plan::Audio>& audio) = 0;
 };
 
 // Reads in this process, which a hostile file may crash: for tests and for one's own files.

@@ -1,5 +1,6 @@
 // consilium-image-worker: reads image files for the other programs, in a sandbox (README.md).
 
+#include "datasets/audio/recording_message.h"
 #include "datasets/deidentification/operations.h"
 #include "datasets/explain/operation.h"
 #include "datasets/followup/instance.h"
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   using namespace consilium::datasets;
   worker::Operations operations;
   worker::AddImageOperations(operations);
+  audio::AddOperation(operations);
   deidentification::AddOperations(operations);
   explain::AddOperation(operations);
   followup::AddInstanceOperation(operations);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/status.h"
+#include "datasets/audio/recording_message.h"
 #include "datasets/pipeline/pipeline.h"
 #include "datasets/targets/operations.h"
 #include "datasets/targets/target_message.h"
@@ -91,6 +92,16 @@ OrRefused<PlacedMask> SandboxedReader::ReadMask(std::span<const fs::path> files,
   auto mask = targets::DecodePlacedMask(*result, request);
   if (!mask) return Nonsense();
   return *std::move(mask);
+}
+
+OrRefused<audio::Recording> SandboxedReader::ReadRecording(
+    const fs::path& path, const std::optional<plan::Audio>& audio) {
+  const auto result = pool_.Call(audio::kReadRecording, audio::Encode(audio), {&path, 1},
+                                 audio::LargestRecording(audio));
+  if (!result.ok()) return result.refused();
+  auto recording = audio::DecodeRecording(*result, audio);
+  if (!recording) return Nonsense();
+  return *std::move(recording);
 }
 
 }  // namespace consilium::datasets

@@ -25,6 +25,8 @@ class SandboxedReader final : public ImageReader {
   OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                  const std::vector<std::string>& structures,
                                  const plan::Preprocessing& preprocessing) override;
+  OrRefused<audio::Recording> ReadRecording(const fs::path& path,
+                                            const std::optional<plan::Audio>& audio) override;
 
  private:
   explicit SandboxedReader(std::unique_ptr<worker::WorkerPool> pool)
