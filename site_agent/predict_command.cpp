@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/base/text_table.h"
 #include "datasets/pacs/send.h"
@@ -126,9 +127,12 @@ ordered_json ToJson(const PublishedModel& model, const PredictionReport& report,
   json["images"] = ordered_json::array();
   for (const ScoredImage& image : report.scored) {
     ordered_json line = {{"file", image.file.lexically_relative(data).string()},
-                         {"score", image.score},
+                         {"scores", ordered_json::object()},
                          {"present", nullptr},
                          {"results", image.results.string()}};
+    for (const auto& [name, score] : image.scores) line["scores"][name] = score;
+    // Of a yes-or-no question, as before there were others.
+    if (model.plan.target.task == Task::kBinary) line["score"] = image.scores.at(0).second;
     if (image.present) line["present"] = *image.present;
     json["images"].push_back(std::move(line));
   }
@@ -142,7 +146,10 @@ std::string Introduce(const PublishedModel& model) {
   const auto& about = model.description;
   std::string text = StrCat("model ", about.name, " ", about.id.Short(), " of run ", about.run,
                             ", published by ", about.federation, ": verified\n");
-  if (model.operating_point) {
+  if (model.plan.target.task != Task::kBinary) {
+    StrAppend(&text, "it answers for ", absl::StrJoin(model.plan.target.classes, ", "), " (",
+              Name(model.plan.target.task), ")\n");
+  } else if (model.operating_point) {
     absl::StrAppendFormat(&text, "%s is called present from a score of %.4f on (%s)\n",
                           about.target, model.operating_point->threshold,
                           model.operating_point->established);

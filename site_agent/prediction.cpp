@@ -1,10 +1,8 @@
 #include "site_agent/prediction.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "datasets/requirements.h"
@@ -27,43 +25,6 @@ Digest InstanceDigest(const std::string& sop_instance_uid) {
   return crypto::Sha256(AsBytes(sop_instance_uid));
 }
 
-std::optional<bool> IsPresent(double score, const PublishedModel& model) {
-  if (!model.operating_point) return std::nullopt;
-  return score >= model.operating_point->threshold;
-}
-
-// What is burned into the picture.
-std::vector<std::string> Caption(double score, const PublishedModel& model) {
-  const results::ModelDescription& about = model.description;
-  std::string answer = absl::StrFormat("%s score %.3f", about.target, score);
-  if (const auto present = IsPresent(score, model)) {
-    absl::StrAppendFormat(&answer, " (%s at threshold %.3f)", *present ? "present" : "absent",
-                          model.operating_point->threshold);
-  } else {
-    StrAppend(&answer, " (no threshold established)");
-  }
-  return {StrCat(std::string_view(results::kResearchUse), ", not verified by a person"),
-          std::move(answer), StrCat("model ", about.name, " ", about.id.Short()),
-          "colour: class activation, not an outline"};
-}
-
-results::NewSegmentation ActivationSegmentation(const results::Subject& subject,
-                                                const std::vector<float>& activation) {
-  results::NewSegment segment;
-  segment.label = "class activation (not an outline)";
-  segment.description =
-      "Where the image spoke for the finding, relative to the map's own maximum (255). It says "
-      "nothing of how sure the model is.";
-  segment.category = {"309825002", "SCT", "Spatial and Relational Concept"};
-  segment.type = {"class-activation", results::kOurScheme, "Class activation"};
-  for (const float value : activation) {
-    segment.voxels.push_back(static_cast<std::uint8_t>(std::lround(255 * value)));
-  }
-  return {.kind = results::SegmentationKind::kFractionalProbability,
-          .planes = results::PlanesOf(subject.source, subject.placement.frame),
-          .segments = {std::move(segment)}};
-}
-
 }  // namespace
 
 Prediction::Prediction(const PublishedModel& model, datasets::worker::WorkerPool& pool,
@@ -81,6 +42,7 @@ absl::StatusOr<std::unique_ptr<Prediction>> Prediction::Create(const PublishedMo
                                                                PredictionJournal& journal,
                                                                const Clock& clock,
                                                                PredictionOptions options) {
+  RETURN_IF_ERROR(CheckPredictable(model.plan));
   ASSIGN_OR_RETURN(auto predictor, learning::Predictor::Create(model.state, model.plan));
   return std::unique_ptr<Prediction>(
       new Prediction(model, pool, journal, clock, std::move(options), std::move(predictor)));
@@ -127,18 +89,19 @@ absl::Status Prediction::Score(const fs::path& file, PredictionReport* report) {
   }
   if (model_.plan.preprocessing.standardize) datasets::Standardize(subject->input);
   ASSIGN_OR_RETURN(const learning::Prediction prediction, predictor_->Predict(subject->input));
-  ScoredImage scored{
-      .file = file, .score = prediction.score, .present = IsPresent(prediction.score, model_)};
-  RETURN_IF_ERROR(Write(*subject, prediction, &scored, &report->results));
+  PredictionResults results = ResultsOf(prediction, *subject, model_, options_.activation);
+  ScoredImage scored{.file = file};
+  RETURN_IF_ERROR(Write(*subject, results, &scored, &report->results));
+  scored.scores = std::move(results.scores);
+  scored.present = results.present;
   RETURN_IF_ERROR(journal_.Add(model_.description.id,
                                InstanceDigest(subject->source.sop_instance_uid), clock_.Now()));
   report->scored.push_back(std::move(scored));
   return absl::OkStatus();
 }
 
-absl::Status Prediction::Write(const results::Subject& subject,
-                               const learning::Prediction& prediction, ScoredImage* scored,
-                               std::uint64_t* written) {
+absl::Status Prediction::Write(const results::Subject& subject, const PredictionResults& made,
+                               ScoredImage* scored, std::uint64_t* written) {
   const results::ModelDescription& about = model_.description;
   const results::SourceImage& source = subject.source;
   const std::string name =
@@ -147,16 +110,13 @@ absl::Status Prediction::Write(const results::Subject& subject,
   RETURN_IF_ERROR(EnsureFolder(scored->results));
   const Time now = clock_.Now();
   const auto shown = results::ReferenceTo(source, subject.placement.frame);
-  const std::vector<float> activation = results::OnImage(prediction.activation, subject.placement);
-  results::NewReport report{
-      .finding = results::FindingNamed(about.target),
-      .classification = results::Classification{scored->score, model_.operating_point},
-      .images = {shown}};
-  if (options_.activation) {
+  results::NewReport report{.findings = made.findings, .images = {shown}};
+  if (made.segmentation) {
     const auto seg = results::NameOf(results::ResultKind::kSegmentation, about.id, source);
-    RETURN_IF_ERROR(results::WriteSegmentation(scored->results / "activation.dcm", source, about,
-                                               seg, ActivationSegmentation(subject, activation),
-                                               now));
+    const bool binary = made.segmentation->kind == results::SegmentationKind::kBinary;
+    RETURN_IF_ERROR(results::WriteSegmentation(
+        scored->results / (binary ? "segmentation.dcm" : "activation.dcm"), source, about, seg,
+        *made.segmentation, now));
     report.segmentation = results::FrameReference{kSegmentationStorage, seg.sop_instance_uid, 0};
     ++*written;
   }
@@ -164,7 +124,7 @@ absl::Status Prediction::Write(const results::Subject& subject,
     RETURN_IF_ERROR(results::WriteSecondaryCapture(
         scored->results / "picture.dcm", source, about,
         results::NameOf(results::ResultKind::kPicture, about.id, source),
-        results::Draw(subject.backdrop, activation, Caption(scored->score, model_)), shown, now));
+        results::Draw(subject.backdrop, made.overlay, made.caption), shown, now));
     ++*written;
   }
   RETURN_IF_ERROR(results::WriteReport(

@@ -20,13 +20,14 @@
 #include "datasets/worker/worker_pool.h"
 #include "site_agent/learning/predictor.h"
 #include "site_agent/prediction_journal.h"
+#include "site_agent/prediction_results.h"
 #include "site_agent/published_model.h"
 
 namespace consilium::site_agent {
 
 struct PredictionOptions {
-  // Results go to OUT/ab/abcdef.../report.dcm, picture.dcm, activation.dcm: named by the SHA-256 of
-  // model and instance.
+  // Results go to OUT/ab/abcdef.../report.dcm, picture.dcm, segmentation.dcm (of structures) or
+  // activation.dcm: named by the SHA-256 of model and instance.
   fs::path out;
   bool picture = true;
   // The class activation as a fractional segmentation. Not by itself: viewers draw a segmentation
@@ -37,8 +38,8 @@ struct PredictionOptions {
 
 struct ScoredImage {
   fs::path file;
-  double score = 0;
-  std::optional<bool> present;  // nothing: the record establishes no threshold
+  std::vector<std::pair<std::string, double>> scores;  // prediction_results.h
+  std::optional<bool> present;  // binary; nothing: the record establishes no threshold
   fs::path results;             // the folder
 };
 
@@ -53,7 +54,8 @@ struct PredictionReport {
 // One thread.
 class Prediction {
  public:
-  // All must outlive it. kInvalidArgument when the model does not fit its plan's network.
+  // All must outlive it. kInvalidArgument when the model does not fit its plan's network; errors as
+  // CheckPredictable.
   static absl::StatusOr<std::unique_ptr<Prediction>> Create(const PublishedModel& model,
                                                             datasets::worker::WorkerPool& pool,
                                                             PredictionJournal& journal,
@@ -70,9 +72,8 @@ class Prediction {
              std::unique_ptr<learning::Predictor> predictor);
   // One image whose header fits the plan.
   absl::Status Score(const fs::path& file, PredictionReport* report);
-  absl::Status Write(const datasets::results::Subject& subject,
-                     const learning::Prediction& prediction, ScoredImage* scored,
-                     std::uint64_t* written);
+  absl::Status Write(const datasets::results::Subject& subject, const PredictionResults& made,
+                     ScoredImage* scored, std::uint64_t* written);
 
   const PublishedModel& model_;
   datasets::worker::WorkerPool& pool_;

@@ -58,4 +58,21 @@ std::vector<float> OnImage(const ActivationMap& map, const pipeline::Placement& 
   return out;
 }
 
+std::vector<std::uint8_t> OnImage(std::span<const std::uint8_t> mask,
+                                  const pipeline::Placement& placement) {
+  CONSILIUM_CHECK(mask.size() == std::size_t{placement.size} * placement.size);
+  std::vector<std::uint8_t> out(std::size_t{placement.rows} * placement.columns, 0);
+  const auto shown = [&](double input) { return input >= 0 && input < placement.size; };
+  for (std::uint32_t row = 0; row < placement.rows; ++row) {
+    const double y = placement.InputRow(row + 0.5);
+    for (std::uint32_t column = 0; column < placement.columns; ++column) {
+      const double x = placement.InputColumn(column + 0.5);
+      if (!shown(x) || !shown(y) || !placement.Shows(column + 0.5, row + 0.5)) continue;
+      out[std::size_t{row} * placement.columns + column] =
+          mask[static_cast<std::size_t>(y) * placement.size + static_cast<std::size_t>(x)];
+    }
+  }
+  return out;
+}
+
 }  // namespace consilium::datasets::results

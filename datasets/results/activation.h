@@ -3,6 +3,7 @@
 // Where on its input a classifier saw what it was asked for, and where that is on the image.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "datasets/pipeline/placement.h"
@@ -24,5 +25,10 @@ struct ActivationMap {
 // values, 0 where the input does not show the image. It says nothing of how sure the model is, and
 // it is no outline.
 std::vector<float> OnImage(const ActivationMap& map, const pipeline::Placement& placement);
+
+// The number of the structure that the input's nearest pixel belongs to, at every pixel of the
+// image, row by row; 0 where the input does not show the image. `mask`: placement.size squared.
+std::vector<std::uint8_t> OnImage(std::span<const std::uint8_t> mask,
+                                  const pipeline::Placement& placement);
 
 }  // namespace consilium::datasets::results

@@ -75,11 +75,11 @@ Content Content::AddImage(const char* relation, const Code* name, const FrameRef
   return item;
 }
 
-void Content::AddLine(const char* relation, const std::vector<float>& ends,
-                      const FrameReference& image) {
-  Content item = Add(relation, "SCOORD", nullptr);
+void Content::AddLine(const char* relation, const std::vector<float>& points,
+                      const FrameReference& image, const Code& name) {
+  Content item = Add(relation, "SCOORD", name.empty() ? nullptr : &name);
   item.attributes_.Text(DCM_GraphicType, "POLYLINE");
-  item.attributes_.Floats(DCM_GraphicData, ends);
+  item.attributes_.Floats(DCM_GraphicData, points);
   item.AddImage(kSelectedFrom, nullptr, image);
 }
 

@@ -32,8 +32,10 @@ class Content {
   // `segment` 0: none.
   Content AddImage(const char* relation, const Code* name, const FrameReference& image,
                    std::uint32_t segment = 0);
-  // A line in the pixels of an image, from its top left corner (C.10.5.1.2): x and y of each end.
-  void AddLine(const char* relation, const std::vector<float>& ends, const FrameReference& image);
+  // A line in the pixels of an image, from its top left corner (C.10.5.1.2): x and y of each of its
+  // points.
+  void AddLine(const char* relation, const std::vector<float>& points, const FrameReference& image,
+               const Code& name = {});
 
   void UseTemplate(int id);
 

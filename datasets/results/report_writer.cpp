@@ -30,19 +30,25 @@ constexpr std::array<std::array<std::string_view, 3>, 6> kFindings = {{
 
 absl::Status Check(const NewReport& report) {
   const auto in_range = [](double x) { return x >= 0 && x <= 1; };  // false of NaN
-  if (report.images.empty() || report.finding.empty()) {
+  if (report.images.empty() || report.findings.empty()) {
     return absl::InvalidArgumentError("a report needs a finding and an image that it is about");
   }
-  if (report.classification) {
-    const Classification& answer = *report.classification;
-    if (!in_range(answer.score) ||
-        (answer.operating_point && !in_range(answer.operating_point->threshold))) {
-      return absl::InvalidArgumentError("a score or threshold is not within 0 and 1");
+  for (const NewFinding& finding : report.findings) {
+    if (finding.code.empty()) return absl::InvalidArgumentError("a finding has no code");
+    if (finding.segment > 0 && !report.segmentation) {
+      return absl::InvalidArgumentError("a finding has a segment, but the report no segmentation");
     }
-  }
-  for (const NewMeasurement& measurement : report.measurements) {
-    if (!std::isfinite(measurement.value)) {
-      return absl::InvalidArgumentError("a measurement is not a number");
+    if (finding.classification) {
+      const Classification& answer = *finding.classification;
+      if (!in_range(answer.score) ||
+          (answer.operating_point && !in_range(answer.operating_point->threshold))) {
+        return absl::InvalidArgumentError("a score or threshold is not within 0 and 1");
+      }
+    }
+    for (const NewMeasurement& measurement : finding.measurements) {
+      if (!std::isfinite(measurement.value)) {
+        return absl::InvalidArgumentError("a measurement is not a number");
+      }
     }
   }
   return absl::OkStatus();
@@ -59,21 +65,21 @@ void AddImageLibrary(Content& root, const SourceImage& source, const NewReport& 
 }
 
 // TID 4019.
-void AddAlgorithm(Content& group, const ModelDescription& model, const NewReport& report) {
+void AddAlgorithm(Content& group, const ModelDescription& model, const NewFinding& finding) {
   group.AddText(kModifies, DicomCode("111001", "Algorithm Name"), model.name);
   group.AddText(kModifies, DicomCode("111003", "Algorithm Version"), model.id.Hex());
   std::string parameters = StrCat("target ", model.target);
   if (!model.run.empty()) StrAppend(&parameters, "; run ", model.run);
   if (!model.federation.empty()) StrAppend(&parameters, "; federation ", model.federation);
-  if (report.classification && report.classification->operating_point) {
-    const OperatingPoint& point = *report.classification->operating_point;
+  if (finding.classification && finding.classification->operating_point) {
+    const OperatingPoint& point = *finding.classification->operating_point;
     absl::StrAppendFormat(&parameters, "; threshold %.4f (%s)", point.threshold, point.established);
   }
   group.AddText(kModifies, DicomCode("111002", "Algorithm Parameters"), parameters);
 }
 
-void AddClassification(Content& group, const NewReport& report) {
-  const Classification& answer = *report.classification;
+void AddClassification(Content& group, const NewReport& report, const NewFinding& finding) {
+  const Classification& answer = *finding.classification;
   const Code ratio = {"1", "UCUM", "no units"};
   Content probability =
       group.AddNumber(kContains, DicomCode("122157", "Probability"), answer.score, ratio);
@@ -84,7 +90,7 @@ void AddClassification(Content& group, const NewReport& report) {
   if (!answer.operating_point) return;
   const bool present = answer.score >= answer.operating_point->threshold;
   Content evaluation = group.AddCode(
-      kContains, report.finding,
+      kContains, finding.code,
       present ? Code{"52101004", "SCT", "Present"} : Code{"272519000", "SCT", "Absent"});
   evaluation.AddNumber(kHasProperties, DicomCode("122411", "Threshold Value"),
                        answer.operating_point->threshold, ratio);
@@ -92,24 +98,36 @@ void AddClassification(Content& group, const NewReport& report) {
 
 // TID 1501.
 void AddMeasurementGroup(Content& measurements, const ModelDescription& model,
-                         const ResultName& name, const NewReport& report) {
+                         const ResultName& name, const NewReport& report,
+                         const NewFinding& finding) {
   Content group = measurements.AddContainer(DicomCode("125007", "Measurement Group"), 1501);
+  const std::string tracking =
+      finding.tracking.empty() ? model.target : StrCat(model.target, " ", finding.tracking);
   group.AddText(kObservedIn, DicomCode("112039", "Tracking Identifier"),
-                StrCat(model.target, " by ", NameAndVersion(model)));
+                StrCat(tracking, " by ", NameAndVersion(model)));
+  const std::string group_name =
+      finding.tracking.empty() ? " group" : StrCat(" group ", finding.tracking);
   group.AddUid(kObservedIn, DicomCode("112040", "Tracking Unique Identifier"),
-               dicom::MakeUid(StrCat(name.sop_instance_uid, " group")));
-  group.AddCode(kContains, DicomCode("121071", "Finding"), report.finding);
-  AddAlgorithm(group, model, report);
+               dicom::MakeUid(StrCat(name.sop_instance_uid, group_name)));
+  group.AddCode(kContains, DicomCode("121071", "Finding"), finding.code);
+  AddAlgorithm(group, model, finding);
   for (const FrameReference& image : report.images) {
     const Code source = DicomCode("121112", "Source of Measurement");
     group.AddImage(kContains, &source, image);
   }
-  if (report.segmentation) {
+  if (finding.segment > 0) {
     const Code segment = DicomCode("121191", "Referenced Segment");
-    group.AddImage(kContains, &segment, *report.segmentation, report.segment);
+    group.AddImage(kContains, &segment, *report.segmentation, finding.segment);
   }
-  if (report.classification) AddClassification(group, report);
-  for (const NewMeasurement& measurement : report.measurements) {
+  if (finding.box) {
+    const Box& box = *finding.box;
+    group.AddLine(kContains,
+                  {box.left, box.top, box.right, box.top, box.right, box.bottom, box.left,
+                   box.bottom, box.left, box.top},
+                  report.images.front(), DicomCode("111030", "Image Region"));
+  }
+  if (finding.classification) AddClassification(group, report, finding);
+  for (const NewMeasurement& measurement : finding.measurements) {
     group.AddNumber(kContains, measurement.name, measurement.value, measurement.unit);
   }
   group.AddText(kContains, DicomCode("121106", "Comment"),
@@ -183,7 +201,9 @@ absl::Status WriteReport(const fs::path& path, const SourceImage& source,
                {"363679005", "SCT", "Imaging procedure"});
   AddImageLibrary(root, source, report);
   Content measurements = root.AddContainer(DicomCode("126010", "Imaging Measurements"));
-  AddMeasurementGroup(measurements, model, name, report);
+  for (const NewFinding& finding : report.findings) {
+    AddMeasurementGroup(measurements, model, name, report, finding);
+  }
   return WriteObject(path, file, status);
 }
 

@@ -37,15 +37,26 @@ struct Classification {
   std::optional<OperatingPoint> operating_point;
 };
 
-struct NewReport {
+// A box about a finding, in continuous positions of the image (pipeline/placement.h).
+struct Box {
+  float left = 0, top = 0, right = 0, bottom = 0;
+};
+
+struct NewFinding {
   // What was looked for. ("opacity", kOurScheme, "opacity") when no scheme of the standard has it.
-  targets::Code finding;
+  targets::Code code;
+  std::string tracking;  // tells findings of one code apart: "box 2"; empty: the only one
   std::optional<Classification> classification;
   std::vector<NewMeasurement> measurements;
-  std::vector<FrameReference> images;  // that it is about; at least one
-  // The segmentation that goes with it, and which of its segments.
-  std::optional<FrameReference> segmentation;
-  std::uint32_t segment = 1;
+  // The segment of the report's segmentation that shows it, from 1; 0: none.
+  std::uint32_t segment = 0;
+  std::optional<Box> box;
+};
+
+struct NewReport {
+  std::vector<NewFinding> findings;            // a measurement group each; one or more
+  std::vector<FrameReference> images;          // that it is about; at least one
+  std::optional<FrameReference> segmentation;  // that goes with it
 };
 
 // The code of a plan's target: SNOMED CT where its name is one of the findings that are known here,

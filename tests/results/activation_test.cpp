@@ -90,5 +90,21 @@ TEST_CASE("a map in which nothing speaks for the finding shows nothing") {
   CHECK(std::all_of(values.begin(), values.end(), [](float v) { return v == 0; }));
 }
 
+TEST_CASE("A mask of the input lies on the image where the input shows it, mirrored or not") {
+  std::vector<std::uint8_t> mask(64 * 64, 0);
+  mask[20 * 64 + 10] = 3;  // row 20, column 10
+  for (const bool mirrored : {false, true}) {
+    Placement placement = Whole();
+    placement.mirrored = mirrored;
+    const std::vector<std::uint8_t> shown = OnImage(mask, placement);
+    REQUIRE(shown.size() == 80 * 120);
+    const double column = placement.ImageColumn(10.5), row = placement.ImageRow(20.5);
+    CHECK(shown[static_cast<std::size_t>(row) * 120 + static_cast<std::size_t>(column)] == 3);
+    const auto pixels = std::count(shown.begin(), shown.end(), 3);
+    CHECK((pixels >= 1 && pixels <= 4));  // 1.875 image pixels to one of the input
+    CHECK(std::count(shown.begin(), shown.end(), 0) == 80 * 120 - pixels);
+  }
+}
+
 }  // namespace
 }  // namespace consilium::datasets::results

@@ -48,9 +48,10 @@ Written WriteAll(const fs::path& folder, const fs::path& image, const SourceImag
                                .segments = {Activation(source)}};
   RequireOk(WriteSegmentation(written.segmentation, source, model, seg, segmentation, TestTime()));
   NewReport report;
-  report.finding = FindingNamed(model.target);
-  report.classification = Classification{0.8125, point};
-  report.measurements = {{{"42798000", "SCT", "Area"}, 12.5, {"cm2", "UCUM", "cm2"}}};
+  report.findings = {{.code = FindingNamed(model.target),
+                      .classification = Classification{0.8125, point},
+                      .measurements = {{{"42798000", "SCT", "Area"}, 12.5, {"cm2", "UCUM", "cm2"}}},
+                      .segment = 1}};
   report.images = {ReferenceTo(source)};
   report.segmentation = FrameReference{"1.2.840.10008.5.1.4.1.1.66.4", seg.sop_instance_uid, 0};
   RequireOk(WriteReport(written.report, source, model,
@@ -191,9 +192,8 @@ TEST_CASE("what contradicts itself is not written") {
   no_source.planes.sources = {{}};
   CHECK(refused(no_source));
   NewReport report;
-  report.finding = FindingNamed("opacity");
+  report.findings = {{.code = FindingNamed("opacity"), .classification = Classification{1.5, {}}}};
   report.images = {ReferenceTo(source)};
-  report.classification = Classification{1.5, {}};
   CHECK(absl::IsInvalidArgument(
       WriteReport(folder / "sr.dcm", source, model, name, report, TestTime())));
 }

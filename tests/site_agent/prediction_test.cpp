@@ -42,8 +42,8 @@ minimum_sites = 3
 rounds = 2
 )";
 
-ModelState Model() {
-  const auto plan = plan::ParsePlan(kPlan);
+ModelState Model(std::string_view text = kPlan) {
+  const auto plan = plan::ParsePlan(text);
   INFO(plan.status().message());
   REQUIRE(plan.ok());
   auto model = learning::InitialModel(*plan);
@@ -158,8 +158,9 @@ TEST_CASE("a model that was not published, or is another, is refused") {
   }
 }
 
-PublishedModel Loaded(const fs::path& folder, std::optional<double> threshold) {
-  const auto published = Publish(folder, kPlan, Model(), [&](nlohmann::json& record) {
+PublishedModel Loaded(const fs::path& folder, std::optional<double> threshold,
+                      const std::string& plan) {
+  const auto published = Publish(folder, plan, Model(plan), [&](nlohmann::json& record) {
     if (threshold) record["test"]["threshold"] = *threshold;
   });
   auto model = LoadPublishedModel(folder / "state", ChoiceOf(published));
@@ -177,8 +178,8 @@ struct Site {
   std::vector<fs::path> files;
   SystemClock clock;
 
-  explicit Site(std::optional<double> threshold = std::nullopt)
-      : model(Loaded(folder.path(), threshold)) {
+  explicit Site(std::optional<double> threshold = std::nullopt, const std::string& plan = kPlan)
+      : model(Loaded(folder.path(), threshold, plan)) {
     pool = datasets::worker::WorkerPool::Create({.workers = 1}).value();
     journal =
         std::make_unique<PredictionJournal>(PredictionJournal::Open(folder / "scored.db").value());
@@ -219,7 +220,9 @@ TEST_CASE("what fits the plan is scored, what does not is refused by its reason"
   REQUIRE(report.scored.size() == 1);
   const ScoredImage& scored = report.scored[0];
   CHECK(scored.file.filename() == "DX.dcm");
-  CHECK((scored.score > 0 && scored.score < 1));
+  REQUIRE(scored.scores.size() == 1);
+  CHECK(scored.scores[0].first == "opacity");
+  CHECK((scored.scores[0].second > 0 && scored.scores[0].second < 1));
   CHECK(!scored.present);
   CHECK(report.refused == std::map<Refusal, std::uint64_t>{{Refusal::kUnwantedModality, 2},
                                                            {Refusal::kUnwantedView, 1},
@@ -231,7 +234,7 @@ TEST_CASE("what fits the plan is scored, what does not is refused by its reason"
   const auto read = datasets::targets::ReadReport(scored.results / "report.dcm");
   REQUIRE(read.ok());
   REQUIRE(read->groups.size() == 1);
-  CHECK(read->groups[0].measurements.at(0).value == Approx(scored.score));
+  CHECK(read->groups[0].measurements.at(0).value == Approx(scored.scores[0].second));
   CHECK(read->groups[0].evaluations.empty());
   CHECK(read->groups[0].images.size() == 2);
 }
@@ -264,7 +267,7 @@ TEST_CASE("a prediction's score is the evaluation's") {
   const auto evaluated =
       learning::Predict(site.model.state, site.model.plan, OneImage(*input), quiet);
   REQUIRE(evaluated.ok());
-  CHECK(report.scored[0].score == Approx(evaluated->at(0)).epsilon(1e-5));
+  CHECK(report.scored[0].scores.at(0).second == Approx(evaluated->at(0)).epsilon(1e-5));
 }
 
 TEST_CASE("a threshold of the record makes the report say present or absent") {
@@ -280,6 +283,75 @@ TEST_CASE("a threshold of the record makes the report say present or absent") {
     CHECK(read->groups[0].evaluations[0].value.Is(threshold == 0.0 ? "52101004" : "272519000",
                                                   "SCT"));
   }
+}
+
+std::string With(std::string plan, std::string_view from, std::string_view to) {
+  const auto at = plan.find(from);
+  REQUIRE(at != std::string::npos);
+  return plan.replace(at, from.size(), to);
+}
+
+TEST_CASE("a model of several classes or labels reports each of them") {
+  const std::string classes = "classes = [\"clear\", \"pneumonia\", \"opacity\"]\n";
+  const std::string multiclass =
+      With(kPlan, "[target]\n", "[target]\ntask = \"multiclass\"\n" + classes);
+  const std::string multilabel =
+      With(kPlan, "[target]\nname = \"opacity\"\n", "[target]\ntask = \"multilabel\"\n" + classes);
+  for (const std::string& plan : {multiclass, multilabel}) {
+    Site site(std::nullopt, plan);
+    const PredictionReport report = site.Predict({});
+    REQUIRE(report.scored.size() == 1);
+    CHECK(report.results == 2);  // no activation: there is no one thing that it speaks for
+    const auto& scores = report.scored[0].scores;
+    REQUIRE(scores.size() == 3);
+    CHECK(scores[1].first == "pneumonia");
+    if (plan == multiclass) {
+      CHECK(scores[0].second + scores[1].second + scores[2].second == Approx(1).margin(1e-5));
+    }
+    CHECK(!report.scored[0].present);
+    datasets::results::CheckWithDciodvfy(report.scored[0].results / "report.dcm");
+    const auto read = datasets::targets::ReadReport(report.scored[0].results / "report.dcm");
+    REQUIRE(read.ok());
+    REQUIRE(read->groups.size() == 3);
+    CHECK(read->groups[1].finding.Is("233604007", "SCT"));
+    CHECK(read->groups[1].measurements.at(0).value == Approx(scores[1].second));
+    CHECK(read->groups[1].tracking_uid != read->groups[2].tracking_uid);
+  }
+}
+
+TEST_CASE("a model of outlines gives a segmentation on the image, and a report that refers to it") {
+  std::string plan = With(kPlan, "small_cnn", "unet");
+  plan = With(plan, "[target]\n", "[target]\ntask = \"segmentation\"\nclasses = [\"lung\"]\n");
+  Site site(std::nullopt, plan);
+  const PredictionReport report = site.Predict({});
+  REQUIRE(report.scored.size() == 1);
+  CHECK(report.results == 3);
+  const fs::path folder = report.scored[0].results;
+  for (const char* name : {"report.dcm", "picture.dcm", "segmentation.dcm"}) {
+    datasets::results::CheckWithDciodvfy(folder / name);
+  }
+  const auto read = datasets::targets::ReadReport(folder / "report.dcm");
+  REQUIRE(read.ok());
+  REQUIRE(read->groups.size() == 1);
+  CHECK(std::any_of(read->groups[0].images.begin(), read->groups[0].images.end(),
+                    [](const auto& image) { return image.segments.size() == 1; }));
+  auto image = datasets::dicom::DataSet::Open(site.files[0]);
+  auto segmentation = datasets::dicom::DataSet::Open(folder / "segmentation.dcm");
+  REQUIRE((image.ok() && segmentation.ok()));
+  for (const auto tag : {datasets::dicom::Tag(0x0028, 0x0010), datasets::dicom::Tag(0x0028, 0x0011),
+                         datasets::dicom::Tag(0x0020, 0x000D)}) {
+    CHECK(segmentation->Text(tag) == image->Text(tag));  // its size, and its study
+  }
+}
+
+TEST_CASE("a model whose inputs are no images makes no results, and says what to use instead") {
+  PublishedModel model;
+  model.plan.data.source = plan::Source::kTable;
+  CHECK(absl::IsUnimplemented(CheckPredictable(model.plan)));
+  model.plan.data.source = plan::Source::kDicom;
+  CHECK(CheckPredictable(model.plan).ok());
+  model.plan.preprocessing.slices = 16;
+  CHECK(absl::IsUnimplemented(CheckPredictable(model.plan)));
 }
 
 TEST_CASE("an image is scored once, and anew as the same objects") {
