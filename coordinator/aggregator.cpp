@@ -131,21 +131,25 @@ absl::StatusOr<std::unique_ptr<Aggregator>> Aggregator::Open(AttemptSpec spec,
   if (!spec.base && (spec.sites.size() != 1 || spec.masked)) {
     return absl::InvalidArgumentError("the first model comes from one site, in the clear");
   }
-  std::unique_ptr<Aggregator> aggregator(
-      new Aggregator(std::move(spec), recipient, std::move(spool), std::move(models)));
+  absl::StatusOr<Travelling> travelling = Travelling(Layout());
+  if (spec.base) travelling = Travelling::Of(spec.base->header.layout, spec.frozen);
+  RETURN_IF_ERROR(travelling.status());
+  std::unique_ptr<Aggregator> aggregator(new Aggregator(
+      std::move(spec), *std::move(travelling), recipient, std::move(spool), std::move(models)));
   if (aggregator->spec_.again && aggregator->spec_.base) {
     RETURN_IF_ERROR(aggregator->TakeUp());
   }
   return aggregator;
 }
 
-Aggregator::Aggregator(AttemptSpec spec, const crypto::X25519KeyPair& recipient, fs::path spool,
-                       fs::path models)
+Aggregator::Aggregator(AttemptSpec spec, Travelling travelling,
+                       const crypto::X25519KeyPair& recipient, fs::path spool, fs::path models)
     : spec_(std::move(spec)),
       recipient_(recipient),
       spool_(std::move(spool)),
       models_(std::move(models)),
-      parameters_(spec_.base ? TotalElements(spec_.base->header.layout) : 0),
+      travelling_(std::move(travelling)),
+      parameters_(travelling_.size()),
       sum_(spec_.masked ? SumMasked(parameters_) : SumInTheClear(parameters_)) {}
 
 Aggregator::~Aggregator() {
@@ -191,7 +195,8 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
   const std::uint64_t expected = parameters_ * sizeof(float);
   if (header.plaintext_size != expected) {
     return absl::InvalidArgumentError(StrCat("the update has ", header.plaintext_size,
-                                             " bytes, the model's layout needs ", expected));
+                                             " bytes, what is trained of the model has ",
+                                             expected));
   }
   const double scaled = header.weight / spec_.weight_unit;
   if (!(header.weight > 0) || !(scaled > 0 && scaled <= 1e30)) {
@@ -371,7 +376,8 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
     RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index), segment));
     if (spec_.masked) {
       sha256.Update(values);
-      RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256, c.header.proof)));
+      RETURN_IF_ERROR(
+          c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256, c.header.proof)));
     }
     status = AddToSum(c, index, values);
   } else if (status.ok()) {
@@ -413,11 +419,11 @@ absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index, ByteView
   }
   const std::span<const float> values = AsFloats(bytes);
   const std::size_t i = ExactSum::FirstRefused(values, c.scaled_weight);
-  return absl::InvalidArgumentError(StrCat(
-      "the update of tensor \"", TensorAt(spec_.base->header.layout, offset + i), "\" holds ",
-      std::isfinite(values[i]) ? StrCat("the value ", values[i], ", which is too large")
-                               : std::string("a value that is not a finite number"),
-      "; training has diverged, a lower learning rate may help"));
+  return absl::InvalidArgumentError(
+      StrCat("the update of tensor \"", TensorAt(travelling_.layout(), offset + i), "\" holds ",
+             std::isfinite(values[i]) ? StrCat("the value ", values[i], ", which is too large")
+                                      : std::string("a value that is not a finite number"),
+             "; training has diverged, a lower learning rate may help"));
 }
 
 absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index, ByteView bytes) {
@@ -488,32 +494,43 @@ struct Aggregator::Candidate {
   crypto::PieceHasher<float> hasher;
 };
 
-// Makes pieces, base + rate * mean, and writes them until there are no more.
+// Parameters `first` on of the new model: base + rate * mean where they were trained, else base.
+absl::Status Aggregator::MakePiece(Candidate& candidate, const Summation::Mean& write_mean,
+                                   std::uint64_t first, std::span<double> mean,
+                                   std::span<float> piece) const {
+  const std::uint64_t offset = spec_.base->header.data_offset + first * sizeof(float);
+  RETURN_IF_ERROR(candidate.base.ReadAt(offset, AsWritableBytes(piece)));
+  for (const Travelling::Range& range : travelling_.Within(first, piece.size())) {
+    const std::span<double> means = mean.first(range.count);
+    RETURN_IF_ERROR(write_mean(range.update, means));
+    const std::span<float> values = piece.subspan(range.model - first, range.count);
+    bool finite = true;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(static_cast<double>(values[i]) + candidate.rate * means[i]);
+      finite &= std::isfinite(values[i]);
+    }
+    if (finite) continue;
+    const auto bad = std::find_if(values.begin(), values.end(),
+                                  [](float value) { return !std::isfinite(value); });
+    return absl::FailedPreconditionError(StrCat(
+        "tensor \"", TensorAt(spec_.base->header.layout, range.model + (bad - values.begin())),
+        "\" of the new model would hold a value that is not a finite number; a lower "
+        "aggregation.server_learning_rate may help"));
+  }
+  return candidate.out.WriteAt(offset, AsBytes(piece));
+}
+
+// Makes pieces and writes them until there are no more.
 absl::Status Aggregator::MakePieces(Candidate& candidate) {
   ASSIGN_OR_RETURN(const Summation::Mean write_mean,
                    sum_->OpenMean(candidate.total_weight, candidate.unmasking));
+  const std::uint64_t parameters = TotalElements(spec_.base->header.layout);
   std::vector<double> mean(kSegmentValues);
   while (auto* slot = candidate.hasher.Take()) {
     const std::uint64_t first = std::uint64_t{slot->index} * kSegmentValues;
-    slot->count = std::min<std::uint64_t>(kSegmentValues, parameters_ - first);
-    const std::span<float> piece = std::span(slot->values).first(slot->count);
-    const std::uint64_t offset = spec_.base->header.data_offset + first * sizeof(float);
-    RETURN_IF_ERROR(candidate.base.ReadAt(offset, AsWritableBytes(piece)));
-    RETURN_IF_ERROR(write_mean(first, std::span(mean).first(piece.size())));
-    bool finite = true;
-    for (std::size_t i = 0; i < piece.size(); ++i) {
-      piece[i] = static_cast<float>(static_cast<double>(piece[i]) + candidate.rate * mean[i]);
-      finite &= std::isfinite(piece[i]);
-    }
-    if (!finite) {
-      const auto bad = std::find_if(piece.begin(), piece.end(),
-                                    [](float value) { return !std::isfinite(value); });
-      return absl::FailedPreconditionError(
-          StrCat("tensor \"", TensorAt(spec_.base->header.layout, first + (bad - piece.begin())),
-                 "\" of the new model would hold a value that is not a finite number; a lower "
-                 "aggregation.server_learning_rate may help"));
-    }
-    RETURN_IF_ERROR(candidate.out.WriteAt(offset, AsBytes(piece)));
+    slot->count = std::min<std::uint64_t>(kSegmentValues, parameters - first);
+    RETURN_IF_ERROR(
+        MakePiece(candidate, write_mean, first, mean, std::span(slot->values).first(slot->count)));
     candidate.hasher.Give(slot);
   }
   return absl::OkStatus();
@@ -527,7 +544,8 @@ absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight
   RETURN_IF_ERROR(out.WriteAt(0, header));
   // All sites wait for this: one piece is hashed while others are made.
   const int threads = ThreadsOf(spec_);
-  const std::size_t pieces = (parameters_ + kSegmentValues - 1) / kSegmentValues;
+  const std::uint64_t parameters = TotalElements(spec_.base->header.layout);
+  const std::size_t pieces = (parameters + kSegmentValues - 1) / kSegmentValues;
   Candidate candidate{base, out, total_weight, rate, unmasking, {pieces, kSegmentValues, threads}};
   candidate.hasher.Begin(header);
   RETURN_IF_ERROR(OnThreads(threads, [&] {
@@ -566,7 +584,7 @@ absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
     ASSIGN_OR_RETURN(const Digest id,
                      WriteCandidate(file, total_weight, server_learning_rate, unmasking));
     ASSIGN_OR_RETURN(MadeModel made, finish(file, temporary, id));
-    made.parameters = parameters_;
+    made.parameters = TotalElements(spec_.base->header.layout);
     return made;
   };
   absl::StatusOr<MadeModel> made = make();

@@ -29,6 +29,7 @@
 #include "common/crypto/envelope.h"
 #include "common/crypto/keys.h"
 #include "common/model/safetensors.h"
+#include "common/model/travelling.h"
 #include "common/wire/protocol.h"
 #include "coordinator/spool.h"
 #include "coordinator/summation.h"
@@ -52,6 +53,10 @@ struct AttemptSpec {
   // The same attempt was open before a restart: what the spool holds of it counts. (Of the first
   // model's attempt it holds nothing: that begins anew.)
   bool again = false;
+  // Beginnings of the names of the base's tensors that are not trained (the plan's [model] frozen).
+  // An update holds what travels (common/model/travelling.h); the rest of the model made is the
+  // base's, to the bit.
+  std::vector<std::string> frozen = {};
 };
 
 struct MadeModel {
@@ -64,7 +69,8 @@ struct MadeModel {
 class Aggregator {
  public:
   // `recipient` must outlive the aggregator. Contributions are spooled under `spool`, the model is
-  // written into `models`; both folders must be there.
+  // written into `models`; both folders must be there. kInvalidArgument: nothing of the base would
+  // be trained.
   static absl::StatusOr<std::unique_ptr<Aggregator>> Open(AttemptSpec spec,
                                                           const crypto::X25519KeyPair& recipient,
                                                           fs::path spool, fs::path models);
@@ -109,8 +115,8 @@ class Aggregator {
  private:
   struct Contribution;
 
-  Aggregator(AttemptSpec spec, const crypto::X25519KeyPair& recipient, fs::path spool,
-             fs::path models);
+  Aggregator(AttemptSpec spec, Travelling travelling, const crypto::X25519KeyPair& recipient,
+             fs::path spool, fs::path models);
   absl::Status CheckHeader(const SiteId& site, const wire::UploadHeader& header) const;
   absl::StatusOr<std::unique_ptr<Contribution>> NewContribution(const SiteId& site,
                                                                 const wire::UploadHeader& header);
@@ -126,12 +132,15 @@ class Aggregator {
   absl::StatusOr<double> SettleSum(const std::set<SiteId>& counted);
   struct Candidate;
   absl::Status MakePieces(Candidate& candidate);
+  absl::Status MakePiece(Candidate& candidate, const Summation::Mean& write_mean,
+                         std::uint64_t first, std::span<double> mean, std::span<float> piece) const;
   absl::StatusOr<Digest> WriteCandidate(File& out, double total_weight, double rate,
                                         const Unmasking* unmasking);
 
   const AttemptSpec spec_;
   const crypto::X25519KeyPair& recipient_;
   const fs::path spool_, models_;
+  const Travelling travelling_;     // of the base
   const std::uint64_t parameters_;  // of an update
   const std::unique_ptr<Summation> sum_;
   std::array<std::mutex, 61> stripes_;  // sum_, by segment index

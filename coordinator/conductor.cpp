@@ -176,10 +176,7 @@ absl::StatusOr<RunId> Conductor::Submit(const PlanSubmission& submission,
                                         const std::string& researcher) {
   RETURN_IF_ERROR(CheckPlanSignature(submission, researcher));
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(submission.toml));
-  if (plan.model.initial) {
-    RETURN_IF_ERROR(WithContext(parts_.models.LoadBase(*plan.model.initial).status(),
-                                "the plan's model.initial"));
-  }
+  if (plan.model.initial) RETURN_IF_ERROR(CheckInitial(plan.model));
   const SubmittedPlan submitted{.name = plan.name,
                                 .hash = crypto::Sha256(submission.toml),
                                 .toml = submission.toml,
@@ -364,9 +361,17 @@ absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
     ASSIGN_OR_RETURN(RunState state, ledger.LoadRunState(run));
     ASSIGN_OR_RETURN(LastPublished last, ledger.LastPublishedOf(active.plan.name));
     // A base whose file is gone is no reason not to begin: the attempt fails and says so.
+    if (!state.base && active.plan.model.initial && active.plan.model.adapter_rank > 0) {
+      const auto adapted = MakeAdapted(ledger, run, active.plan);
+      if (adapted.ok()) active.plan.model.initial = *adapted;
+    }
     if (const auto base = state.base ? state.base : active.plan.model.initial) {
-      const auto shape = ShapeOf(*base);
-      if (shape.ok()) std::tie(state.parameters, state.layout) = *shape;
+      const auto shape = ShapeOf(*base, active.plan.model.frozen);
+      if (shape.ok()) {
+        state.parameters = shape->parameters;
+        state.frozen = shape->frozen;
+        state.layout = shape->layout;
+      }
     }
     active.engine = std::make_unique<RoundEngine>(active.plan, std::move(state), std::move(last));
     return active;

@@ -163,8 +163,18 @@ class Conductor {
   void StepRun(const std::vector<Input>& inputs);
   bool TakeUpNextRun();
   absl::StatusOr<ActiveRun> Prepare(const RunId& run);
-  // Parameters, and SHA-256 of the safetensors header.
-  absl::StatusOr<std::pair<std::uint64_t, Digest>> ShapeOf(const ModelId& model) const;
+  // What RunState says of its base.
+  struct ModelShape {
+    std::uint64_t parameters = 0, frozen = 0;
+    Digest layout;
+  };
+  absl::StatusOr<ModelShape> ShapeOf(const ModelId& model,
+                                     const std::vector<std::string>& frozen) const;
+  // kInvalidArgument: the plan's initial model is not here, or what it freezes does not fit it.
+  absl::Status CheckInitial(const plan::Model& model) const;
+  // A plan with adapters begins from its initial model completed by them: made here, so that all
+  // sites train from the same bytes.
+  absl::StatusOr<ModelId> MakeAdapted(Ledger& ledger, const RunId& run, const plan::Plan& plan);
   void EndQueuedRun(const StopOrder& order);
   void Complete(UncommittedStep step);
   void TryToCommit();

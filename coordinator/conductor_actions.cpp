@@ -4,9 +4,6 @@
 
 #include "common/base/log.h"
 #include "common/base/status.h"
-#include "common/crypto/sha256.h"
-#include "common/model/prepared_model.h"
-#include "common/model/safetensors.h"
 #include "coordinator/conductor.h"
 
 namespace consilium::coordinator {
@@ -43,6 +40,7 @@ absl::StatusOr<std::shared_ptr<Aggregator>> Conductor::OpenAggregator(const Open
                    .again = action.again};
   if (!action.initial_model) {
     ASSIGN_OR_RETURN(spec.base, parts_.models.LoadBase(action.base));
+    spec.frozen = run_->plan.model.frozen;
   }
   if (action.again) KeepSpoolOf(action.key);
   return Aggregator::Open(std::move(spec), parts_.authority.sealing_key(), parts_.spool,
@@ -211,37 +209,13 @@ absl::StatusOr<MadeModel> Conductor::MakeModel(const Aggregate& action, double r
   return made;
 }
 
-// Again after a restart it comes out the same, to the byte.
-absl::StatusOr<ModelId> Conductor::MakePrepared(const coordinator::Prepare& action) {
-  ASSIGN_OR_RETURN(const ModelState base, LoadSafetensors(parts_.models.PathOf(action.base)));
-  std::vector<double> means, deviations;
-  for (const metrics::Scale& scale : action.scales) {
-    means.push_back(scale.mean);
-    deviations.push_back(scale.deviation);
-  }
-  ASSIGN_OR_RETURN(const ModelState prepared, WithPreparation(base, means, deviations));
-  const fs::path temporary = parts_.models.folder() / "prepared.tmp";
-  RETURN_IF_ERROR(SaveSafetensors(temporary, prepared));
-  ModelEntry entry;
-  ASSIGN_OR_RETURN(entry.id, crypto::Sha256OfFile(temporary));
-  RETURN_IF_ERROR(RenameDurably(temporary, parts_.models.PathOf(entry.id)));
-  entry.stage = ModelStage::kInitial;
-  entry.run = action.key.run;
-  entry.parent = action.base;
-  entry.parameters = prepared.values().size();
-  entry.created = parts_.clock.Now();
-  ASSIGN_OR_RETURN(entry.file_size, FileSize(parts_.models.PathOf(entry.id)));
-  RETURN_IF_ERROR(parts_.ledger.With([&](Ledger& ledger) { return ledger.AddModel(entry); }));
-  return entry.id;
-}
-
 void Conductor::MakeInitialModel(const SiteId& site, const AttemptKey& key) {
   Make([this, site, key] {
     const auto make = [&]() -> absl::StatusOr<InitialModelReady> {
       ASSIGN_OR_RETURN(const MadeModel made,
                        MakeModel({key, {site}, nullptr}, 1, ModelStage::kInitial, std::nullopt));
-      ASSIGN_OR_RETURN(const auto shape, ShapeOf(made.id));
-      return InitialModelReady{key, made.id, shape.first, shape.second};
+      ASSIGN_OR_RETURN(const ModelShape shape, ShapeOf(made.id, {}));  // nothing of it is frozen
+      return InitialModelReady{key, made.id, shape.parameters, shape.layout};
     };
     const absl::StatusOr<InitialModelReady> ready = make();
     if (ready.ok()) {
@@ -252,20 +226,13 @@ void Conductor::MakeInitialModel(const SiteId& site, const AttemptKey& key) {
   });
 }
 
-absl::StatusOr<std::pair<std::uint64_t, Digest>> Conductor::ShapeOf(const ModelId& model) const {
-  ASSIGN_OR_RETURN(const BaseModel base, parts_.models.LoadBase(model));
-  ASSIGN_OR_RETURN(const File file, parts_.models.OpenForReading(model));
-  Bytes header(base.header.data_offset);
-  RETURN_IF_ERROR(file.ReadAt(0, header));
-  return std::pair(TotalElements(base.header.layout), crypto::Sha256(header));
-}
-
 // Keeps the disk bounded: of this run's models that are not published, only the best, the current
 // base and the one being evaluated keep their files.
 void Conductor::RemoveSuperseded() {
   const RunState& state = run_->engine->state();
   std::set<ModelId> keep;
-  for (const auto& model : {state.base, state.best, state.candidate}) {
+  // The initial one may be another run's, too.
+  for (const auto& model : {state.base, state.best, state.candidate, run_->plan.model.initial}) {
     if (model) keep.insert(*model);
   }
   Make([this, keep, run = state.run] {

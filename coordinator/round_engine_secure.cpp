@@ -103,7 +103,7 @@ secagg::SessionConfig RoundEngine::TrainingConfig() const {
   config.roster = roster_.hash;
   config.cohort_size = static_cast<std::uint32_t>(work_->tasks.size());
   config.threshold = ThresholdOf(work_->tasks.size());
-  config.values = state_.parameters;
+  config.values = state_.parameters - state_.frozen;
   config.sums = wire::kUpdateSums;
   config.layout = state_.layout;
   config.clip_norm = plan_.secure_aggregation.clip_norm;

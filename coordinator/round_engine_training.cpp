@@ -152,6 +152,9 @@ void RoundEngine::OpenAttempt() {
   CONSILIUM_CHECK(sites.size() >= work_->needed);
   std::map<std::string, double> values = {{"sites", sites.size()}};
   if (state_.parameters > 0) values["parameters"] = static_cast<double>(state_.parameters);
+  if (state_.frozen > 0) {
+    values["travelling"] = static_cast<double>(state_.parameters - state_.frozen);
+  }
   actions_.push_back(
       coordinator::OpenAttempt{work_->key, *state_.base, sites, weight_unit, false, Masked()});
   Note(RunEventKind::kRoundOpened, {}, std::move(values));

@@ -71,6 +71,9 @@ struct RunState {
   // The shares that open this attempt's sum have been asked for.
   bool opening = false;
   std::uint64_t parameters = 0;  // of the model; 0: not known yet
+  // Of them, those that do not travel (common/model/travelling.h). As `layout`, which then is that
+  // of what travels.
+  std::uint64_t frozen = 0;
   Digest layout;  // SHA-256 of its safetensors header. Not in the ledger: the conductor takes it
                   // from the base's file
   std::optional<ModelId> base;       // what the current round trains from

@@ -12,7 +12,8 @@ namespace consilium::site_agent {
 
 // What a site made in one attempt: the plan's initial model, or an update of the model `base_id`.
 // An update is `model` minus `base`, which have the same layout, or, without a base at hand, what
-// stands in `model` already.
+// stands in `model` already. Of an update both are what travels of the models
+// (common/model/travelling.h), and no more.
 struct Contribution {
   AttemptKey key;
   std::optional<ModelState> base;

@@ -9,7 +9,7 @@
 #include "common/base/status.h"
 #include "common/crypto/sha256.h"
 #include "common/metrics/json.h"
-#include "common/model/safetensors.h"
+#include "common/model/travelling.h"
 #include "site_agent/policy.h"
 #include "site_agent/task_progress.h"
 
@@ -229,8 +229,11 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
     return *std::move(before);
   }
   TaskProgress progress = ProgressOf(key, stop);
-  ASSIGN_OR_RETURN(ModelState base, LoadModel(task.base_model, progress, stop));
-  if (task.secure) RETURN_IF_ERROR(CheckBase(*task.secure, base));
+  ASSIGN_OR_RETURN(const ModelState base, LoadModel(task.base_model, progress, stop));
+  // Only what is trained travels; of the update nothing else is kept.
+  ASSIGN_OR_RETURN(const Travelling travelling, Travelling::Of(base.layout(), plan.model.frozen));
+  ASSIGN_OR_RETURN(ModelState trained_of_base, travelling.Part(base));
+  if (task.secure) RETURN_IF_ERROR(CheckBase(*task.secure, trained_of_base));
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
   const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
                                           plan.training.local_epochs};
@@ -244,10 +247,11 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
                         result.examples,
                         result.last_epoch_loss,
                         std::max(0.0, Seconds(context_.clock.Now() - began))};
+  ASSIGN_OR_RETURN(ModelState trained_part, travelling.Part(result.trained));
   const Contribution update{.key = key,
-                            .base = std::move(base),
+                            .base = std::move(trained_of_base),
                             .base_id = task.base_model,
-                            .model = std::move(result.trained),
+                            .model = std::move(trained_part),
                             .weight = WeightOf(trained, plan.aggregation.weight)};
   ASSIGN_OR_RETURN(trained, KeepTrained(std::move(trained), update, context_.state_key,
                                         context_.random, context_.state.folder().Outbox()));

@@ -20,7 +20,8 @@ std::string Question(const Target& target) {
     case Task::kSegmentation:
       return StrCat("outlining ", absl::StrJoin(target.classes, ", "), " (\"", target.name, "\")");
     case Task::kDetection:
-      return StrCat("finding ", absl::StrJoin(target.classes, ", "), " (\"", target.name, "\")");
+      return StrCat("finding ", absl::StrJoin(target.classes, ", "), " (\"", target.name, "\"), ",
+                    target.whole ? "one box a kind and image" : "a box each connected part");
     case Task::kSurvival:
       return StrCat("foreseeing \"", target.event, "\" by time in \"", target.time,
                     "\" (Cox's proportional hazards)");
@@ -51,6 +52,8 @@ std::string Network(const Plan& plan) {
   } else {
     StrAppend(&text, "seed ", plan.seed);
   }
+  if (model.adapter_rank > 0) StrAppend(&text, ", adapters of rank ", model.adapter_rank);
+  if (!model.frozen.empty()) StrAppend(&text, ", frozen: ", join(model.frozen));
   return text;
 }
 
@@ -163,6 +166,13 @@ std::string Combination(const Aggregation& a) {
   return text;
 }
 
+std::string Personal(const Personalisation& p) {
+  std::string text = StrCat(Name(p.method), ", ", p.epochs, p.epochs == 1 ? " epoch" : " epochs",
+                            p.method == PersonalMethod::kFineTuning ? "" : " a round");
+  if (p.method == PersonalMethod::kDitto) StrAppend(&text, ", pull ", p.pull);
+  return StrCat(text, "; a model of each site's own that never leaves it");
+}
+
 std::string Protection(const Plan& plan) {
   if (plan.aggregation.updates == Updates::kSealed) {
     return "sealed to the coordinator: it SEES each site's update and results; every site must "
@@ -239,6 +249,9 @@ std::string Describe(const Plan& plan) {
   if (!plan.table.columns.empty()) line("columns", Columns(plan));
   line("training", Steps(plan));
   line("aggregation", Combination(plan.aggregation));
+  if (plan.personalisation.method != PersonalMethod::kNone) {
+    line("personal", Personal(plan.personalisation));
+  }
   line("protection", Protection(plan));
   line("sites", Sites(plan.cohort));
   line("published", Release(plan));

@@ -15,6 +15,7 @@ const std::vector<std::string> kTables = {"plan",
                                           "preprocessing",
                                           "training",
                                           "aggregation",
+                                          "personalisation",
                                           "secure_aggregation",
                                           "cohort",
                                           "evaluation",
@@ -92,13 +93,16 @@ void ReadTrainingPlan(const Document& document, Faults& faults, Plan& plan) {
   ReadInput(document, subject, faults, plan);
   ReadTraining(table("training"), subject, plan.model, plan.preprocessing, plan.training);
   ReadAggregation(table("aggregation"), subject, plan.aggregation);
-  // A secure evaluation is one message of a MiB at most, a label's histograms 66 kB of it.
-  constexpr std::size_t kMostMaskedLabels = 15;
-  if (plan.target.task == Task::kMultilabel && plan.target.classes.size() > kMostMaskedLabels &&
-      plan.aggregation.updates == Updates::kMasked) {
+  ReadPersonalisation(table("personalisation"), plan.model, plan.personalisation);
+  // A secure evaluation is one message of a MiB at most: a label's histograms are 66 kB of it, a
+  // kind of finding's 74 kB.
+  const std::size_t most_masked = plan.target.task == Task::kMultilabel  ? 15
+                                  : plan.target.task == Task::kDetection ? 14
+                                                                         : kMostClasses;
+  if (plan.target.classes.size() > most_masked && plan.aggregation.updates == Updates::kMasked) {
     table("target").Refuse(
         "classes", StrCat("are ", plan.target.classes.size(), ", and a secure evaluation holds ",
-                          kMostMaskedLabels, ": leave some out, or make two plans"));
+                          most_masked, ": leave some out, or make two plans"));
   }
   ReadCohort(table("cohort"), plan.aggregation, plan.cohort);
   ReadSecureAggregation(table("secure_aggregation"), plan.aggregation, plan.cohort,

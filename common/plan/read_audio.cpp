@@ -9,7 +9,6 @@ namespace {
 constexpr std::uint32_t kMostFrames = 4096;
 constexpr std::uint32_t kMostValues = 1 << 20;  // bands x frames
 constexpr std::uint32_t kFewestFrames = 16;     // a network halves them several times
-constexpr double kFewestSamples = 16;           // of a window
 
 // The key that a fault of several is told of: the first that the plan gives. One of them is there,
 // as the defaults suit each other.
@@ -46,11 +45,6 @@ void CheckResolution(Section& s, const Audio& a) {
 }
 
 void CheckWindows(Section& s, const Audio& a) {
-  if (a.window_ms * a.sample_rate_hz / 1000 < kFewestSamples) {
-    s.Refuse(FirstOf(s, {"window_ms", "sample_rate_hz"}),
-             StrCat("makes windows of fewer than ", kFewestSamples,
-                    " samples: a longer window_ms or a higher sample_rate_hz"));
-  }
   if (a.hop_ms > a.window_ms) {
     s.Refuse(FirstOf(s, {"hop_ms", "window_ms"}),
              StrCat("leaves out what lies between the windows: hop_ms (", a.hop_ms,

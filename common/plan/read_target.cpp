@@ -39,12 +39,12 @@ std::string ListOf(std::span<const Architecture> architectures) {
 }
 
 void ReadArchitecture(Section& s, const Subject& subject, Model& model, bool& known) {
-  const auto architecture =
-      s.Choice("architecture",
-               {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
-                Architecture::kResNet50, Architecture::kDenseNet121, Architecture::kEfficientNetB0,
-                Architecture::kUnet, Architecture::kUnet3d, Architecture::kSpectrogramCnn,
-                Architecture::kLogistic, Architecture::kMlp, Architecture::kTorchScript});
+  const auto architecture = s.Choice(
+      "architecture", {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
+                       Architecture::kResNet50, Architecture::kDenseNet121,
+                       Architecture::kEfficientNetB0, Architecture::kUnet, Architecture::kUnet3d,
+                       Architecture::kFcos, Architecture::kSpectrogramCnn, Architecture::kLogistic,
+                       Architecture::kMlp, Architecture::kTorchScript});
   Set(model.architecture, architecture);
   known = architecture || !s.Has("architecture");
   if (!known || !subject.task || !subject.source) return;
@@ -90,7 +90,8 @@ void ReadSizes(Section& s, bool architecture_known, Model& model) {
                            " has it"));
     }
   };
-  only("width", a == A::kUnet || a == A::kUnet3d, "\"unet\" and \"unet3d\"");
+  only("width", a == A::kUnet || a == A::kUnet3d || a == A::kFcos,
+       "\"unet\", \"unet3d\" and \"fcos\"");
   only("hidden", a == A::kMlp, "\"mlp\"");
   only("dropout", a == A::kMlp, "\"mlp\"");
   only("module", a == A::kTorchScript, "\"torchscript\"");
@@ -166,6 +167,10 @@ void ReadWords(TargetWords words, Source source, Target& target) {
   if (target.task != Task::kSurvival) {
     words.None("time", ": only \"survival\" has one");
     words.None("event", ": only \"survival\" has one");
+  }
+  Set(target.whole, words.s.Flag("whole"));
+  if (target.task != Task::kDetection && words.s.Has("whole")) {
+    words.s.Refuse("whole", StrCat("has no effect ", words.With(), ": only \"detection\" has it"));
   }
   switch (target.task) {
     case Task::kBinary:
@@ -291,6 +296,7 @@ void ReadModel(Section s, const Subject& subject, Model& model) {
                "shows");
     }
   }
+  ReadFrozen(s, model);
   s.Finish();
 }
 

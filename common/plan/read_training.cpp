@@ -56,8 +56,8 @@ void ReadAccumulation(Section& s, const Subject& subject, const Model& model, Tr
 }
 
 // What only volumes have.
-void ReadVolumeTraining(Section& s, const Model& model, const Preprocessing& preprocessing,
-                        Training& t) {
+void ReadVolumeTraining(Section& s, const Subject& subject, const Model& model,
+                        const Preprocessing& preprocessing, Training& t) {
   Set(t.checkpointing, s.Flag("checkpointing"));
   if (t.checkpointing && model.architecture != Architecture::kUnet3d) {
     s.Refuse("checkpointing", StrCat("has no effect with architecture \"", Name(model.architecture),
@@ -66,11 +66,17 @@ void ReadVolumeTraining(Section& s, const Model& model, const Preprocessing& pre
     s.Refuse("checkpointing",
              "would move the statistics of batch norm twice a step: use model.norm \"group\"");
   }
+  if (t.checkpointing && t.precision == Precision::kMixed) {
+    s.Refuse("checkpointing", "does not go with precision \"mixed\": use \"float32\"");
+  }
   const auto block = s.Whole("block", 16, 256);
   Set(t.block, block);
   if (!block) return;
   const std::uint32_t most = std::min(preprocessing.slices, preprocessing.image_size);
-  if (preprocessing.slices == 0) {
+  if (subject.task && *subject.task != Task::kSegmentation) {
+    s.Refuse("block", StrCat("does not suit target.task \"", Name(*subject.task),
+                             "\", of which a part of the volume says nothing"));
+  } else if (preprocessing.slices == 0) {
     s.Refuse("block", "has no effect: it is of volumes, and preprocessing.slices is 0");
   } else if (t.block % 8 != 0) {
     s.Refuse("block", "does not suit networks of volumes, which halve it: a multiple of 8");
@@ -88,7 +94,7 @@ void ReadTraining(Section s, const Subject& subject, const Model& model,
   Set(t.local_epochs, s.Whole("local_epochs", 1, 1000));
   Set(t.batch_size, s.Whole("batch_size", 1, 4096));
   ReadAccumulation(s, subject, model, t);
-  ReadVolumeTraining(s, model, preprocessing, t);
+  ReadVolumeTraining(s, subject, model, preprocessing, t);
   const auto optimizer = s.Choice("optimizer", {Optimizer::kSgd, Optimizer::kAdamW});
   Set(t.optimizer, optimizer);
   Set(t.learning_rate, s.Real("learning_rate", 0, 10, Ends::kLowExcluded));

@@ -27,6 +27,9 @@ void ReadData(Section s, const Subject& subject, Data& data);
 void ReadTable(Section s, const Target& target, Table& table);
 void ReadAudio(Section s, const Model& model, Audio& audio);
 void ReadModel(Section s, const Subject& subject, Model& model);
+// Part of ReadModel; needs the architecture.
+void ReadFrozen(Section& s, Model& model);
+void ReadPersonalisation(Section s, const Model& model, Personalisation& personalisation);
 void ReadDeidentification(Section s, const Data& data, Deidentification& deidentification);
 void ReadPreprocessing(Section s, const Model& model, Preprocessing& preprocessing);
 void ReadTraining(Section s, const Subject& subject, const Model& model,

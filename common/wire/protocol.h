@@ -267,7 +267,7 @@ enum class RunEventKind {
   kSiteAccepted = 3,  // values: patients, examples, refused_files
   kSiteDeclined = 4,  // text: why
   kWaiting = 5,       // text: for what, on whom, until when
-  kRoundOpened = 6,   // values: sites, parameters
+  kRoundOpened = 6,   // values: sites, parameters; travelling, where not all of them travel
   kTaskSent = 7,
   kProgress = 8,           // text: step; values: done, total, loss. Not kept in the ledger
   kUpdateReceived = 9,     // values: loss, train_seconds, upload_seconds, bytes, weight

@@ -30,6 +30,9 @@ std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
 constexpr char kOutlines[] =
     "task = \"segmentation\"\nname = \"tumours\"\nclasses = [\"tumour\", \"oedema\"]";
 constexpr char kUnet[] = "[model]\narchitecture = \"unet\"\n";
+constexpr char kBoxes[] =
+    "task = \"detection\"\nname = \"lesions\"\nclasses = [\"nodule\", \"mass\"]";
+constexpr char kFcos[] = "[model]\narchitecture = \"fcos\"\n";
 
 TEST_CASE("more labels than a secure evaluation holds are refused, as sealed they are taken") {
   std::string classes;
@@ -91,7 +94,7 @@ TEST_CASE("What a task has no use for, or lacks, is refused in words") {
 TEST_CASE("A network that does not suit the task is refused with those that do") {
   CHECK_THAT(OnlyFault(OfImages(kOutlines)),
              ContainsText("model.architecture is missing: target.task \"segmentation\" needs one "
-                          "of \"unet\", \"torchscript\""));
+                          "of \"unet\", \"unet3d\", \"torchscript\""));
   CHECK_THAT(OnlyFault(OfImages(kOutlines, "[model]\narchitecture = \"resnet50\"\n")),
              ContainsText("model.architecture = \"resnet50\" does not suit target.task "
                           "\"segmentation\": one of \"unet\""));
@@ -112,7 +115,7 @@ TEST_CASE("Keys of one kind of network are refused beside another") {
   const auto with = [](std::string_view keys) {
     return OnlyFault(OfImages("name = \"t\"", StrCat("[model]\n", keys, "\n")));
   };
-  CHECK_THAT(with("width = 16"), ContainsText("only \"unet\" has it"));
+  CHECK_THAT(with("width = 16"), ContainsText("only \"unet\", \"unet3d\" and \"fcos\""));
   CHECK_THAT(with("hidden = [4]"), ContainsText("only \"mlp\" has it"));
   CHECK_THAT(with("dropout = 0.5"), ContainsText("only \"mlp\" has it"));
   CHECK_THAT(OnlyFault(OfImages(kOutlines, StrCat(kUnet, "width = 20\n"))),
@@ -180,6 +183,41 @@ TEST_CASE("A plan says in words what its network will be able to say") {
   CHECK_THAT(outlines,
              ContainsText("unet with group norm, outlining tumour, oedema (\"tumours\")"));
   CHECK_THAT(outlines, ContainsText("with a pooled test Dice of 0.5 or more"));
+}
+
+TEST_CASE("A plan of boxes reads its words, and refuses what detects nothing") {
+  const Plan parts =
+      Read(OfImages(kBoxes, StrCat(kFcos,
+                                   "width = 32\n[gate]\nminimum_average_precision = 0.4\n[stop]\n"
+                                   "target_average_precision = 0.3\n")));
+  CHECK(parts.target.Shape() == TaskShape{Task::kDetection, 2});
+  CHECK(parts.target.Columns().empty());
+  CHECK_FALSE(parts.target.whole);
+  CHECK(parts.model.width == 32);
+  CHECK(parts.gate.minimum == 0.4);
+  CHECK(parts.stop.target == 0.3);
+  CHECK_THAT(Describe(parts), ContainsText("fcos with group norm, finding nodule, mass "
+                                           "(\"lesions\"), a box each connected part"));
+  CHECK_THAT(Describe(parts), ContainsText("average precision of 0.4 or more"));
+  const Plan whole = Read(OfImages(StrCat(kBoxes, "\nwhole = true"), kFcos));
+  CHECK(whole.target.whole);
+  CHECK_THAT(Describe(whole), ContainsText("one box a kind and image"));
+  CHECK_THAT(OnlyFault(OfImages(StrCat(kOutlines, "\nwhole = true"), kUnet)),
+             ContainsText("target.whole = true has no effect with task \"segmentation\""));
+  CHECK_THAT(OnlyFault(OfImages(kBoxes)),
+             ContainsText("target.task \"detection\" needs one of \"fcos\""));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"", kFcos)),
+             ContainsText("does not suit target.task \"binary\""));
+  CHECK_THAT(OnlyFault(OfImages(kBoxes, StrCat(kFcos, "[preprocessing]\nimage_size = 80\n"))),
+             ContainsText("does not suit fcos, which halves it five times: a multiple of 32"));
+  CHECK_THAT(OnlyFault(OfImages(kBoxes, StrCat(kFcos, "[gate]\nminimum_dice = 0.7\n"))),
+             ContainsText("is judged by: use minimum_average_precision"));
+  std::string kinds;
+  for (int i = 0; i < 15; ++i) StrAppend(&kinds, i == 0 ? "" : ", ", "\"kind", i, "\"");
+  const std::string fifteen = StrCat("task = \"detection\"\nname = \"t\"\nclasses = [", kinds, "]");
+  CHECK_THAT(OnlyFault(OfImages(fifteen, kFcos)),
+             ContainsText("are 15, and a secure evaluation holds 14"));
+  CHECK(OfImages(fifteen, StrCat(kFcos, "[aggregation]\nupdates = \"sealed\"\n")).ok());
 }
 
 TEST_CASE("A plan that describes counts labels of 0 and 1 only") {
