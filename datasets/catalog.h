@@ -71,7 +71,8 @@ struct CatalogMask {
   std::int64_t modified_ns = 0;
 };
 
-// What a dataset needs to know of an accepted image.
+// What a dataset needs to know of an accepted image, or of a volume: all accepted images of a
+// series as one.
 struct CatalogImage {
   std::int64_t id = 0;
   std::string path;              // below the catalog's folder; opened for reading the file
@@ -83,6 +84,11 @@ struct CatalogImage {
   int target = 0;                  // binary: 0 or 1; multiclass: the class; else 0
   std::vector<float> labels;       // multilabel: 0, 1 or NaN (not known) of each of the plan's
   std::vector<CatalogMask> masks;  // segmentation: by path, never empty
+  std::string series;              // mapped series instance UID; may be empty
+  // Of a volume all its files' paths in their order, else empty. Its id, path and labels are then
+  // the first file's, its UID is that of the series, its size that of all files, and modified_ns a
+  // hash of every file's size and time.
+  std::vector<std::string> slices;
 };
 
 // What is known of an accepted image, for describing a site's data. Nothing of it but the path,
@@ -146,6 +152,8 @@ class Catalog {
   // by path. binary: a label; multiclass: a label that is one of the classes; multilabel: one known
   // label at least; segmentation: a SEG object that references the image and has a segment of one
   // of the names, be it without a pixel there. labels.csv does not matter to segmentation.
+  // Of a plan of volumes each is a whole series, of which one image at least has a target; a series
+  // whose images have different ones is left out.
   absl::StatusOr<std::vector<CatalogImage>> Images(const plan::Target& target,
                                                    const plan::Data& data,
                                                    const plan::Preprocessing& preprocessing);
@@ -180,6 +188,7 @@ class Catalog {
   absl::StatusOr<FileTargets> TargetsOf(const plan::Target& target);
   absl::Status AddLabels(const plan::Target& target, FileTargets* targets);
   absl::Status AddMasks(const plan::Target& target, FileTargets* targets);
+  absl::Status SpreadOverSeries(FileTargets* targets);
   absl::StatusOr<std::unordered_map<std::int64_t, CatalogMask>> Masks(
       const std::vector<std::string>& structures);
   Bytes WordHash(std::string_view column, std::string_view word) const;

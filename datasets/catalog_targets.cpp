@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
+#include "common/base/random.h"
 #include "common/base/status.h"
 #include "datasets/catalog.h"
 #include "datasets/dicom/header.h"
@@ -17,6 +19,12 @@ struct Catalog::FileTarget {
   int target = 0;
   std::vector<float> labels;
   std::vector<CatalogMask> masks;
+
+  bool SaysTheSame(const FileTarget& other) const {
+    return refused == other.refused && target == other.target &&
+           std::equal(labels.begin(), labels.end(), other.labels.begin(), other.labels.end(),
+                      [](float a, float b) { return a == b || (a != a && b != b); });
+  }
 };
 
 namespace {
@@ -74,6 +82,43 @@ absl::Status CheckColumn(storage::Database& database, const std::string& column)
       "the column \"", column, "\" of the labels has ", words,
       " values (of images) that are not 0 and 1; correct labels.csv and index again, or make "
       "a plan with task = \"multiclass\""));
+}
+
+void AddEach(const std::vector<CatalogMask>& masks, std::vector<CatalogMask>* all) {
+  all->insert(all->end(), masks.begin(), masks.end());
+  const auto by_path = [](const CatalogMask& a, const CatalogMask& b) { return a.path < b.path; };
+  std::sort(all->begin(), all->end(), by_path);
+  all->erase(std::unique(all->begin(), all->end(),
+                         [](const auto& a, const auto& b) { return a.path == b.path; }),
+             all->end());
+}
+
+// Images, by path, as volumes: one for each series, or file without one.
+std::vector<CatalogImage> BySeries(std::vector<CatalogImage> images) {
+  std::vector<CatalogImage> volumes;
+  std::unordered_map<std::string, std::size_t> known;
+  std::vector<std::string> identities;
+  for (CatalogImage& image : images) {
+    const std::string key = image.series.empty() ? image.sop_instance_uid : image.series;
+    const std::string file =
+        StrCat(image.sop_instance_uid, " ", image.size, " ", image.modified_ns, "\n");
+    const auto [found, is_new] = known.emplace(key, volumes.size());
+    if (is_new) {
+      image.slices = {image.path};
+      image.sop_instance_uid = key;
+      volumes.push_back(std::move(image));
+      identities.push_back(file);
+      continue;
+    }
+    CatalogImage& volume = volumes[found->second];
+    volume.slices.push_back(std::move(image.path));
+    volume.size += image.size;
+    identities[found->second] += file;
+  }
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    volumes[i].modified_ns = static_cast<std::int64_t>(StableHash(identities[i]));
+  }
+  return volumes;
 }
 
 }  // namespace
@@ -210,11 +255,42 @@ absl::Status Catalog::AddMasks(const plan::Target& target, FileTargets* targets)
   }
 }
 
+// What is said of one image of a series holds for all of it.
+absl::Status Catalog::SpreadOverSeries(FileTargets* targets) {
+  ASSIGN_OR_RETURN(auto query, database_.Prepare(
+                                   "SELECT id, series_instance_uid FROM files WHERE own_reason = 0 "
+                                   "AND series_instance_uid <> '' ORDER BY id"));
+  std::map<std::string, std::vector<std::int64_t>> files;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, query.Step());
+    if (!found) break;
+    files[query.Text(1)].push_back(query.Int(0));
+  }
+  for (const auto& [series, ids] : files) {
+    std::optional<FileTarget> whole;
+    for (const std::int64_t id : ids) {
+      const auto known = targets->find(id);
+      if (known == targets->end()) continue;
+      if (!whole) {
+        whole = known->second;
+        continue;
+      }
+      if (!whole->SaysTheSame(known->second)) whole->refused = Refusal::kConflictingLabels;
+      AddEach(known->second.masks, &whole->masks);
+    }
+    if (!whole) continue;
+    for (const std::int64_t id : ids) (*targets)[id] = *whole;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<CatalogImage>> Catalog::Images(
     const plan::Target& target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
   ASSIGN_OR_RETURN(FileTargets targets, TargetsOf(target));
+  if (preprocessing.slices > 0) RETURN_IF_ERROR(SpreadOverSeries(&targets));
   ASSIGN_OR_RETURN(auto query, database_.Prepare(StrCat(R"sql(
-      SELECT id, sealed_path, sop_instance_uid, patient_id, size, modified_ns, reason, )sql",
+      SELECT id, sealed_path, sop_instance_uid, patient_id, size, modified_ns, reason,
+      series_instance_uid, )sql",
                                                         kWantedColumns, " FROM files")));
   std::vector<CatalogImage> images;
   while (true) {
@@ -224,16 +300,26 @@ absl::StatusOr<std::vector<CatalogImage>> Catalog::Images(
     if (known == targets.end() || known->second.refused != Refusal::kNone) continue;
     ASSIGN_OR_RETURN(const Refusal reason, RefusalOf(query.Int(6)));
     if (ReasonFor(target, reason) != Refusal::kNone) continue;
-    const dicom::Header header = HeaderAt(query, 7);
+    const dicom::Header header = HeaderAt(query, 8);
     if (Unwanted(header, data, preprocessing)) continue;
     ASSIGN_OR_RETURN(std::string path, cipher_.Open("path", query.Blob(1)));
     FileTarget& file = known->second;
-    images.push_back({query.Int(0), std::move(path), query.Text(2), query.Text(3), header.modality,
-                      static_cast<std::uint64_t>(query.Int(4)), query.Int(5), file.target,
-                      std::move(file.labels), std::move(file.masks)});
+    images.push_back({query.Int(0),
+                      std::move(path),
+                      query.Text(2),
+                      query.Text(3),
+                      header.modality,
+                      static_cast<std::uint64_t>(query.Int(4)),
+                      query.Int(5),
+                      file.target,
+                      std::move(file.labels),
+                      std::move(file.masks),
+                      query.Text(7),
+                      {}});
   }
   std::sort(images.begin(), images.end(),
             [](const CatalogImage& a, const CatalogImage& b) { return a.path < b.path; });
+  if (preprocessing.slices > 0) return BySeries(std::move(images));
   return images;
 }
 
@@ -246,7 +332,8 @@ absl::StatusOr<std::vector<CatalogImage>> Catalog::Images(
 
 absl::StatusOr<std::map<Refusal, std::uint64_t>> Catalog::Refusals(
     const plan::Target& target, const plan::Data& data, const plan::Preprocessing& preprocessing) {
-  ASSIGN_OR_RETURN(const FileTargets targets, TargetsOf(target));
+  ASSIGN_OR_RETURN(FileTargets targets, TargetsOf(target));
+  if (preprocessing.slices > 0) RETURN_IF_ERROR(SpreadOverSeries(&targets));
   ASSIGN_OR_RETURN(auto query,
                    database_.Prepare(StrCat("SELECT reason, id, ", kWantedColumns, " FROM files")));
   std::map<Refusal, std::uint64_t> counts;

@@ -3,6 +3,8 @@
 #include "datasets/dicom/reader.h"
 #include "datasets/pipeline/pipeline.h"
 #include "datasets/targets/image_mask.h"
+#include "datasets/targets/volume_mask.h"
+#include "datasets/volumes/input.h"
 
 namespace consilium::datasets {
 namespace {
@@ -41,6 +43,25 @@ class ThisProcess final : public ImageReader {
       segmentations.push_back(*std::move(segmentation));
     }
     return targets::ReadPlacedMask(*image, segmentations, structures, preprocessing);
+  }
+
+  OrRefused<std::vector<float>> ReadVolume(std::span<const fs::path> files,
+                                           const plan::Preprocessing& preprocessing) override {
+    const auto reader = volumes::ReadInstancesInThisProcess();
+    const auto placed = volumes::Place(*reader, files, preprocessing);
+    if (!placed.ok()) return placed.refused();
+    return volumes::MakeInput(*placed, preprocessing);
+  }
+
+  OrRefused<PlacedMask> ReadVolumeMask(std::span<const fs::path> files,
+                                       std::span<const fs::path> segmentations,
+                                       const std::vector<std::string>& structures,
+                                       const plan::Preprocessing& preprocessing) override {
+    const auto reader = volumes::ReadInstancesInThisProcess();
+    const auto placed = volumes::Place(*reader, files, preprocessing);
+    if (!placed.ok()) return placed.refused();
+    return targets::MakeMask(*placed, segmentations, structures,
+                             targets::ReadSegmentationsInThisProcess());
   }
 
   OrRefused<audio::Recording> ReadRecording(const fs::path& path,

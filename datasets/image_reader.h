@@ -38,6 +38,14 @@ class ImageReader {
   virtual OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                          const std::vector<std::string>& structures,
                                          const plan::Preprocessing& preprocessing) = 0;
+  // volumes::MakeInput of one series' files, of a plan of volumes.
+  virtual OrRefused<std::vector<float>> ReadVolume(std::span<const fs::path> files,
+                                                   const plan::Preprocessing& preprocessing) = 0;
+  // targets::MakeMask of the same volume by its segmentations.
+  virtual OrRefused<PlacedMask> ReadVolumeMask(std::span<const fs::path> files,
+                                               std::span<const fs::path> segmentations,
+                                               const std::vector<std::string>& structures,
+                                               const plan::Preprocessing& preprocessing) = 0;
   // audio::ReadRecording of the file.
   virtual OrRefused<audio::Recording> ReadRecording(const fs::path& path,
                                                     const std::optional<plan::Audio>& audio) = 0;

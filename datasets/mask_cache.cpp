@@ -19,13 +19,13 @@ SlotCache::Form FormOf(const plan::Preprocessing& preprocessing,
   for (const std::string& structure : structures) {
     StrAppend(&settings, "\n", structure.size(), " ", structure);
   }
-  const std::uint64_t side = preprocessing.image_size;
+  const std::uint64_t side = preprocessing.image_size, slices = std::max(1u, preprocessing.slices);
   return {.magic = "CNSLMSK1",
           .settings = StableHash(settings),
           .extension = ".masks",
           .image_size = preprocessing.image_size,
           .variant = static_cast<std::uint32_t>(structures.size()),
-          .slot_bytes = side * side + kTrailerBytes,
+          .slot_bytes = slices * side * side + kTrailerBytes,
           .step = "preparing masks"};
 }
 
@@ -42,6 +42,8 @@ Bytes SlotOf(PlacedMask mask) {
   slot.resize(slot.size() + kTrailerBytes);
   StoreLe32(slot.data() + slot.size() - kTrailerBytes,
             std::bit_cast<std::uint32_t>(mask.spacing_mm));
+  StoreLe32(slot.data() + slot.size() - kTrailerBytes / 2,
+            std::bit_cast<std::uint32_t>(mask.slice_spacing_mm));
   return slot;
 }
 
@@ -57,6 +59,10 @@ float MaskCache::spacing_mm(std::size_t slot) const {
   return std::bit_cast<float>(LoadLe32(slots_.Slot(slot).data() + pixels_));
 }
 
+float MaskCache::slice_spacing_mm(std::size_t slot) const {
+  return std::bit_cast<float>(LoadLe32(slots_.Slot(slot).data() + pixels_ + kTrailerBytes / 2));
+}
+
 absl::StatusOr<MaskCache> MaskCache::Prepare(
     const fs::path& cache_folder, const fs::path& image_folder,
     std::span<const CatalogImage> images, const plan::Preprocessing& preprocessing,
@@ -65,14 +71,18 @@ absl::StatusOr<MaskCache> MaskCache::Prepare(
   std::vector<SlotCache::Key> keys;
   for (const CatalogImage& image : images) keys.push_back(KeyOf(image));
   const auto fill = [&](std::size_t i) -> OrRefused<Bytes> {
-    std::vector<fs::path> files = {image_folder / images[i].path};
+    std::vector<fs::path> files = {image_folder / images[i].path}, slices;
     for (const CatalogMask& mask : images[i].masks) files.push_back(image_folder / mask.path);
-    auto mask = reader.ReadMask(files, structures, preprocessing);
+    for (const std::string& slice : images[i].slices) slices.push_back(image_folder / slice);
+    auto mask = slices.empty() ? reader.ReadMask(files, structures, preprocessing)
+                               : reader.ReadVolumeMask(slices, std::span(files).subspan(1),
+                                                       structures, preprocessing);
     if (!mask.ok()) return mask.refused();
     return SlotOf(*std::move(mask));
   };
   MaskCache cache;
-  cache.pixels_ = std::size_t{preprocessing.image_size} * preprocessing.image_size;
+  cache.pixels_ = std::size_t{preprocessing.image_size} * preprocessing.image_size *
+                  std::max(1u, preprocessing.slices);
   ASSIGN_OR_RETURN(cache.slots_, SlotCache::Prepare(cache_folder, FormOf(preprocessing, structures),
                                                     keys, fill, threads, progress, unusable));
   return cache;

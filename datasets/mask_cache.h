@@ -3,8 +3,9 @@
 // The masks of a plan's structures, as the pipeline places the inputs, in one file (slot_cache.h)
 // for each way of placing and list of structures: the target beside each input of a pixel cache.
 //
-// A slot is image_size^2 structure numbers (targets/image_mask.h), then the millimetres from pixel
-// to pixel of the input as a 32-bit float (0: not known) and four zero bytes.
+// A slot is image_size^2 structure numbers (targets/image_mask.h), of volumes slices times, then
+// the millimetres from pixel to pixel of the input and from slice to slice as 32-bit floats (0: not
+// known; flat images have no slices).
 
 #include <cstdint>
 #include <optional>
@@ -33,9 +34,10 @@ class MaskCache {
   // Where the image's mask is; nothing when it could not be read. Another set of segmentations, or
   // a changed one, is another mask.
   std::optional<std::size_t> Find(const CatalogImage& image) const;
-  // image_size^2 structure numbers; 0: background, i: the i-th structure, from 1.
+  // slices * image_size^2 structure numbers; 0: background, i: the i-th structure, from 1.
   ByteView Mask(std::size_t slot) const;
   float spacing_mm(std::size_t slot) const;
+  float slice_spacing_mm(std::size_t slot) const;  // 0 of flat images
 
  private:
   SlotCache slots_;

@@ -65,13 +65,18 @@ absl::StatusOr<PixelCache> PixelCache::Prepare(const fs::path& cache_folder,
   std::vector<SlotCache::Key> keys;
   for (const CatalogImage& image : images) keys.push_back(KeyOf(image));
   const auto fill = [&](std::size_t i) -> OrRefused<Bytes> {
-    const auto pixels = reader.ReadInput(image_folder / images[i].path, preprocessing);
+    std::vector<fs::path> slices;
+    for (const std::string& slice : images[i].slices) slices.push_back(image_folder / slice);
+    const auto pixels = slices.empty()
+                            ? reader.ReadInput(image_folder / images[i].path, preprocessing)
+                            : reader.ReadVolume(slices, preprocessing);
     if (!pixels.ok()) return pixels.refused();
     return Quantized(*pixels);
   };
   PixelCache cache;
   cache.image_size_ = preprocessing.image_size;
   cache.channels_ = pipeline::ChannelsOf(preprocessing);
+  cache.slices_ = std::max(1u, preprocessing.slices);
   ASSIGN_OR_RETURN(cache.slots_, SlotCache::Prepare(cache_folder, FormOf(preprocessing), keys, fill,
                                                     threads, progress, unusable));
   return cache;

@@ -32,6 +32,7 @@ std::optional<Refused> Unwanted(const dicom::Header& header, const plan::Data& d
   if (!IsWanted(data.modalities, header.modality)) return Refused{Refusal::kUnwantedModality, ""};
   if (!IsWanted(data.views, header.view_position)) return Refused{Refusal::kUnwantedView, ""};
   if (!AgeFits(header.patient_age_years, data)) return Refused{Refusal::kUnwantedAge, ""};
+  if (preprocessing.slices > 0) return std::nullopt;  // frames and spacing are the volume's
   if (preprocessing.frame == plan::FrameChoice::kOnly && header.frames > 1) {
     return Refused{Refusal::kSeveralFrames, StrCat(header.frames, " frames")};
   }

@@ -18,8 +18,8 @@ int WholeYears(double age);
 
 // Why a plan does not want the image; nothing when it does. Of the header it looks at modality,
 // view_position, patient_age_years (in WholeYears), frames and the pixel spacing. The
-// first of several reasons, in this order: modality, view, age, frames, spacing. An age that is not
-// known fits no plan that asks for one. Pure; thread-safe.
+// first of several reasons, in this order: modality, view, age, and but of volumes frames, spacing.
+// An age that is not known fits no plan that asks for one. Pure; thread-safe.
 std::optional<Refused> Unwanted(const dicom::Header& header, const plan::Data& data,
                                 const plan::Preprocessing& preprocessing);
 

@@ -98,7 +98,7 @@ class SiteData::CachedDataset final : public Dataset {
   std::size_t size() const override { return examples_.size(); }
   std::uint32_t image_size() const override { return cache_->image_size(); }
   InputShape input_shape() const override {
-    return {cache_->channels(), 1, image_size(), image_size(), 0};
+    return {cache_->channels(), cache_->slices(), image_size(), image_size(), 0};
   }
   Label Get(std::size_t index, std::span<float> out) const override {
     const Example& example = examples_.at(index);
@@ -110,7 +110,7 @@ class SiteData::CachedDataset final : public Dataset {
   bool IsPositive(std::size_t index) const override { return examples_.at(index).positive; }
 
   std::size_t target_elements() const override {
-    if (masks_) return std::size_t{image_size()} * image_size();
+    if (masks_) return std::size_t{cache_->slices()} * image_size() * image_size();
     return std::max<std::size_t>(1, labels_);
   }
   void GetTarget(std::size_t index, std::span<float> out) const override {
@@ -126,6 +126,10 @@ class SiteData::CachedDataset final : public Dataset {
   }
   float spacing_mm(std::size_t index) const override {
     return masks_ ? masks_->spacing_mm(examples_.at(index).mask) : 0;
+  }
+  float slice_spacing_mm(std::size_t index) const override {
+    return masks_ && cache_->slices() > 1 ? masks_->slice_spacing_mm(examples_.at(index).mask)
+                                          : spacing_mm(index);
   }
 
  private:
@@ -177,7 +181,8 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
   ASSIGN_OR_RETURN(site_data.summary_.refusals, catalog.Refusals(target, data, preprocessing));
   for (const UnusableImage& image : unusable) {
     ++site_data.summary_.refusals[image.refused.reason];
-    if (!IsOfTheFile(image.refused.reason)) continue;
+    // Of a volume no single file is to blame; the cache remembers it.
+    if (preprocessing.slices > 0 || !IsOfTheFile(image.refused.reason)) continue;
     RETURN_IF_ERROR(catalog.SetRefused(images[image.index].id, image.refused));
   }
   site_data.standardize_ = preprocessing.standardize;

@@ -314,8 +314,8 @@ std::uint32_t ChannelsOf(const plan::Preprocessing& preprocessing) {
 }
 
 std::size_t InputElements(const plan::Preprocessing& preprocessing) {
-  return std::size_t{ChannelsOf(preprocessing)} * preprocessing.image_size *
-         preprocessing.image_size;
+  return std::size_t{ChannelsOf(preprocessing)} * std::max(1u, preprocessing.slices) *
+         preprocessing.image_size * preprocessing.image_size;
 }
 
 OrRefused<std::vector<float>> MakeInput(const Image& image,

@@ -36,7 +36,7 @@ class StageObserver {
 
 // 3 of Channel::kRgb, else 1.
 std::uint32_t ChannelsOf(const plan::Preprocessing& preprocessing);
-// ChannelsOf * image_size * image_size.
+// ChannelsOf * image_size * image_size; of volumes slices times.
 std::size_t InputElements(const plan::Preprocessing& preprocessing);
 
 // InputElements brightness values in [0, 1], channel by channel, row by row, higher is brighter

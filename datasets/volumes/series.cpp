@@ -139,6 +139,23 @@ absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threa
   return ReadFolder(folder, *ReadInstancesInThisProcess(), threads, progress);
 }
 
+OrRefused<Series> GatherSeries(InstanceReader& reader, std::span<const fs::path> files) {
+  std::optional<Series> series;
+  for (std::size_t start = 0; start < files.size(); start += kFilesTogether) {
+    const std::size_t count = std::min(kFilesTogether, files.size() - start);
+    for (OrRefused<Series>& instance : reader.ReadInstances(files.subspan(start, count))) {
+      if (!instance.ok()) return instance.refused();
+      if (series) {
+        Merge(*series, std::move(*instance));
+      } else {
+        series = std::move(*instance);
+      }
+    }
+  }
+  CONSILIUM_CHECK(series.has_value());
+  return *std::move(series);
+}
+
 OrRefused<std::vector<Stack>> FindStacks(const Series& series, const StackOptions& options) {
   if (series.refused) return *series.refused;
   if (series.slices.size() > kMaxFrames) {

@@ -72,6 +72,10 @@ absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, InstanceReader
 absl::StatusOr<FolderOfSeries> ReadFolder(const fs::path& folder, unsigned threads,
                                           Progress& progress);
 
+// The instances of `files` (one or more) as one series, with the first one's texts. Refuses what
+// any of them is refused for.
+OrRefused<Series> GatherSeries(InstanceReader& reader, std::span<const fs::path> files);
+
 // The stacks of a series; with Series::refused, that.
 OrRefused<std::vector<Stack>> FindStacks(const Series& series, const StackOptions& options);
 

@@ -6,7 +6,10 @@
 #include "datasets/audio/recording_message.h"
 #include "datasets/pipeline/pipeline.h"
 #include "datasets/targets/operations.h"
+#include "datasets/targets/sandboxed_targets.h"
 #include "datasets/targets/target_message.h"
+#include "datasets/targets/volume_mask.h"
+#include "datasets/volumes/sandboxed_instances.h"
 #include "datasets/worker/header_message.h"
 #include "datasets/worker/image_operations.h"
 #include "datasets/worker/message.h"
@@ -92,6 +95,35 @@ OrRefused<PlacedMask> SandboxedReader::ReadMask(std::span<const fs::path> files,
   auto mask = targets::DecodePlacedMask(*result, request);
   if (!mask) return Nonsense();
   return *std::move(mask);
+}
+
+OrRefused<std::vector<float>> SandboxedReader::ReadVolume(
+    std::span<const fs::path> files, const plan::Preprocessing& preprocessing) {
+  volumes::SandboxedInstances reader(pool_);
+  const auto placed = volumes::Place(reader, files, preprocessing);
+  if (!placed.ok()) return placed.refused();
+  return volumes::MakeInput(*placed, preprocessing);
+}
+
+OrRefused<PlacedMask> SandboxedReader::ReadVolumeMask(std::span<const fs::path> files,
+                                                      std::span<const fs::path> segmentations,
+                                                      const std::vector<std::string>& structures,
+                                                      const plan::Preprocessing& preprocessing) {
+  volumes::SandboxedInstances reader(pool_);
+  const auto placed = volumes::Place(reader, files, preprocessing);
+  if (!placed.ok()) return placed.refused();
+  const targets::SegmentationReader of_pool = {
+      .segments = [this](const fs::path& path) -> OrRefused<std::vector<targets::Segment>> {
+        auto summary = targets::ReadSegmentation(pool_, path);
+        if (!summary.ok()) return summary.refused();
+        return std::move(summary->segments);
+      },
+      .mask =
+          [this](const fs::path& path, std::uint32_t segment, const volumes::Grid& grid,
+                 const std::string& frame_of_reference) {
+            return targets::ReadSegment(pool_, path, segment, grid, frame_of_reference);
+          }};
+  return targets::MakeMask(*placed, segmentations, structures, of_pool);
 }
 
 OrRefused<audio::Recording> SandboxedReader::ReadRecording(

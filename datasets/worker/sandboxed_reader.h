@@ -25,6 +25,13 @@ class SandboxedReader final : public ImageReader {
   OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                  const std::vector<std::string>& structures,
                                  const plan::Preprocessing& preprocessing) override;
+  // The slices' values and the masks are read by workers; volumes are built of them here.
+  OrRefused<std::vector<float>> ReadVolume(std::span<const fs::path> files,
+                                           const plan::Preprocessing& preprocessing) override;
+  OrRefused<PlacedMask> ReadVolumeMask(std::span<const fs::path> files,
+                                       std::span<const fs::path> segmentations,
+                                       const std::vector<std::string>& structures,
+                                       const plan::Preprocessing& preprocessing) override;
   OrRefused<audio::Recording> ReadRecording(const fs::path& path,
                                             const std::optional<plan::Audio>& audio) override;
 

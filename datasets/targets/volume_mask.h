@@ -1,0 +1,36 @@
+#pragma once
+
+// Which structure each voxel of a plan's input of volumes belongs to, by the segmentations of the
+// series. Where structures overlap, the later one of the list counts.
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/file.h"
+#include "common/plan/plan.h"
+#include "datasets/placed_mask.h"
+#include "datasets/targets/segmentation.h"
+#include "datasets/volumes/input.h"
+
+namespace consilium::datasets::targets {
+
+// Who reads segmentations: this process, or a sandboxed worker.
+struct SegmentationReader {
+  std::function<OrRefused<std::vector<Segment>>(const fs::path&)> segments;
+  // Segmentation::ReadMask of a segment's number.
+  std::function<OrRefused<Mask>(const fs::path&, std::uint32_t, const volumes::Grid&,
+                                const std::string& frame_of_reference)>
+      mask;
+};
+SegmentationReader ReadSegmentationsInThisProcess();
+
+// slices * image_size^2 structure numbers as the input lies (volumes/input.h), each voxel that of
+// the nearest of the volume; 0 beside it. Refuses what Segmentation::ReadMask does.
+OrRefused<PlacedMask> MakeMask(const volumes::PlacedVolume& placed,
+                               std::span<const fs::path> segmentations,
+                               const std::vector<std::string>& structures,
+                               const SegmentationReader& reader);
+
+}  // namespace consilium::datasets::targets
