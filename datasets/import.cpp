@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "datasets/csv.h"
 #include "datasets/dicom/writer.h"
+#include "datasets/import_volume.h"
 #include "datasets/parallel.h"
 #include "datasets/results/segmentation_writer.h"
 
@@ -60,11 +61,27 @@ std::string FolderName(std::string_view patient) {
   return name;
 }
 
+// Research sets of volumes come with files missing: the row goes, or its mask.
+bool IsThere(const ImportOptions& options, Row* row, ImportReport* report) {
+  std::error_code error;
+  if (!fs::exists(options.from / row->image, error)) {
+    ++report->without_image;
+    return false;
+  }
+  if (row->mask.empty() || fs::exists(options.from / row->mask, error)) return true;
+  ++report->without_mask;
+  row->mask.clear();
+  return true;
+}
+
 absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, ImportReport* report) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(options.table));
   ASSIGN_OR_RETURN(const CsvTable table, ParseCsv(text));
   ASSIGN_OR_RETURN(const std::size_t image, FindColumn(table, options.image_column));
-  ASSIGN_OR_RETURN(const std::size_t label, FindColumn(table, options.label_column));
+  std::optional<std::size_t> label;
+  if (!options.label_column.empty()) {
+    ASSIGN_OR_RETURN(label, FindColumn(table, options.label_column));
+  }
   std::optional<std::size_t> patient;
   if (!options.patient_column.empty()) {
     ASSIGN_OR_RETURN(patient, FindColumn(table, options.patient_column));
@@ -85,7 +102,7 @@ absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, Import
       return cells.cells[filter.first] == filter.second;
     });
     if (!wanted) continue;
-    if (cells.cells[label].empty()) {
+    if (label && cells.cells[*label].empty()) {
       ++report->without_label;
       continue;
     }
@@ -98,7 +115,10 @@ absl::StatusOr<std::vector<Row>> SelectRows(const ImportOptions& options, Import
           "line ", row.line,
           " of the label table: the image and the patient (at most 64 characters) are needed"));
     }
-    ASSIGN_OR_RETURN(row.label, ParseLabel(options, cells.cells[label], row.line));
+    if (label) {
+      ASSIGN_OR_RETURN(row.label, ParseLabel(options, cells.cells[*label], row.line));
+    }
+    if (options.volumes && !IsThere(options, &row, report)) continue;
     row.number = ++images_of[row.patient];
     rows.push_back(std::move(row));
   }
@@ -135,31 +155,6 @@ std::string SopInstanceUid(const ImportOptions& options, const Row& row) {
                                options.plane.slice, "/", row.patient, "/", row.image));
 }
 
-// Values of a mask by segment: 0 or 1.
-absl::StatusOr<std::vector<results::NewSegment>> SegmentsOf(const ImportOptions& options,
-                                                            const Plane& mask) {
-  std::vector<results::NewSegment> segments;
-  for (const std::string& label : options.segments) {
-    segments.push_back({.label = label,
-                        .category = {"49755003", "SCT", "Morphologically Altered Structure"},
-                        .type = {"49755003", "SCT", "Morphologically Altered Structure"},
-                        .voxels = std::vector<std::uint8_t>(mask.values.size())});
-  }
-  for (std::size_t i = 0; i < mask.values.size(); ++i) {
-    const float value = mask.values[i];
-    if (value == 0) continue;
-    const float segment = segments.size() == 1 ? 1 : value;
-    if (segment < 1 || segment != std::floor(segment) ||
-        segment > static_cast<float>(segments.size())) {
-      return absl::InvalidArgumentError(StrCat("the mask holds the value ", value, "; ",
-                                               segments.size(), " segments are 1 to ",
-                                               segments.size(), " and 0 is none of them"));
-    }
-    segments[static_cast<std::size_t>(segment) - 1].voxels[i] = 1;
-  }
-  return segments;
-}
-
 // The SEG object of the image that was written to `image`.
 absl::Status WriteMask(const ImportOptions& options, const Row& row, const fs::path& image,
                        const fs::path& path) {
@@ -179,7 +174,7 @@ absl::Status WriteMask(const ImportOptions& options, const Row& row, const fs::p
   results::NewSegmentation segmentation;
   segmentation.planes = results::PlanesOf(*source);
   segmentation.manual = true;
-  ASSIGN_OR_RETURN(segmentation.segments, SegmentsOf(options, mask));
+  ASSIGN_OR_RETURN(segmentation.segments, SegmentsOf(options.segments, mask.values));
   const results::ResultName name{
       .sop_instance_uid = dicom::MakeUid(StrCat("import/mask/", source->sop_instance_uid)),
       .series_instance_uid = dicom::MakeUid(StrCat("import/masks/", source->series_instance_uid)),
@@ -192,7 +187,25 @@ absl::Status WriteMask(const ImportOptions& options, const Row& row, const fs::p
   return results::WriteSegmentation(path, *source, program, name, segmentation, kDrawn);
 }
 
+NewSeries SeriesOf(const ImportOptions& options, const Row& row) {
+  return {.image = options.from / row.image,
+          .mask = row.mask.empty() ? fs::path() : options.from / row.mask,
+          .modality = options.modality,
+          .patient = row.patient,
+          .name = StrCat(options.modality, "/", static_cast<int>(options.slices), "/", row.patient,
+                         "/", row.image),
+          .number = row.number,
+          .plane = options.slices,
+          .segments = options.segments,
+          .folder = options.out / FolderName(row.patient)};
+}
+
 absl::Status ImportRow(const ImportOptions& options, const Row& row) {
+  if (options.volumes) {
+    const absl::Status imported = ImportVolume(SeriesOf(options, row));
+    if (imported.ok()) return imported;
+    return WithContext(imported, StrCat("line ", row.line, " of the label table"));
+  }
   auto plane = ReadPlane(options.from / row.image, options.plane);
   if (!plane.ok()) {
     return WithContext(plane.status(), StrCat("line ", row.line, " of the label table"));
@@ -250,6 +263,10 @@ absl::Status CheckOptions(const ImportOptions& options) {
   if (key)
     return absl::InvalidArgumentError(
         StrCat("the target cannot be called \"", options.target, "\""));
+  if (options.label_column.empty() && !options.volumes) {
+    return absl::InvalidArgumentError(
+        "the column of the labels is needed; only volumes may come with masks alone");
+  }
   if (options.has_threshold && options.label_words) {
     return absl::InvalidArgumentError("labels are words or numbers above a threshold, not both");
   }
@@ -292,13 +309,17 @@ absl::StatusOr<ImportReport> ImportImages(const ImportOptions& options, Progress
   });
   RETURN_IF_ERROR(failure);
   if (!all) return absl::CancelledError("importing was interrupted; the folder is incomplete");
-  std::string labels = StrCat("sop_instance_uid,", CsvCell(options.target), "\n");
+  std::string labels = StrCat(options.volumes ? "series_instance_uid," : "sop_instance_uid,",
+                              CsvCell(options.target), "\n");
   for (const Row& row : rows) {
-    StrAppend(&labels, SopInstanceUid(options, row), ",", CsvCell(row.label), "\n");
+    StrAppend(&labels,
+              options.volumes ? SeriesUid(SeriesOf(options, row)) : SopInstanceUid(options, row),
+              ",", CsvCell(row.label), "\n");
     report.positives += !options.label_words && row.label == "1";
     report.masks += !row.mask.empty();
   }
   report.images = rows.size();
+  if (options.label_column.empty()) return report;
   RETURN_IF_ERROR(WriteFileDurably(options.out / "labels.csv", labels, 0644));
   return report;
 }

@@ -33,6 +33,9 @@ struct PlaneChoice {
 // damaged, too large (more than 128 megapixels) or another format.
 absl::StatusOr<Plane> ReadPlane(const fs::path& path, const PlaneChoice& choice);
 
+// How a volume is cut into slices.
+enum class SlicePlane { kAsItLies, kAxial, kCoronal, kSagittal };
+
 struct ImportFilter {
   std::string column, value;
 };
@@ -50,6 +53,10 @@ struct ImportOptions {
   std::string target = "label";       // column of the new labels.csv
   std::string modality;               // MR CT CR DX MG US OP
   PlaneChoice plane;
+  // The images are NIfTI volumes, each of which becomes a whole series, cut along the patient's
+  // axis that is nearest to the plane's normal. Then label_column may be empty (no labels.csv).
+  bool volumes = false;
+  SlicePlane slices = SlicePlane::kAsItLies;  // in the planes of the file's first two axes
   double spacing_mm = 0;  // of pixels, where the image's file does not say it; 0: not known
   // The mask's path below `from`, PNG or NIfTI of the image's size; a row without one has no SEG
   // object. Empty: no masks.
@@ -64,15 +71,18 @@ struct ImportReport {
   std::uint64_t images = 0, patients = 0, positives = 0;
   std::uint64_t masks = 0;          // SEG objects
   std::uint64_t without_label = 0;  // rows with an empty label are left out
+  // Of volumes: rows whose image is not there, which are left out, and whose mask is not there.
+  std::uint64_t without_image = 0, without_mask = 0;
 };
 
 // Writes OUT/PATIENT/N.dcm, of masks OUT/PATIENT/N-mask.dcm, and OUT/labels.csv, keyed by SOP
-// instance UID. Colour images of MR, CT, CR, DX and MG, whose image classes are grey, become
-// Secondary Captures (PS3.3 A.8) of the same modality. A mask becomes a SEG object that references
-// its image and has each of the segments, an empty one too, drawn by hand (MANUAL). UIDs come of
-// the patient and the image's path, and dates of objects are fixed, so the same import gives the
-// same files. kInvalidArgument names the line of the table and the value; kAlreadyExists when OUT
-// holds something already.
+// instance UID; of volumes OUT/PATIENT/N/0001.dcm ..., and labels keyed by series instance UID.
+// Colour images of MR, CT, CR, DX and MG, whose image classes are grey, become Secondary Captures
+// (PS3.3 A.8) of the same modality. A mask becomes a SEG object that references its image and has
+// each of the segments, an empty one too, drawn by hand (MANUAL). UIDs come of the patient and the
+// image's path, and dates of objects are fixed, so the same import gives the same files.
+// kInvalidArgument names the line of the table and the value; kAlreadyExists when OUT holds
+// something already.
 absl::StatusOr<ImportReport> ImportImages(const ImportOptions& options, Progress& progress);
 
 }  // namespace consilium::datasets

@@ -84,12 +84,18 @@ absl::Status RunImport(const ImportOptions& options, bool json) {
                                 {"patients", report->patients},
                                 {"positives", report->positives},
                                 {"masks", report->masks},
-                                {"without_label", report->without_label}};
+                                {"without_label", report->without_label},
+                                {"without_image", report->without_image},
+                                {"without_mask", report->without_mask}};
     std::puts(out.dump(2).c_str());
   } else {
     std::puts(StrCat(report->images, " images of ", report->patients, " patients imported, ",
                      report->positives, " positive, ", report->masks, " with a mask; ",
-                     report->without_label, " rows without a label left out")
+                     report->without_label, " rows without a label left out",
+                     options.volumes
+                         ? StrCat("; ", report->without_image, " without their image left out, ",
+                                  report->without_mask, " without their mask")
+                         : "")
                   .c_str());
   }
   return absl::OkStatus();
@@ -133,8 +139,8 @@ void AddImport(CLI::App& app, ImportArguments& arguments) {
   command->add_option("--labels", options.table, "The table (CSV), one row an image")->required();
   command->add_option("--image-column", options.image_column, "Column with the image's path")
       ->required();
-  command->add_option("--label-column", options.label_column, "Column with 0 and 1, or words")
-      ->required();
+  command->add_option("--label-column", options.label_column,
+                      "Column with 0 and 1, or words (volumes may have none)");
   command->add_option("--patient-column", options.patient_column,
                       "Column with the patient (default: each image its own)");
   command->add_option("--filter", arguments.filters,
@@ -156,6 +162,14 @@ void AddImport(CLI::App& app, ImportArguments& arguments) {
   command->add_option("--spacing-mm", options.spacing_mm,
                       "Of pixels, where the image's file does not say it");
   command->add_option("--slice", options.plane.slice, "Of volumes, from 0 (default: the middle)");
+  command->add_flag("--volumes", options.volumes, "Whole NIfTI volumes: each becomes a series");
+  command
+      ->add_option("--slices", options.slices,
+                   "Of volumes, the slices' plane: axial, coronal, sagittal (default: the file's)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, SlicePlane>{{"axial", SlicePlane::kAxial},
+                                            {"coronal", SlicePlane::kCoronal},
+                                            {"sagittal", SlicePlane::kSagittal}}));
   command->add_option("--out", options.out, "New folder")->required();
   command->add_option("--threads", options.threads, "Default: one for each processor");
   command->add_flag("--json", arguments.json, "The counts as JSON");

@@ -14,7 +14,7 @@ std::string_view TitleOf(Figure figure, Task task) {
 }
 
 std::span<const Study> Studies() {
-  static const std::array<Study, 6> kStudies = {{
+  static const std::array<Study, 8> kStudies = {{
       {"heart-disease", "Heart disease by hospital", Figure::kAccuracy, kHeartDiseasePlan,
        "UCI Heart Disease (Janosi, Steinbrunn, Pfisterer, Detrano 1988, doi 10.24432/C52P4X), CC "
        "BY "
@@ -46,6 +46,16 @@ std::span<const Study> Studies() {
        "BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020; CC BY 4.0), one hospital dealt to "
        "three.",
        PrepareBreastUltrasound},
+      {"heart-sounds", "Heart sounds by institution", Figure::kHeadline, kHeartSoundsPlan,
+       "PhysioNet/CinC Challenge 2016 (Liu et al., Physiol Meas 37:2181, 2016; Goldberger et al., "
+       "Circulation 101, 2000), ODC-By 1.0.",
+       PrepareHeartSounds},
+      {"hippocampus", "Hippocampus in MRI volumes, four uneven hospitals", Figure::kHeadline,
+       kHippocampusPlan,
+       "Medical Segmentation Decathlon, Task04 (Antonelli et al., Nat Commun 13:4128, 2022; "
+       "Simpson "
+       "et al., arXiv 1902.09063), CC BY-SA 4.0, one hospital dealt to four.",
+       PrepareHippocampus},
   }};
   return kStudies;
 }

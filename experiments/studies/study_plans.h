@@ -9,5 +9,7 @@ extern const char kIcuMortalityPlan[];
 extern const char kChestXrayPlan[];
 extern const char kBrainMriSegmentationPlan[];
 extern const char kBreastUltrasoundPlan[];
+extern const char kHeartSoundsPlan[];
+extern const char kHippocampusPlan[];
 
 }  // namespace consilium::experiments
