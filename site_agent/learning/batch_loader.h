@@ -15,9 +15,9 @@ struct Batch {
   std::size_t count = 0;
   datasets::InputShape shape;
   // count x shape.Elements(). An image's pixels are channels-last: row by row, and at each pixel
-  // its channels.
+  // its channels; a volume's voxels are channel by channel.
   std::vector<float> inputs;
-  std::vector<float> targets;  // count x the data set's target_elements
+  std::vector<float> targets;  // count x the data set's target_elements; of blocks, block^3
 };
 
 // An image's planes (channel by channel, as a Dataset gives them) to channels-last. `in` and `out`
@@ -35,6 +35,10 @@ class BatchLoader {
     plan::Augmentation augmentation = plan::Augmentation::kNone;  // of images; tables never are
     std::uint64_t augmentation_seed = 0;
     bool targets_are_masks = false;  // that move with their images
+    // Of volumes, above 0: a random cube of this side of each, after augmentation; where targets
+    // are masks, one in three is about a voxel of a structure, if there is one. At most the least
+    // side.
+    std::uint32_t block = 0;
   };
 
   // `order` holds indices into `data`, which outlives this. A last batch of fewer than
@@ -49,6 +53,7 @@ class BatchLoader {
 
  private:
   Batch Fill(std::size_t batch) const;
+  Batch FillBlocks(std::size_t batch) const;
   void Prefetch();
 
   const datasets::Dataset& data_;

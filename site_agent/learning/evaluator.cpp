@@ -5,6 +5,7 @@
 
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
+#include "site_agent/learning/sliding_window.h"
 #include "site_agent/learning/tasks/shape.h"
 #include "site_agent/learning/tasks/tasks.h"
 #include "site_agent/learning/torch_scope.h"
@@ -40,7 +41,8 @@ absl::Status ForEachBatch(const ModelState& model, const plan::Plan& plan,
     for (std::size_t i = 0; i < batches.batches(); ++i) {
       if (progress.Cancelled()) return absl::CancelledError("evaluation was stopped");
       const Batch batch = batches.Next();
-      RETURN_IF_ERROR(visit(network->Forward(TensorOf(batch), /*training=*/false), batch, first));
+      RETURN_IF_ERROR(
+          visit(AnswerOf(*network, TensorOf(batch), plan.training.block), batch, first));
       first += batch.count;
       progress.Report("evaluating", first, data.size());
     }

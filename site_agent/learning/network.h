@@ -28,7 +28,7 @@ struct Start {
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;  // float32
-  bool trained;       // false: a running statistic, or a table's preparation
+  bool trained;       // false: a running statistic, a table's preparation, or frozen
   Start start;
 };
 
@@ -38,8 +38,10 @@ struct FeatureGrid {
   double first = 0, step = 1;  // the first value's centre, the distance between neighbours
 };
 
-// The logits of a plan's network: binary and survival 1, multiclass and multilabel one a class,
-// segmentation one for the background and one a structure.
+// The logits of a plan's network: binary and survival 1 (of survival in intervals one each),
+// multiclass and multilabel one a class (of grades one fewer),
+// segmentation one for the background and one a structure, detection one a kind of finding, four
+// of a box and one of its centre (networks.h).
 std::int64_t OutputsOf(const plan::Plan& plan);
 // Channels of its images: 3 of channel = "rgb", else 1.
 std::int64_t ChannelsOf(const plan::Plan& plan);
@@ -49,12 +51,18 @@ class ImageClassifier;
 // Not thread-safe: training moves running statistics.
 class Network {
  public:
+  // With the plan's adapters, and what it freezes frozen: norms of frozen layers take their running
+  // statistics in training, too, and do not move them. Throws std::runtime_error where the plan's
+  // frozen names or adapters do not fit the network.
   static std::unique_ptr<Network> Make(const plan::Plan& plan);
   virtual ~Network() = default;
 
-  // Images: N x channels x size x size, float32, channels-last. Tables: N x columns, as a Dataset
-  // gives them (raw numbers, NaN missing, then one-hot categories and indicators). Returns the
-  // logits: N x outputs (N where outputs is 1), of segmentation N x outputs x size x size.
+  // Images: N x channels x size x size, float32, channels-last. Volumes: N x channels x depth x
+  // height x width, contiguous. Tables: N x columns, as a Dataset
+  // gives them (raw numbers, NaN missing, then one-hot categories and indicators). Images
+  // with a table: N x (their values, channels last, then the columns). Returns the logits: N x
+  // outputs (N where outputs is 1), of segmentation N x outputs x size x size, of detection N x
+  // places x outputs.
   virtual at::Tensor Forward(const at::Tensor& input, bool training) = 0;
 
   // What chance decides in training (dropout) follows this seed from here on; the plan's, until it
@@ -64,10 +72,15 @@ class Network {
   // This, when it is an ImageClassifier; else null.
   virtual ImageClassifier* AsImageClassifier() { return nullptr; }
 
-  // In state-dict order.
+  // In state-dict order, adapters last. Adapted weights are without what their adapters add.
   std::span<const NamedTensor> tensors() const { return tensors_; }
   std::vector<at::Tensor> TrainedTensors() const;
   Layout MakeLayout() const;
+
+  // What the optimizer does about adapters (common/model/adapters.h): before a step, the gradients
+  // of the layers' weights become those of A and B; after it the layers get weight + B A.
+  void PassGradientsToAdapters();
+  void ApplyAdapters();
 
   // kInvalidArgument when the layout is another; the values are copied.
   absl::Status Load(const ModelState& model);
@@ -80,13 +93,29 @@ class Network {
 
   // Registers a tensor that is there already, with the value it has.
   void Adopt(std::string name, at::Tensor tensor, bool trained);
+  void Adopt(NamedTensor entry) { tensors_.push_back(std::move(entry)); }
+
+  // Something of the network is frozen by the plan.
+  bool freezes() const { return freezes_; }
 
   struct Norm;  // networks/layers.h
   struct Convolution;
   struct Linear;
+  struct ResNetBody;       // networks/resnet_body.h
+  struct PreparedColumns;  // networks/prepared_columns.h
 
  private:
+  // A layer's own weight tensor, which holds weight + B A.
+  struct AdaptedWeight {
+    at::Tensor layers, weight, a, b;
+  };
+  static std::unique_ptr<Network> MakePlain(const plan::Plan& plan);
+  absl::Status AddAdapters(std::uint32_t rank);
+  absl::Status Freeze(std::span<const std::string> frozen);
+
   std::vector<NamedTensor> tensors_;
+  std::vector<AdaptedWeight> adapted_;
+  bool freezes_ = false;
 };
 
 // Images in, logits out: a feature map, its mean over the image, one linear layer.

@@ -73,11 +73,16 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
   const std::unique_ptr<Network> network = Network::Make(task.plan);
   RETURN_IF_ERROR(LoadInto(*network, base, task.plan));
   network->Seed(SeededRandom(task.seed, "network")());
-  TrainingStep step(*network, learning, population, task.plan);
+  if (task.pulled_to) {
+    RETURN_IF_ERROR(CheckSameLayout(base.layout(), task.pulled_to->layout()));
+  }
+  TrainingStep step(*network, learning, population, task.plan,
+                    task.pulled_to ? &*task.pulled_to : nullptr);
   BatchLoader::Options options{.batch_size = training.batch_size,
                                .smallest_batch = learning.smallest_batch(),
                                .augmentation = training.augmentation,
-                               .targets_are_masks = TaughtByMasks(task.plan.target.task)};
+                               .targets_are_masks = TaughtByMasks(task.plan.target.task),
+                               .block = training.block};
   TrainResult result{
       .trained = base, .examples = population.examples, .patients = population.patients};
   std::uint64_t steps = 0;

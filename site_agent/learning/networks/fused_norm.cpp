@@ -21,9 +21,7 @@ using kernels::Extent;
 constexpr double kEpsilon = 1e-5;
 constexpr double kMomentum = 0.1;
 
-at::MemoryFormat FormatOf(const at::Tensor& x) {
-  return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
-}
+constexpr at::MemoryFormat kFormat = at::MemoryFormat::ChannelsLast;
 
 const float* Pointer(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
@@ -120,7 +118,7 @@ class FusedNorm : public torch::autograd::Function<FusedNorm> {
     const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
     const bool has_residual = context->saved_data["residual"].toBool();
 
-    const at::Tensor dy = gradients[0].contiguous(FormatOf(x));
+    const at::Tensor dy = gradients[0].contiguous(kFormat);
     const at::Tensor slope = at::empty_like(x);
     const kernels::Sums sums = kernels::SlopeBeforeActivation(
         extent, Pointer(x), Pointer(y), Pointer(dy), Pointer(line.scale), Pointer(line.shift),
@@ -189,7 +187,7 @@ bool IsForKernels(const at::Tensor& x, const NormTensors& norm, const at::Tensor
   // The kernels do not go back through running statistics, and SiLU not through a sum.
   if (norm.groups == 0 && !training && at::GradMode::is_enabled()) return false;
   if (residual.defined() && activation == Activation::kSilu) return false;
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.dim() >= 4 && x.numel() > 0;
+  return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.dim() == 4 && x.numel() > 0;
 }
 
 }  // namespace
@@ -202,10 +200,9 @@ at::Tensor NormAddActivate(const at::Tensor& x, const NormTensors& norm, const a
   if (!IsForKernels(x, norm, residual, activation, training)) {
     return WithTorchsOperators(x, norm, residual, activation, training);
   }
-  const at::MemoryFormat format = FormatOf(x);
   c10::optional<at::Tensor> around;
-  if (residual.defined()) around = residual.contiguous(format);
-  return FusedNorm::apply(x.contiguous(format), norm.weight, norm.bias, around, norm, activation,
+  if (residual.defined()) around = residual.contiguous(kFormat);
+  return FusedNorm::apply(x.contiguous(kFormat), norm.weight, norm.bias, around, norm, activation,
                           training);
 }
 

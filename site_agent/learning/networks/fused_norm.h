@@ -2,7 +2,7 @@
 
 // Private to this folder. Normalisation, an addition and an activation in one pass over memory
 // forward and two back, where torch makes up to four and six: between convolutions, training is
-// bound by memory. Channels-last float32 on a CPU; torch's own operators elsewhere.
+// bound by memory. Images, channels-last float32 on a CPU; torch's own operators elsewhere.
 
 #include <ATen/core/Tensor.h>
 

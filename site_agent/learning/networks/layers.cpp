@@ -1,6 +1,7 @@
 #include "site_agent/learning/networks/layers.h"
 
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/conv3d.h>
 #include <ATen/ops/linear.h>
 
 #include <cmath>
@@ -27,6 +28,8 @@ Network::Norm::Norm(Network& network, const std::string& name, std::int64_t chan
 
 at::Tensor Network::Norm::operator()(const at::Tensor& x, bool training, Activation activation,
                                      const at::Tensor& residual) {
+  // What is frozen runs as in evaluation: its statistics stay.
+  training = training && tensors.weight.requires_grad();
   if (training && batches.defined()) batches.add_(1);
   return NormAddActivate(x, tensors, residual, activation, training);
 }
@@ -35,7 +38,10 @@ Network::Convolution::Convolution(Network& network, const std::string& name,
                                   std::int64_t channels_in, std::int64_t channels_out,
                                   const Options& options)
     : stride(options.stride), groups(options.groups) {
-  const std::int64_t area = options.kernel * options.kernel;
+  const std::vector<std::int64_t> kernel(static_cast<std::size_t>(options.dimensions),
+                                         options.kernel);
+  const std::int64_t area =
+      options.kernel * options.kernel * (options.dimensions == 3 ? options.kernel : 1);
   const auto fan_in = static_cast<double>(channels_in / groups * area);
   const auto fan_out = static_cast<double>(channels_out * area);  // torch's count, without groups
   Start start{Start::Kind::kNormal, std::sqrt(2 / fan_out)}, bias_start = Constant(0);
@@ -43,12 +49,16 @@ Network::Convolution::Convolution(Network& network, const std::string& name,
   if (options.begin == Begin::kTorch) {
     start = bias_start = {Start::Kind::kUniform, 1 / std::sqrt(fan_in)};
   }
-  weight = network.Add(name + ".weight",
-                       {channels_out, channels_in / groups, options.kernel, options.kernel}, start);
+  std::vector<std::int64_t> shape = {channels_out, channels_in / groups};
+  shape.insert(shape.end(), kernel.begin(), kernel.end());
+  weight = network.Add(name + ".weight", std::move(shape), start);
   if (options.bias) bias = network.Add(name + ".bias", {channels_out}, bias_start);
 }
 
 at::Tensor Network::Convolution::operator()(const at::Tensor& x) const {
+  if (weight.dim() == 5) {
+    return at::conv3d(x, weight, bias, stride, weight.size(2) / 2, 1, groups);
+  }
   return at::conv2d(x, weight, bias, stride, weight.size(2) / 2, 1, groups);
 }
 

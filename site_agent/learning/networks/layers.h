@@ -1,7 +1,8 @@
 #pragma once
 
 // Private to this folder and network.cpp: the layers that networks are made of, each with the
-// tensors and names of torch's module. Activations are channels-last.
+// tensors and names of torch's module. Activations of images are channels-last, of volumes channel
+// by channel (networks/unet3d.cpp says why).
 
 #include <cstdint>
 #include <string>
@@ -33,6 +34,7 @@ struct Network::Convolution {
   enum class Begin { kFanOut, kFanIn, kTorch };
   struct Options {
     std::int64_t kernel = 3, stride = 1, groups = 1;
+    std::int64_t dimensions = 2;  // 3: of volumes
     bool bias = false;
     Begin begin = Begin::kFanOut;
   };

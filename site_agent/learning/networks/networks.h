@@ -29,10 +29,34 @@
 //                       unit is conv1 (3x3), norm1, ReLU, conv2 (3x3), norm2, plus shortcut (1x1 of
 //                       the input), ReLU. Groups: the greatest common divisor of 8 and the
 //                       channels. Sizes are multiples of 8.
+// unet3d           1.4  The same of volumes (Cicek et al. 2016), every 3x3, 2x2 and 1x1 with a
+// third
+//                       dimension; the same names. Depth, height and width are multiples of 8.
+// fcos            12.1  torchvision's (Tian et al. 2019) on a smaller pyramid: backbone.body.* is
+//                       resnet18 without fc; backbone.fpn.inner_blocks.N.0 (1x1) and
+//                       .layer_blocks.N.0 (3x3), with bias, of w channels (plan's width, 64), from
+//                       layer2, 3 and 4, of strides 8, 16, 32 (torchvision has 256 channels, and
+//                       two strides more of extra_blocks); head.classification_head.conv.0, .1, .3
+//                       ... .10: 3x3 with bias and group norm in turns, ReLU after each; then
+//                       .cls_logits; head.regression_head.conv.*, .bbox_reg, .bbox_ctrness. Gives
+//                       N x places x (kinds + 4 + 1): first the places of stride 8, row by row,
+//                       then 16, 32; of each the logit of each kind, the logarithms of its
+//                       distances in strides to the left, upper, right and lower edge (torchvision:
+//                       the distances, cut off at 0), the logit of centre-ness. The place of stride
+//                       s in column i and row j is at ((i + 1/2) s, (j + 1/2) s). Groups of the
+//                       head: the greatest common divisor of 32 and w. Sizes are multiples of 32.
+// spectrogram_cnn  0.1  blocks.0 .. blocks.3 of 16, 32, 64, 128 channels: .conv (3x3), .norm (8
+//                       groups), ReLU, and after the first three a 2x2 max pool; the mean over the
+//                       bands, then of time the mean and the maximum, added (as of PANNs, Kong et
+//                       al. 2020); fc 128 -> n. 8 bands and 16 frames or more; c = 1.
 // logistic              linear, of a table's inputs.
 // mlp                   layers.0 .. layers.N (linear), ReLU and, in training, dropout between.
 //                       Both begin with prepare.mean and prepare.deviation where the table has
 //                       numbers: not trained, one element a number; a missing one becomes the mean.
+//
+// Of an image classifier with a table beside it: prepare.* as of tables, then image.* without its
+// last linear layer, columns (linear, of the table's inputs to 32, then ReLU), fc, of the image's
+// features and these 32.
 //
 // First values: as torchvision's networks begin (convolutions normal, He et al. 2015), but every
 // linear layer uniform within one by the root of its inputs; logistic at 0.
@@ -48,6 +72,11 @@ std::unique_ptr<Network> MakeResNet(const plan::Plan& plan);  // kResNet18, kRes
 std::unique_ptr<Network> MakeDenseNet(const plan::Plan& plan);
 std::unique_ptr<Network> MakeEfficientNet(const plan::Plan& plan);
 std::unique_ptr<Network> MakeUnet(const plan::Plan& plan);
+std::unique_ptr<Network> MakeFcos(const plan::Plan& plan);
+std::unique_ptr<Network> MakeUnet3d(const plan::Plan& plan);
+std::unique_ptr<Network> MakeSpectrogramCnn(const plan::Plan& plan);
+// `image`: the plan's classifier of images.
+std::unique_ptr<Network> MakeFusion(const plan::Plan& plan, std::unique_ptr<Network> image);
 std::unique_ptr<Network> MakeTableNetwork(const plan::Plan& plan);  // kLogistic, kMlp
 
 }  // namespace consilium::learning

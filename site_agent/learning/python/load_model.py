@@ -61,8 +61,9 @@ def read_safetensors(path):
     return tensors, metadata
 
 
-def make_norm(norm, channels, groups):
-    return nn.GroupNorm(groups, channels) if norm == "group" else nn.BatchNorm2d(channels)
+def make_norm(norm, channels, groups, volumes=False):
+    batch_norm = nn.BatchNorm3d if volumes else nn.BatchNorm2d
+    return nn.GroupNorm(groups, channels) if norm == "group" else batch_norm(channels)
 
 
 def relu(x):
@@ -304,17 +305,18 @@ class EfficientNetB0(nn.Module):
 class ResidualUnit(nn.Module):
     """Two 3x3 convolutions, each with its norm, and a 1x1 convolution round them; ReLU after the first and the sum."""
 
-    def __init__(self, channels_in, channels, norm):
+    def __init__(self, channels_in, channels, norm, convolution=nn.Conv2d):
         super().__init__()
-        self.add_unit(channels_in, channels, norm)
+        self.add_unit(channels_in, channels, norm, convolution)
 
-    def add_unit(self, channels_in, channels, norm):
+    def add_unit(self, channels_in, channels, norm, convolution):
         groups = math.gcd(channels, 8)
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
-        self.norm1 = make_norm(norm, channels, groups)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = make_norm(norm, channels, groups)
-        self.shortcut = nn.Conv2d(channels_in, channels, 1, bias=False)
+        volumes = convolution is nn.Conv3d
+        self.conv1 = convolution(channels_in, channels, 3, padding=1, bias=False)
+        self.norm1 = make_norm(norm, channels, groups, volumes)
+        self.conv2 = convolution(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = make_norm(norm, channels, groups, volumes)
+        self.shortcut = convolution(channels_in, channels, 1, bias=False)
 
     def forward(self, x):
         y = relu(self.norm1(self.conv1(x)))
@@ -326,10 +328,11 @@ class ResidualUnit(nn.Module):
 class Decoder(ResidualUnit):
     """Doubles the size of the level below and joins the encoder's of the same size, which comes first."""
 
-    def __init__(self, channels_in, channels, norm):
+    def __init__(self, channels_in, channels, norm, convolution=nn.Conv2d):
         nn.Module.__init__(self)
-        self.up = nn.ConvTranspose2d(channels_in, channels, 2, 2)
-        self.add_unit(2 * channels, channels, norm)
+        up = nn.ConvTranspose3d if convolution is nn.Conv3d else nn.ConvTranspose2d
+        self.up = up(channels_in, channels, 2, 2)
+        self.add_unit(2 * channels, channels, norm, convolution)
 
     def forward(self, x, level):
         return super().forward(torch.cat((level, self.up(x)), 1))
@@ -339,23 +342,192 @@ class Unet(nn.Module):
     """Ronneberger et al. 2015 with residual units: four levels of width, 2, 4 and 8 times width channels with 2x2 max
     pools between, three decoders back, a 1x1 convolution. Logits of the background and of each structure a pixel."""
 
+    convolution = nn.Conv2d
+    pool = staticmethod(functional.max_pool2d)
+
     def __init__(self, norm="group", channels=1, outputs=2, width=16):
         super().__init__()
         widths = [width << level for level in range(4)]
         self.encoder = nn.ModuleList(
-            ResidualUnit(channels_in, out, norm) for channels_in, out in zip([channels, *widths], widths)
+            ResidualUnit(channels_in, out, norm, self.convolution)
+            for channels_in, out in zip([channels, *widths], widths)
         )
-        self.decoder = nn.ModuleList(Decoder(2 * out, out, norm) for out in reversed(widths[:3]))
-        self.head = nn.Conv2d(width, outputs, 1)
+        self.decoder = nn.ModuleList(Decoder(2 * out, out, norm, self.convolution) for out in reversed(widths[:3]))
+        self.head = self.convolution(width, outputs, 1)
 
     def forward(self, x):
         levels = []
         for unit in self.encoder:
-            x = unit(functional.max_pool2d(x, 2) if levels else x)
+            x = unit(self.pool(x, 2) if levels else x)
             levels.append(x)
         for decoder, level in zip(self.decoder, reversed(levels[:3])):
             x = decoder(x, level)
         return self.head(x)
+
+
+class Unet3d(Unet):
+    """The same of volumes (Cicek et al. 2016): N x channels x slices x height x width."""
+
+    convolution = nn.Conv3d
+    pool = staticmethod(functional.max_pool3d)
+
+
+class ResNetBody(nn.Module):
+    """torchvision's resnet18 without its last layer; gives what layer2, layer3 and layer4 give."""
+
+    def __init__(self, norm, channels):
+        super().__init__()
+        whole = resnet18(norm=norm, channels=channels)
+        for name, child in whole.named_children():
+            if name != "fc":
+                self.add_module(name, child)
+
+    def forward(self, x):
+        x = relu(self.bn1(self.conv1(x)))
+        x = self.layer1(functional.max_pool2d(x, 3, 2, padding=1))
+        levels = []
+        for layer in (self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            levels.append(x)
+        return levels
+
+
+class Pyramid(nn.Module):
+    """Lin et al. 2017: each level's own features and what lies above it, at `width` channels."""
+
+    def __init__(self, channels, width):
+        super().__init__()
+        self.inner_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1)) for c in channels)
+        self.layer_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(width, width, 3, padding=1)) for _ in channels)
+
+    def forward(self, levels):
+        above, pyramid = None, []
+        for level, inner, layer in zip(levels[::-1], self.inner_blocks[::-1], self.layer_blocks[::-1]):
+            x = inner(level)
+            if above is not None:
+                x = x + functional.interpolate(above, size=x.shape[2:], mode="nearest")
+            above = x
+            pyramid.insert(0, layer(x))
+        return pyramid
+
+
+def detection_tower(width):
+    layers = []
+    for _ in range(4):
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(math.gcd(width, 32), width), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class ClassificationHead(nn.Module):
+    def __init__(self, width, kinds):
+        super().__init__()
+        self.conv = detection_tower(width)
+        self.cls_logits = nn.Conv2d(width, kinds, 3, padding=1)
+
+    def forward(self, x):
+        return self.cls_logits(self.conv(x))
+
+
+class RegressionHead(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = detection_tower(width)
+        self.bbox_reg = nn.Conv2d(width, 4, 3, padding=1)
+        self.bbox_ctrness = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return torch.cat((self.bbox_reg(x), self.bbox_ctrness(x)), 1)
+
+
+class Fcos(nn.Module):
+    """Tian et al. 2019 on a ResNet-18 with a pyramid of strides 8, 16 and 32, named as torchvision's. Gives N x places
+    x (kinds + 4 + 1): of each place, stride by stride and row by row, the logit of each kind, the logarithms of the
+    distances in strides to the left, upper, right and lower edge, and the logit of centre-ness."""
+
+    STRIDES = (8, 16, 32)
+
+    def __init__(self, norm="group", channels=1, outputs=1, width=64):
+        super().__init__()
+        self.backbone = nn.ModuleDict({"body": ResNetBody(norm, channels), "fpn": Pyramid((128, 256, 512), width)})
+        self.head = nn.ModuleDict(
+            {"classification_head": ClassificationHead(width, outputs), "regression_head": RegressionHead(width)}
+        )
+
+    def forward(self, x):
+        answers = []
+        for level in self.backbone["fpn"](self.backbone["body"](x)):
+            heads = [self.head["classification_head"](level), self.head["regression_head"](level)]
+            answers.append(torch.cat(heads, 1).permute(0, 2, 3, 1).flatten(1, 2))
+        return torch.cat(answers, 1)
+
+    def boxes(self, answers, size, least_score=0.02, most_overlap=0.6, most=100):
+        """Of each image a list of (kind, score, left, top, right, bottom) in pixels, from the highest score down;
+        `size` is height and width."""
+        centres, strides = [], []
+        for stride in self.STRIDES:
+            rows, columns = (torch.arange(side // stride) * stride + stride / 2 for side in size)
+            y, x = torch.meshgrid(rows, columns, indexing="ij")
+            centres.append(torch.stack((x, y), -1).flatten(0, 1))
+            strides.append(torch.full((len(centres[-1]), 1), float(stride)))
+        centres, strides = torch.cat(centres), torch.cat(strides)
+        found = []
+        for answer in answers:
+            scores = (torch.sigmoid(answer[:, :-5]) * torch.sigmoid(answer[:, -1:])).sqrt()
+            reach = answer[:, -5:-1].clamp(max=5).exp() * strides
+            edges = torch.cat((centres - reach[:, :2], centres + reach[:, 2:]), 1)
+            edges[:, 0::2].clamp_(0, size[1])
+            edges[:, 1::2].clamp_(0, size[0])
+            found.append(self.best(scores, edges, least_score, most_overlap, most))
+        return found
+
+    @staticmethod
+    def best(scores, edges, least_score, most_overlap, most):
+        kept = []
+        order = scores.flatten().argsort(descending=True, stable=True)[:1000].tolist()
+        for place, kind in (divmod(index, scores.shape[1]) for index in order):
+            score, box = float(scores[place, kind]), edges[place].tolist()
+            if score < least_score or box[0] >= box[2] or box[1] >= box[3] or len(kept) == most:
+                continue
+            if all(other[0] != kind or overlap(box, other[2:]) <= most_overlap for other in kept):
+                kept.append((kind, score, *box))
+        return kept
+
+
+def overlap(a, b):
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+class SpectrogramBlock(nn.Module):
+    def __init__(self, channels_in, channels, norm):
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.norm = make_norm(norm, channels, 8)
+
+    def forward(self, x):
+        return relu(self.norm(self.conv(x)))
+
+
+class SpectrogramCnn(nn.Module):
+    """Four blocks with 2x2 max pools between; the mean over the bands, then of time the mean and the maximum, added;
+    one linear layer. Spectrograms are N x 1 x bands x frames, as [audio] makes them, the highest band first."""
+
+    def __init__(self, norm="group", channels=1, outputs=1):
+        super().__init__()
+        widths = (channels, 16, 32, 64, 128)
+        self.blocks = nn.ModuleList(SpectrogramBlock(a, b, norm) for a, b in zip(widths, widths[1:]))
+        self.fc = nn.Linear(128, outputs)
+
+    def forward(self, x):
+        for block in self.blocks[:-1]:
+            x = functional.max_pool2d(block(x), 2)
+        x = self.blocks[-1](x).mean(2)
+        return self.fc(x.mean(2) + x.amax(2))
 
 
 class Preparation(nn.Module):
@@ -409,6 +581,9 @@ NETWORKS = {
     "densenet121": DenseNet121,
     "efficientnet_b0": EfficientNetB0,
     "unet": Unet,
+    "unet3d": Unet3d,
+    "fcos": Fcos,
+    "spectrogram_cnn": SpectrogramCnn,
     "logistic": Logistic,
     "mlp": Mlp,
 }
@@ -420,6 +595,8 @@ SIGNS = (
     ("resnet34", "layer1.2.conv1.weight", "conv1.weight", "fc.weight"),
     ("resnet18", "layer1.0.conv1.weight", "conv1.weight", "fc.weight"),
     ("small_cnn", "norm4.weight", "conv1.weight", "fc.weight"),
+    ("fcos", "backbone.body.conv1.weight", "backbone.body.conv1.weight", "head.classification_head.cls_logits.weight"),
+    ("spectrogram_cnn", "blocks.3.norm.weight", "blocks.0.conv.weight", "fc.weight"),
     ("unet", "encoder.0.conv1.weight", "encoder.0.conv1.weight", "head.weight"),
     ("logistic", "linear.weight", "linear.weight", "linear.weight"),
 )
@@ -437,6 +614,9 @@ def describe(tensors):
         options = {"norm": norm, "channels": inputs, "outputs": outputs}
         if architecture == "unet":
             options["width"] = tensors[first].shape[0]
+            architecture = "unet3d" if tensors[first].dim() == 5 else "unet"
+        if architecture == "fcos":
+            options["width"] = tensors[last].shape[1]
         return architecture, options
     weights = [tensor for name, tensor in tensors.items() if name.startswith("layers.") and name.endswith(".weight")]
     if not weights:
@@ -466,9 +646,10 @@ def load_model(path, architecture=None, norm=None):
 
 
 def forward(network, inputs):
-    """The logits of inputs: images (N x size x size or N x channels x size x size) or rows (N x columns)."""
+    """The logits of inputs: images (N x size x size or N x channels x size x size), volumes (N x slices x size x size or
+    N x channels x slices x size x size) or rows (N x columns)."""
     inputs = torch.as_tensor(inputs, dtype=torch.float32)
-    if inputs.dim() == 3:
+    if inputs.dim() == (4 if isinstance(network, Unet3d) else 3):
         inputs = inputs.unsqueeze(1)
     with torch.no_grad():
         return torch.cat([network(batch) for batch in inputs.split(64)])
@@ -490,7 +671,7 @@ def score(network, inputs, task="binary"):
 
 
 def likely_task(architecture, outputs):
-    if architecture == "unet":
+    if architecture in ("unet", "unet3d"):
         return "segmentation"
     return "binary" if outputs == 1 else "multiclass"
 
@@ -504,6 +685,13 @@ def write_scores(scores, task, path):
         return
     for values in scores.reshape(len(scores), -1).tolist():
         print(" ".join(f"{value:.6f}" for value in values))
+
+
+def write_boxes(network, images):
+    """One line a box: the image, the kind (0 is the plan's first), the score, left, top, right, bottom in pixels."""
+    for number, boxes in enumerate(network.boxes(forward(network, images), images.shape[-2:])):
+        for kind, score, *edges in boxes:
+            print(number, kind, f"{score:.6f}", " ".join(f"{edge:.3f}" for edge in edges))
 
 
 def main():
@@ -520,6 +708,9 @@ def main():
         tensors, metadata = read_safetensors(options.model)
         architecture, shape = describe(tensors)
         if options.inputs:
+            if architecture == "fcos":
+                write_boxes(network, numpy.load(options.inputs))
+                return 0
             task = options.task or likely_task(architecture, shape["outputs"])
             write_scores(score(network, numpy.load(options.inputs), task), task, options.output)
             return 0

@@ -16,18 +16,6 @@ namespace {
 
 constexpr double kDiceSmoothing = 1;  // pixels
 
-// Whether a mask holds nothing but 0 (background) and the numbers of the plan's structures.
-absl::Status CheckMask(std::span<const float> mask, std::uint32_t structures) {
-  for (const float value : mask) {
-    const bool is_structure = value >= 0 && value <= static_cast<float>(structures) &&
-                              value == static_cast<float>(static_cast<std::uint32_t>(value));
-    if (is_structure) continue;
-    return absl::InvalidArgumentError(
-        StrCat("a mask holds the value ", value, "; 0 to ", structures, " are allowed"));
-  }
-  return absl::OkStatus();
-}
-
 // What one structure's pixels came to in the images of one patient.
 struct Found {
   std::uint64_t intersection = 0, predicted = 0, truth = 0;
@@ -99,6 +87,9 @@ class SegmentationEvaluation final : public TaskEvaluation {
         patients_.try_emplace(data_.GetLabel(index).patient, structures_).first->second;
     ++patient.images;
     const double spacing = data_.spacing_mm(index);
+    // A flat image counts as one millimetre thick.
+    const double slice_spacing = shape_.depth > 1 ? data_.slice_spacing_mm(index) : 1;
+    const bool spacing_known = spacing > 0 && slice_spacing > 0;
     std::uint64_t marked = 0;
     for (std::uint32_t s = 0; s < structures_; ++s) {
       Found& found = patient.found[s];
@@ -115,20 +106,21 @@ class SegmentationEvaluation final : public TaskEvaluation {
       found.predicted += in_a;
       found.truth += in_b;
       marked += in_a + in_b;
-      if (in_a > 0 && in_b > 0 && spacing > 0) AddDistance(a, b, spacing, &found);
+      if (in_a > 0 && in_b > 0 && spacing_known) {
+        AddDistance(a, b, spacing, slice_spacing, &found);
+      }
     }
-    // A flat image counts as one millimetre thick.
-    const double voxel_ml = spacing * spacing * (shape_.depth > 1 ? spacing : 1) / 1000;
-    patient.spacing_known = patient.spacing_known && spacing > 0;
+    const double voxel_ml = spacing * spacing * slice_spacing / 1000;
+    patient.spacing_known = patient.spacing_known && spacing_known;
     patient.any_ml = voxel_ml;
     patient.weighted_ml += voxel_ml * static_cast<double>(marked);
     patient.weight += marked;
   }
 
   void AddDistance(std::span<const std::uint8_t> predicted, std::span<const std::uint8_t> truth,
-                   double spacing, Found* found) const {
+                   double spacing, double slice_spacing, Found* found) const {
     const auto distance = metrics::Hd95(predicted, truth, shape_.depth, shape_.height, shape_.width,
-                                        spacing, spacing);
+                                        spacing, slice_spacing);
     if (!distance) return;
     found->hd95_mm += *distance;
     ++found->with_distance;
