@@ -1,5 +1,6 @@
 #include "site_agent/catalog_data.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -7,6 +8,8 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "datasets/description/description.h"
+#include "datasets/patient_split.h"
+#include "datasets/requirements.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -19,7 +22,8 @@ bool SameExamples(const plan::Plan& a, const plan::Plan& b) {
     return std::tie(t.task, t.name, t.classes, t.time, t.event, d.source, d.modalities, d.views,
                     d.minimum_age, d.maximum_age, d.validation_fraction, d.test_fraction);
   };
-  return of(a) == of(b) && a.table == b.table && a.preprocessing == b.preprocessing;
+  return of(a) == of(b) && a.table == b.table && a.audio == b.audio &&
+         a.preprocessing == b.preprocessing;
 }
 
 std::string EmptyColumns(const plan::Plan& plan, const datasets::tables::TableSummary& summary) {
@@ -59,7 +63,15 @@ absl::StatusOr<std::unique_ptr<CatalogData>> CatalogData::Index(
 absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
   if (check_) RETURN_IF_ERROR(check_(plan));
   const std::lock_guard lock(mutex_);
-  return plan.data.source == plan::Source::kTable ? CountRows(plan) : CountImages(plan);
+  switch (plan.data.source) {
+    case plan::Source::kTable:
+      return CountRows(plan);
+    case plan::Source::kAudio:
+      return CountRecordings(plan);
+    case plan::Source::kDicom:
+      break;
+  }
+  return CountImages(plan);
 }
 
 absl::StatusOr<DataOffer> CatalogData::CountImages(const plan::Plan& plan) {
@@ -91,10 +103,43 @@ absl::StatusOr<DataOffer> CatalogData::CountRows(const plan::Plan& plan) {
   return offer;
 }
 
-absl::Status CatalogData::OpenTable(const plan::Plan& plan) {
-  if (table_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
+datasets::audio::RecordingSource CatalogData::Recordings() const {
+  return {folder_.path, folder_.pseudonyms, *options_.reader, options_.threads};
+}
+
+absl::StatusOr<DataOffer> CatalogData::CountRecordings(const plan::Plan& plan) {
+  plan_.reset();  // as of a table
+  ASSIGN_OR_RETURN(auto summary, datasets::audio::SurveyRecordings(Recordings(), plan));
+  DataOffer offer{summary.train};
+  for (const auto& [reason, files] : summary.refusals) offer.refused_files += files;
+  offer.refusals = std::move(summary.refusals);
+  return offer;
+}
+
+void CatalogData::Close() {
   data_.reset();
   table_.reset();
+  recordings_.reset();
+}
+
+absl::Status CatalogData::OpenRecordings(const plan::Plan& plan, Progress& progress) {
+  if (recordings_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
+  Close();
+  ASSIGN_OR_RETURN(auto opened, datasets::audio::RecordingData::Open(Recordings(), plan, progress));
+  std::uint64_t refused = 0;
+  for (const auto& [reason, count] : opened.summary().refusals) refused += count;
+  Log(LogLevel::kInfo, "recordings_read",
+      {{"patients", opened.summary().total.patients},
+       {"recordings", opened.summary().total.examples},
+       {"refused", refused}});
+  recordings_.emplace(std::move(opened));
+  plan_ = plan;
+  return absl::OkStatus();
+}
+
+absl::Status CatalogData::OpenTable(const plan::Plan& plan) {
+  if (table_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
+  Close();
   ASSIGN_OR_RETURN(auto table,
                    datasets::tables::TableData::Read(folder_.path, plan, folder_.pseudonyms));
   table_.emplace(std::move(table));
@@ -104,8 +149,7 @@ absl::Status CatalogData::OpenTable(const plan::Plan& plan) {
 
 absl::Status CatalogData::OpenImages(const plan::Plan& plan, Progress& progress) {
   if (data_ && plan_ && SameExamples(*plan_, plan)) return absl::OkStatus();
-  data_.reset();
-  table_.reset();
+  Close();
   ASSIGN_OR_RETURN(auto opened, datasets::SiteData::Open(catalog_, plan.target, plan.data,
                                                          plan.preprocessing, options_, progress));
   data_.emplace(std::move(opened));
@@ -128,6 +172,10 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> CatalogData::Open(const
   if (plan.data.source == plan::Source::kTable) {
     RETURN_IF_ERROR(OpenTable(plan));
     return table_->Examples(split);
+  }
+  if (plan.data.source == plan::Source::kAudio) {
+    RETURN_IF_ERROR(OpenRecordings(plan, progress));
+    return recordings_->Examples(split);
   }
   RETURN_IF_ERROR(OpenImages(plan, progress));
   return std::shared_ptr<const datasets::Dataset>(data_->Examples(split));
@@ -153,6 +201,41 @@ absl::StatusOr<std::vector<ExampleFacts>> CatalogData::Facts(const plan::Plan& p
         {is.sex, is.age, is.manufacturer, is.view, image, is.modified_ns / 1'000'000'000});
   }
   return facts;
+}
+
+absl::Status CatalogData::SeeImages(const plan::Plan& plan, std::size_t a_patient,
+                                    const SeeImage& see, Progress& progress) {
+  using datasets::ImageDescription;
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(std::vector<ImageDescription> images, catalog_.Descriptions());
+  std::erase_if(images, [&](const ImageDescription& image) {
+    datasets::dicom::Header header;
+    header.modality = image.modality;
+    header.view_position = image.view;
+    if (image.age) header.patient_age_years = *image.age;
+    header.frames = image.frames;
+    header.row_spacing_mm = image.row_spacing_mm;
+    header.column_spacing_mm = image.column_spacing_mm;
+    return datasets::Unwanted(header, plan.data, plan.preprocessing).has_value();
+  });
+  std::stable_sort(images.begin(), images.end(),
+                   [](const ImageDescription& a, const ImageDescription& b) {
+                     return a.modified_ns > b.modified_ns;
+                   });
+  std::map<std::string_view, std::size_t> seen;
+  std::size_t done = 0;
+  for (const ImageDescription& image : images) {
+    if (progress.Cancelled()) return absl::CancelledError("interrupted while images were read");
+    progress.Report("looking at images", ++done, images.size());
+    if (++seen[image.patient] > a_patient) continue;
+    const auto input = options_.reader->ReadInput(folder_.path / image.path, plan.preprocessing);
+    if (!input.ok()) continue;
+    const datasets::Split split =
+        datasets::SplitOf(image.patient, plan.data.validation_fraction, plan.data.test_fraction);
+    RETURN_IF_ERROR(see({datasets::PatientNumber(image.patient), image.modified_ns / 1'000'000'000,
+                         split != datasets::Split::kTrain, *input}));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<metrics::PreparationSums> CatalogData::Prepare(const plan::Plan& plan,

@@ -25,6 +25,10 @@ class PooledDataset final : public datasets::Dataset {
     const auto [part, within] = Find(index);
     return Apart(part, parts_[part]->Get(within, out));
   }
+  Label GetAnyPart(std::size_t index, SeededRandom& random, std::span<float> out) const override {
+    const auto [part, within] = Find(index);
+    return Apart(part, parts_[part]->GetAnyPart(within, random, out));
+  }
   Label GetLabel(std::size_t index) const override {
     const auto [part, within] = Find(index);
     return Apart(part, parts_[part]->GetLabel(within));
@@ -33,9 +37,17 @@ class PooledDataset final : public datasets::Dataset {
     const auto [part, within] = Find(index);
     parts_[part]->GetTarget(within, out);
   }
+  bool IsPositive(std::size_t index) const override {
+    const auto [part, within] = Find(index);
+    return parts_[part]->IsPositive(within);
+  }
   float spacing_mm(std::size_t index) const override {
     const auto [part, within] = Find(index);
     return parts_[part]->spacing_mm(within);
+  }
+  float slice_spacing_mm(std::size_t index) const override {
+    const auto [part, within] = Find(index);
+    return parts_[part]->slice_spacing_mm(within);
   }
 
  private:
@@ -59,10 +71,18 @@ class PooledDataset final : public datasets::Dataset {
 absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
     const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
     datasets::Split split, Progress& progress) {
+  return OpenPooled(sites, plan, std::span(&split, 1), progress);
+}
+
+absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    std::span<const datasets::Split> splits, Progress& progress) {
   std::vector<std::shared_ptr<const datasets::Dataset>> parts;
   for (const auto& site : sites) {
-    ASSIGN_OR_RETURN(auto part, site->Open(plan, split, progress));
-    parts.push_back(std::move(part));
+    for (const datasets::Split split : splits) {
+      ASSIGN_OR_RETURN(auto part, site->Open(plan, split, progress));
+      parts.push_back(std::move(part));
+    }
   }
   if (parts.size() == 1) return parts.front();
   return std::shared_ptr<const datasets::Dataset>(
@@ -72,7 +92,7 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
 absl::StatusOr<std::vector<metrics::Scale>> PrepareLocally(
     const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
     Progress& progress) {
-  const std::size_t numbers = plan.data.source == plan::Source::kTable ? plan.table.Numbers() : 0;
+  const std::size_t numbers = plan.table.Numbers();
   if (numbers == 0) return std::vector<metrics::Scale>();
   metrics::PreparationSums sums(numbers);
   for (const auto& site : sites) {

@@ -24,12 +24,11 @@ bool IsSilent(const std::vector<float>& samples) {
 }
 
 OrRefused<Recording> Read(dicom::ByteSource source, const std::optional<plan::Audio>& audio) {
-  constexpr double kShortest = 0.1;  // of the seconds that a plan wants
   auto sound = ReadSound(std::move(source), {audio ? kMostParts * audio->seconds : 0});
   if (!sound.ok()) return sound.refused();
   Recording recording{sound->form, {}};
   if (!audio) return recording;
-  if (recording.form.seconds() < kShortest * audio->seconds) {
+  if (recording.form.seconds() < kShortestShare * audio->seconds) {
     return Refused{Refusal::kTooShort,
                    StrCat("it lasts less than a tenth of the plan's ", audio->seconds, " s")};
   }

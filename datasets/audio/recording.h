@@ -11,6 +11,9 @@
 
 namespace consilium::datasets::audio {
 
+// Shorter than this share of a plan's seconds is too short.
+inline constexpr double kShortestShare = 0.1;
+
 struct Recording {
   SoundForm form;
   Spectrogram spectrogram;  // empty when none was asked for

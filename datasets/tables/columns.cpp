@@ -76,6 +76,7 @@ absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const
   Places places;
   places.patient = finder.Need(kPatientColumn);
   places.split = finder.Find(kSplitColumn);
+  if (plan.data.source == plan::Source::kAudio) places.file = finder.Need(kFileColumn);
   for (const std::string& name : plan.target.Columns()) places.target.push_back(finder.Need(name));
   for (const plan::Column& column : plan.table.columns) {
     places.inputs.push_back(finder.Need(column.name));

@@ -14,12 +14,14 @@ namespace consilium::datasets::tables {
 
 inline constexpr std::string_view kPatientColumn = "patient_id";
 inline constexpr std::string_view kSplitColumn = "split";
+inline constexpr std::string_view kFileColumn = "file";
 
 struct Places {  // indices into the header
   std::size_t patient = 0;
   std::vector<std::size_t> target;  // in the order of Target::Columns()
   std::vector<std::size_t> inputs;  // one a column of the plan
   std::optional<std::size_t> split;
+  std::optional<std::size_t> file;  // of recordings
 };
 
 // ParseCsv, and what else exports come as, in words: UTF-16, other separators than the comma.

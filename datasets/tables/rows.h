@@ -19,6 +19,7 @@ struct TableData::Rows {
   std::vector<float> targets;       // target_elements each
   std::vector<float> numbers;       // table.Numbers() each; NaN: missing
   std::vector<std::int16_t> codes;  // one a category column: index of its value; -1: missing
+  std::vector<std::string> files;   // of recordings, else empty
 
   std::size_t size() const { return labels.size(); }
 };

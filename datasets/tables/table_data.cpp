@@ -26,6 +26,8 @@ std::string_view Name(RowRefusal reason) {
       return "no-time";
     case RowRefusal::kDuplicateRow:
       return "duplicate-row";
+    case RowRefusal::kMissingFile:
+      return "missing-file";
   }
   return "?";
 }
@@ -42,6 +44,8 @@ std::string_view Phrase(RowRefusal reason) {
       return "the time of observation is not above 0";
     case RowRefusal::kDuplicateRow:
       return "the very same cells as a row before";
+    case RowRefusal::kMissingFile:
+      return "file is empty";
   }
   return "?";
 }
@@ -144,6 +148,9 @@ std::shared_ptr<const Dataset> TableData::Make(const Split* split) const {
 
 std::shared_ptr<const Dataset> TableData::Examples(Split split) const { return Make(&split); }
 std::shared_ptr<const Dataset> TableData::AllExamples() const { return Make(nullptr); }
+
+const std::vector<std::string>& TableData::files() const { return rows_->files; }
+const std::vector<Split>& TableData::splits() const { return rows_->splits; }
 
 metrics::PreparationSums TableData::Preparation() const {
   const std::size_t numbers = rows_->table.Numbers();

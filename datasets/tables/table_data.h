@@ -29,13 +29,14 @@
 namespace consilium::datasets::tables {
 
 // Why a row is no example. "missing-patient", "missing-target", "other-class", "no-time",
-// "duplicate-row".
+// "duplicate-row", "missing-file".
 enum class RowRefusal {
   kMissingPatient,
   kMissingTarget,  // of a multilabel target: all of its labels
   kOtherClass,     // its class is none of the plan's
   kNoTime,         // a survival time that is not above 0: nobody was observed
   kDuplicateRow,   // the very same cells as a row before
+  kMissingFile,    // of recordings: no file is named
 };
 std::string_view Name(RowRefusal reason);
 std::string_view Phrase(RowRefusal reason);  // "patient_id is empty"
@@ -78,6 +79,11 @@ class TableData {
 
   // Of the training split, for the federation's means (metrics/preparation.h).
   metrics::PreparationSums Preparation() const;
+
+  // Of a plan of recordings: the file that each row of AllExamples() names, a path below the
+  // table's folder, and the row's split. Identifiers: never shown elsewhere, logged or sent.
+  const std::vector<std::string>& files() const;
+  const std::vector<Split>& splits() const;
 
   const TableSummary& summary() const { return summary_; }
 

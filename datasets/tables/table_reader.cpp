@@ -55,6 +55,7 @@ struct Example {
   std::vector<float> targets;
   std::vector<float> numbers;
   std::vector<std::int16_t> codes;
+  std::string file;  // of recordings
 };
 
 // What the target's cells say of a row.
@@ -173,6 +174,14 @@ std::string RoundedMedian(std::vector<float> values) {
   return StrCat(std::round(*middle / unit) * unit);
 }
 
+// Of a file's path: no way out of the folder that it begins in.
+bool IsBelow(std::string_view path) {
+  if (path.empty() || path.front() == '/' || path.find('\0') != path.npos) return false;
+  const fs::path parts(path);
+  return std::none_of(parts.begin(), parts.end(),
+                      [](const fs::path& part) { return part == ".." || part == "."; });
+}
+
 class Reading {
  public:
   Reading(const plan::Plan& plan, const deidentification::Pseudonymiser& pseudonyms, Places places)
@@ -236,6 +245,9 @@ class Reading {
   void ReadRow(const CsvRow& row) {
     const std::string_view patient = Trimmed(row.cells[places_.patient]);
     Taught taught = target_.Read(row);
+    const std::string_view file =
+        places_.file ? Trimmed(row.cells[*places_.file]) : std::string_view();
+    if (places_.file && file.empty()) taught.refusal = RowRefusal::kMissingFile;
     if (plan::IsMissing(patient)) taught.refusal = RowRefusal::kMissingPatient;
     if (taught.refusal) {
       ++refusals_[*taught.refusal];
@@ -248,8 +260,18 @@ class Reading {
     example.target = taught.target;
     example.positive = taught.positive;
     example.targets = std::move(taught.values);
+    if (places_.file) example.file = FileOfRow(row, file);
     for (std::size_t i = 0; i < plan_.table.columns.size(); ++i) ReadInput(row, i, example);
     examples.push_back(std::move(example));
+  }
+
+  std::string FileOfRow(const CsvRow& row, std::string_view file) {
+    if (!IsBelow(file))
+      faults_.Add(row.line, kFileColumn, "is no file below the site's data folder");
+    if (!files_.insert(std::string(file)).second) {
+      faults_.Add(row.line, kFileColumn, "names the file of a line before");
+    }
+    return std::string(file);
   }
 
   Split SplitOfRow(const CsvRow& row, std::string_view patient) {
@@ -336,6 +358,7 @@ class Reading {
   const Places places_;
   Faults faults_;
   TargetReader target_;
+  std::set<std::string> files_;
   std::unordered_multimap<std::uint64_t, std::size_t> seen_;  // rows by their cells' hash
   std::map<RowRefusal, std::uint64_t> refusals_;
   std::vector<ColumnCounts> counts_;
@@ -404,6 +427,7 @@ absl::StatusOr<TableData> TableReader::Read(std::string_view csv, const plan::Pl
     Append(example.targets, rows->targets);
     Append(example.numbers, rows->numbers);
     Append(example.codes, rows->codes);
+    if (plan.data.source == plan::Source::kAudio) rows->files.push_back(example.file);
   }
   TableData data;
   CountSplits(reading.examples, data.summary_);

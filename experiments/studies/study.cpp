@@ -14,7 +14,7 @@ std::string_view TitleOf(Figure figure, Task task) {
 }
 
 std::span<const Study> Studies() {
-  static const std::array<Study, 8> kStudies = {{
+  static const std::array<Study, 9> kStudies = {{
       {"heart-disease", "Heart disease by hospital", Figure::kAccuracy, kHeartDiseasePlan,
        "UCI Heart Disease (Janosi, Steinbrunn, Pfisterer, Detrano 1988, doi 10.24432/C52P4X), CC "
        "BY "
@@ -38,6 +38,11 @@ std::span<const Study> Studies() {
        PrepareChestXray},
       {"brain-mri-segmentation", "Tumour outlines in brain MRI by institution", Figure::kHeadline,
        kBrainMriSegmentationPlan,
+       "TCGA-LGG slices with outlines (Buda, Saha, Mazurowski, Comput Biol Med 109, 2019), CC "
+       "BY-NC-SA 4.0.",
+       PrepareBrainMri},
+      {"brain-mri-detection", "Boxes around tumours in brain MRI by institution", Figure::kHeadline,
+       kBrainMriDetectionPlan,
        "TCGA-LGG slices with outlines (Buda, Saha, Mazurowski, Comput Biol Med 109, 2019), CC "
        "BY-NC-SA 4.0.",
        PrepareBrainMri},

@@ -8,6 +8,7 @@ extern const char kBreastCancerSurvivalPlan[];
 extern const char kIcuMortalityPlan[];
 extern const char kChestXrayPlan[];
 extern const char kBrainMriSegmentationPlan[];
+extern const char kBrainMriDetectionPlan[];
 extern const char kBreastUltrasoundPlan[];
 extern const char kHeartSoundsPlan[];
 extern const char kHippocampusPlan[];

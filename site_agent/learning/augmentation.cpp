@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "common/base/status.h"
+#include "site_agent/learning/recording_augmentation.h"
 
 namespace consilium::learning {
 namespace {
@@ -121,6 +122,10 @@ void Expose(std::span<const float> in, std::span<float> out, const Exposure& exp
 void Augment(plan::Augmentation kind, const datasets::InputShape& shape, std::span<float> image,
              std::span<float> mask, std::span<float> scratch, SeededRandom& random) {
   if (kind == plan::Augmentation::kNone) return;
+  if (kind == plan::Augmentation::kRecording) {
+    AugmentRecording(shape, image, scratch, random);
+    return;
+  }
   const std::size_t plane = std::size_t{shape.height} * shape.width;
   const std::size_t channel = plane * shape.depth;
   CONSILIUM_CHECK(shape.height >= 2 && shape.width >= 2 && shape.channels >= 1);

@@ -35,6 +35,8 @@ const std::vector<FolderRule> kFolderRules = {
     {"common/plan/", {"common/base/"}},
     {"common/model/", {"common/base/"}},
     {"common/metrics/", {"common/base/"}},
+    // The page of what images are: the one page here that knows what it shows.
+    {"common/report/description_page.", {"common/base/", "common/metrics/", "common/report/"}},
     {"common/report/", {"common/base/"}},
     {"common/crypto/", {"common/base/"}},
     {"common/storage/", {"common/base/"}},
@@ -55,7 +57,8 @@ const std::vector<FolderRule> kFolderRules = {
      {"common/base/", "common/crypto/", "common/storage/", "common/plan/", "datasets/"}},
     // What a site's images are, as counts that add up across sites.
     {"datasets/description/",
-     {"common/base/", "common/metrics/", "common/plan/", "common/storage/", "datasets/"}},
+     {"common/base/", "common/metrics/", "common/plan/", "common/report/description_page.h",
+      "common/storage/", "datasets/"}},
     // A site's tables, and what its numbers add up to for the federation's preparation.
     {"datasets/tables/", {"common/base/", "common/metrics/", "common/plan/", "datasets/"}},
     {"datasets/", {"common/base/", "common/storage/", "common/plan/"}},
@@ -83,6 +86,7 @@ const std::vector<LibraryRule> kLibraryRules = {
      {"datasets/dicom/", "datasets/deidentification/", "datasets/pacs/", "datasets/results/"}},
     {"cpp-httplib", {"httplib"}, {"datasets/pacs/"}},
     {"OpenJPEG", {"openjpeg"}, {"datasets/dicom/"}},
+    {"libsamplerate", {"samplerate"}, {"datasets/audio/"}},
     {"libseccomp", {"seccomp", "linux/seccomp"}, {"datasets/worker/"}},
     {"SQLite", {"sqlite3"}, {"common/storage/"}},
     {"OpenSSL", {"openssl/"}, {"common/crypto/"}},

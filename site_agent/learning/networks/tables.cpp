@@ -1,11 +1,10 @@
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/nan_to_num.h>
 
 #include "common/base/text.h"
 #include "site_agent/learning/networks/layers.h"
 #include "site_agent/learning/networks/networks.h"
+#include "site_agent/learning/networks/prepared_columns.h"
 
 namespace consilium::learning {
 namespace {
@@ -16,31 +15,17 @@ constexpr std::int64_t kDefaultHidden = 32;
 class TableNetwork : public Network {
  public:
   at::Tensor Forward(const at::Tensor& rows, bool training) final {
-    return Logits(Prepare(rows), training).squeeze(1);
+    return Logits(prepare_(rows), training).squeeze(1);
   }
 
  protected:
-  explicit TableNetwork(const plan::Table& table) : numbers_(table.Numbers()) {
-    if (numbers_ == 0) return;
-    mean_ = Add("prepare.mean", {numbers_}, {Start::Kind::kConstant, 0}, /*trained=*/false);
-    deviation_ =
-        Add("prepare.deviation", {numbers_}, {Start::Kind::kConstant, 1}, /*trained=*/false);
-  }
+  explicit TableNetwork(const plan::Table& table) : prepare_(*this, table) {}
 
   // N x inputs to N x outputs.
   virtual at::Tensor Logits(const at::Tensor& inputs, bool training) = 0;
 
  private:
-  // A missing number becomes 0, which is the mean.
-  at::Tensor Prepare(const at::Tensor& rows) const {
-    if (numbers_ == 0) return rows;
-    const at::Tensor numbers = rows.narrow(1, 0, numbers_).sub(mean_).div_(deviation_);
-    const at::Tensor others = rows.narrow(1, numbers_, rows.size(1) - numbers_);
-    return at::cat({at::nan_to_num(numbers, 0), others}, 1);
-  }
-
-  const std::int64_t numbers_;
-  at::Tensor mean_, deviation_;
+  const PreparedColumns prepare_;
 };
 
 class LogisticRegression final : public TableNetwork {

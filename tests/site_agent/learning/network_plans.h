@@ -14,10 +14,26 @@ inline plan::Plan ImagePlan(plan::Architecture architecture, plan::Norm norm) {
   plan.model.architecture = architecture;
   plan.model.norm = norm;
   plan.preprocessing.image_size = 64;
-  if (architecture == plan::Architecture::kUnet) {
+  if (architecture == plan::Architecture::kUnet3d) plan.preprocessing.slices = 16;
+  if (architecture == plan::Architecture::kUnet3d) plan.preprocessing.image_size = 32;
+  if (architecture == plan::Architecture::kUnet || architecture == plan::Architecture::kUnet3d) {
     plan.target.task = Task::kSegmentation;
     plan.target.classes = {"core", "oedema"};
   }
+  if (architecture == plan::Architecture::kFcos) {
+    plan.target.task = Task::kDetection;
+    plan.target.classes = {"nodule", "mass"};
+  }
+  return plan;
+}
+
+inline plan::Plan RecordingPlan(plan::Norm norm) {
+  plan::Plan plan;
+  plan.name = StrCat("spectrogram_cnn-", plan::Name(norm));
+  plan.model.architecture = plan::Architecture::kSpectrogramCnn;
+  plan.model.norm = norm;
+  plan.data.source = plan::Source::kAudio;
+  plan.audio.seconds = 1.5;  // 45 frames
   return plan;
 }
 
@@ -43,7 +59,7 @@ inline std::vector<plan::Plan> NetworkPlans() {
   for (const Architecture architecture :
        {Architecture::kSmallCnn, Architecture::kResNet18, Architecture::kResNet34,
         Architecture::kResNet50, Architecture::kDenseNet121, Architecture::kEfficientNetB0,
-        Architecture::kUnet}) {
+        Architecture::kUnet, Architecture::kFcos}) {
     plans.push_back(ImagePlan(architecture, plan::Norm::kGroup));
     plans.push_back(ImagePlan(architecture, plan::Norm::kBatch));
     plan::Plan& colour = plans.emplace_back(ImagePlan(architecture, plan::Norm::kBatch));
@@ -55,6 +71,10 @@ inline std::vector<plan::Plan> NetworkPlans() {
       colour.target.classes = {"a", "b", "c"};
     }
   }
+  plans.push_back(ImagePlan(Architecture::kUnet3d, plan::Norm::kGroup));
+  plans.push_back(ImagePlan(Architecture::kUnet3d, plan::Norm::kBatch));
+  plans.push_back(RecordingPlan(plan::Norm::kGroup));
+  plans.push_back(RecordingPlan(plan::Norm::kBatch));
   plans.push_back(TablePlan(Architecture::kLogistic));
   plans.push_back(TablePlan(Architecture::kMlp));
   plan::Plan& deep = plans.emplace_back(TablePlan(Architecture::kMlp));

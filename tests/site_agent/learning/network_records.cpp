@@ -50,7 +50,7 @@ absl::StatusOr<ModelState> MovedModel(const plan::Plan& plan) {
   for (const TensorSpec& tensor : first.layout()) {
     SeededRandom random(12, tensor.name);
     const bool counts = tensor.name.ends_with(".num_batches_tracked");
-    const bool weighs = tensor.shape.size() > 1 && plan.data.source == plan::Source::kDicom;
+    const bool weighs = tensor.shape.size() > 1 && plan.data.source != plan::Source::kTable;
     for (std::size_t i = 0; i < tensor.Elements(); ++i) {
       const double moved = random.Uniform(0, weighs ? 0.01 : 0.3);
       values[offset + i] += counts ? 3 : static_cast<float>(moved);
@@ -102,7 +102,12 @@ at::Tensor InputOf(const plan::Plan& plan) {
     rows.select(0, 1).narrow(0, 0, 1).fill_(std::numeric_limits<float>::quiet_NaN());
     return rows;
   }
+  if (plan.data.source == plan::Source::kAudio) {
+    return Noise({kExamples, 1, plan.audio.bands, plan.audio.Frames()}, "spectrograms");
+  }
   const std::int64_t size = plan.preprocessing.image_size;
+  const std::int64_t slices = plan.preprocessing.slices;
+  if (slices > 0) return Noise({kExamples, ChannelsOf(plan), slices, size, size}, "volumes");
   return Noise({kExamples, ChannelsOf(plan), size, size}, "images");
 }
 
@@ -131,7 +136,7 @@ absl::Status WriteRecord(const fs::path& folder, const plan::Plan& plan) {
   RETURN_IF_ERROR(WriteTensor(stem + ".probe", probe));
   std::printf("%s %s %s %s %s\n", plan.name.c_str(),
               std::string(plan::Name(plan.model.architecture)).c_str(),
-              images ? std::string(plan::Name(plan.model.norm)).c_str() : "none",
+              input.dim() >= 4 ? std::string(plan::Name(plan.model.norm)).c_str() : "none",
               absl::StrJoin(input.sizes(), ",").c_str(),
               absl::StrJoin(logits.sizes(), ",").c_str());
   return absl::OkStatus();
