@@ -26,6 +26,7 @@ at::Tensor Noise(std::vector<std::int64_t> shape) {
 
 at::Tensor InputOf(const plan::Plan& plan, std::int64_t examples, std::int64_t size) {
   if (plan.data.source == plan::Source::kTable) return Noise({examples, plan.table.Inputs()});
+  if (plan.preprocessing.slices > 0) return Noise({examples, ChannelsOf(plan), 16, 16, 16});
   return Noise({examples, ChannelsOf(plan), size, size});
 }
 
@@ -82,7 +83,12 @@ TEST_CASE("A network gives the logits that its task asks for") {
     const at::Tensor logits = network->Forward(InputOf(plan, 2, 32), /*training=*/false);
     std::vector<std::int64_t> expected = {2};
     if (OutputsOf(plan) > 1) expected.push_back(OutputsOf(plan));
-    if (plan.target.task == Task::kSegmentation) expected.insert(expected.end(), {32, 32});
+    if (plan.preprocessing.slices > 0) {
+      expected.insert(expected.end(), {16, 16, 16});
+    } else if (plan.target.task == Task::kSegmentation) {
+      expected.insert(expected.end(), {32, 32});
+    }
+    if (plan.target.task == Task::kDetection) expected.insert(expected.begin() + 1, 16 + 4 + 1);
     CHECK(logits.sizes().vec() == expected);
     for (const float logit : Values(logits)) CHECK(std::isfinite(logit));
   }
@@ -108,7 +114,7 @@ TEST_CASE("A small step along the gradient lowers the loss of every network by w
     training.optimizer = plan::Optimizer::kSgd;
     training.weight_decay = 0;
     training.learning_rate = asked / slope;
-    Optimizer(network->TrainedTensors(), training, /*proximal_mu=*/0).Step();
+    Optimizer(*network, training, /*proximal_mu=*/0).Step();
     CHECK(before.item<double>() - loss().item<double>() == Approx(asked).epsilon(0.3));
   }
 }
@@ -120,7 +126,7 @@ TEST_CASE("What a feature map's places add, and the bias, are each logit") {
     const std::unique_ptr<Network> network = FirstNetwork(plan);
     ImageClassifier* classifier = network->AsImageClassifier();
     CHECK((classifier != nullptr) ==
-          (plan.data.source == plan::Source::kDicom && plan.target.task != Task::kSegmentation));
+          (plan.data.source == plan::Source::kDicom && !TaughtByMasks(plan.target.task)));
     if (classifier == nullptr) continue;
     const at::Tensor features = classifier->Features(InputOf(plan, 2, 64), /*training=*/false);
     const at::Tensor added = classifier->Contributions(features);
