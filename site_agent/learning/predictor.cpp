@@ -7,6 +7,8 @@
 #include "common/base/status.h"
 #include "site_agent/learning/checks.h"
 #include "site_agent/learning/network.h"
+#include "site_agent/learning/sliding_window.h"
+#include "site_agent/learning/tasks/boxes.h"
 #include "site_agent/learning/tasks/tasks.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/training_step.h"
@@ -17,7 +19,7 @@ namespace {
 Batch BatchOfOne(std::span<const float> input, const datasets::InputShape& shape) {
   Batch batch{.count = 1, .shape = shape};
   batch.inputs.assign(input.begin(), input.end());
-  if (shape.channels > 1) {
+  if (shape.channels > 1 && shape.depth == 1) {
     const std::size_t pixels = shape.ImageElements();
     ToChannelsLast(input.first(pixels), shape, std::span(batch.inputs).first(pixels));
   }
@@ -52,23 +54,23 @@ void Outline(std::span<const float> probabilities, std::size_t pixels, Predictio
   }
 }
 
-absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, Task kind,
-                               const Batch& batch) {
+absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, const TaskShape& shape,
+                               std::uint32_t block, const Batch& batch) {
   const c10::InferenceMode no_gradients;
   Prediction prediction;
   const at::Tensor input = TensorOf(batch);
   ImageClassifier* const classifier = network.AsImageClassifier();
   at::Tensor output;
-  if (kind == Task::kBinary && classifier != nullptr) {
+  if (shape.task == Task::kBinary && classifier != nullptr) {
     const at::Tensor features = classifier->Features(input, /*training=*/false);
     output = classifier->Classify(features);
     prediction.activation = ActivationOf(*classifier, features);
   } else {
-    output = network.Forward(input, /*training=*/false);
+    output = AnswerOf(network, input, block);
   }
   RETURN_IF_ERROR(Numbers(output).status());
   ASSIGN_OR_RETURN(std::vector<float> values, Numbers(task.Predict(output)));
-  switch (kind) {
+  switch (shape.task) {
     case Task::kBinary:
       prediction.score = 1 / (1 + std::exp(-double{output.item<float>()}));
       break;
@@ -77,9 +79,11 @@ absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, Task 
       prediction.probabilities = std::move(values);
       break;
     case Task::kSegmentation:
-      Outline(values, std::size_t{batch.shape.height} * batch.shape.width, &prediction);
+      Outline(values, std::size_t{batch.shape.depth} * batch.shape.height * batch.shape.width,
+              &prediction);
       break;
     case Task::kDetection:
+      prediction.boxes = BoxesOf(values, shape.classes);
       break;
     case Task::kSurvival:
       prediction.log_hazard = values[0];
@@ -90,7 +94,8 @@ absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, Task 
 
 std::string SizeOf(const datasets::InputShape& shape) {
   if (shape.ImageElements() == 0) return StrCat(shape.columns, " columns");
-  return StrCat(shape.height, "x", shape.width,
+  return StrCat(shape.depth == 1 ? "" : StrCat(shape.depth, " slices of "), shape.height, "x",
+                shape.width,
                 shape.channels == 1 ? "" : StrCat(" in ", shape.channels, " channels"));
 }
 
@@ -118,7 +123,8 @@ absl::StatusOr<Prediction> Predictor::Predict(std::span<const float> input) {
         StrCat("an input of ", input.size(), " values; the plan's ", SizeOf(shape), " are needed"));
   }
   return WithTorch("prediction", [&] {
-    return Run(*network_, *task_, plan_.target.task, BatchOfOne(input, shape));
+    return Run(*network_, *task_, plan_.target.Shape(), plan_.training.block,
+               BatchOfOne(input, shape));
   });
 }
 

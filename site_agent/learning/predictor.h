@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/metrics/detection_metrics.h"
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
 #include "datasets/results/activation.h"
@@ -28,10 +29,13 @@ struct Prediction {
   datasets::results::ActivationMap activation;
   // multiclass: one a class, adding up to 1; multilabel: one a label, each for itself.
   std::vector<float> probabilities;
-  // segmentation: at each of image_size x image_size pixels, row by row, the most probable of 0
-  // (background) and the structures, of which 1 is the plan's first; and its probability.
+  // segmentation: at each of image_size x image_size pixels (of volumes slice by slice), row by
+  // row, the most probable of 0 (background) and the structures, of which 1 is the plan's first;
+  // and its probability.
   std::vector<std::uint8_t> mask;
   std::vector<float> confidence;
+  // detection: in pixels of the input, from the highest score down, at most 100 (tasks/boxes.h).
+  std::vector<metrics::ScoredBox> boxes;
   double log_hazard = 0;  // survival: relative, larger is worse
 };
 

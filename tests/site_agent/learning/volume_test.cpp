@@ -13,6 +13,7 @@
 
 #include "common/base/random.h"
 #include "site_agent/learning/batch_loader.h"
+#include "site_agent/learning/predictor.h"
 #include "site_agent/learning/sliding_window.h"
 #include "site_agent/learning/torch_scope.h"
 #include "site_agent/learning/trainer.h"
@@ -160,6 +161,18 @@ TEST_CASE("a small 3D U-Net learns made volumes in seconds, and predicts them") 
   CHECK(sums.As<metrics::SegmentationSums>().patients == 6);
   CHECK(metrics::Compute(sums, 0.9).value().headline > 0.8);
   CHECK(Predict(trained->trained, plan, test, quiet).value().size() == 6 * 2 * 16 * 16 * 16);
+
+  const auto predictor = Predictor::Create(trained->trained, plan).value();
+  std::vector<float> volume(16 * 16 * 16), mask(volume);
+  test.Get(0, volume);
+  test.GetTarget(0, mask);
+  const Prediction prediction = predictor->Predict(volume).value();
+  REQUIRE(prediction.mask.size() == mask.size());
+  int wrong = 0;
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    wrong += static_cast<float>(prediction.mask[i]) != mask[i];
+  }
+  CHECK(wrong < 80);
 }
 
 TEST_CASE("a step in parts is the whole batch's, of flat images and volumes, even or not") {
