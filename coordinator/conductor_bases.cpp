@@ -28,6 +28,19 @@ absl::StatusOr<ModelEntry> Keep(const ModelStore& models, const ModelState& mode
   return entry;
 }
 
+// One that an earlier run made has its adapters already.
+absl::StatusOr<Layout> Adapted(const Layout& layout, std::uint32_t rank) {
+  ASSIGN_OR_RETURN(const std::vector<Adapter> adapters, AdaptersOf(layout));
+  if (adapters.empty()) return WithAdapters(layout, rank);
+  for (const Adapter& adapter : adapters) {
+    if (adapter.rank == rank) continue;
+    return absl::InvalidArgumentError(
+        StrCat("its adapters are of rank ", adapter.rank, ", the plan's of ", rank,
+               ": say that, or merge them first (consilium model merge)"));
+  }
+  return layout;
+}
+
 }  // namespace
 
 absl::StatusOr<Conductor::ModelShape> Conductor::ShapeOf(
@@ -51,7 +64,7 @@ absl::Status Conductor::CheckInitial(const plan::Model& model) const {
     ASSIGN_OR_RETURN(const BaseModel base, parts_.models.LoadBase(*model.initial));
     Layout layout = base.header.layout;
     if (model.adapter_rank > 0) {
-      ASSIGN_OR_RETURN(layout, WithAdapters(layout, model.adapter_rank));
+      ASSIGN_OR_RETURN(layout, Adapted(layout, model.adapter_rank));
     }
     return Travelling::Of(layout, model.frozen).status();
   };
@@ -63,6 +76,7 @@ absl::StatusOr<ModelId> Conductor::MakeAdapted(Ledger& ledger, const RunId& run,
                                                const plan::Plan& plan) {
   const ModelId parent = *plan.model.initial;
   ASSIGN_OR_RETURN(const ModelState base, LoadSafetensors(parts_.models.PathOf(parent)));
+  if (!FrozenByAdapters(base.layout()).empty()) return parent;
   ASSIGN_OR_RETURN(const ModelState adapted,
                    WithAdapters(base, plan.model.adapter_rank, plan.seed));
   ASSIGN_OR_RETURN(const ModelEntry entry,

@@ -1,11 +1,13 @@
 // What researchers and auditors call.
 
 #include <algorithm>
+#include <mutex>
 
 #include "common/base/status.h"
 #include "common/wire/consilium.grpc.pb.h"
 #include "common/wire/convert.h"
 #include "coordinator/log_pieces.h"
+#include "coordinator/model_import.h"
 #include "coordinator/service_calls.h"
 
 namespace consilium::coordinator {
@@ -25,13 +27,21 @@ class OpenStream {
     const std::lock_guard lock(line_->mutex);
     line_->context = nullptr;
   }
-  absl::Status Begin(const Member& member) {
-    ASSIGN_OR_RETURN(call_, calls_.Open(member.name, member.tls_key, CallKind::kWatch,
-                                        [line = line_](const absl::Status&) {
-                                          const std::lock_guard lock(line->mutex);
-                                          if (line->context) line->context->TryCancel();
-                                        }));
+  absl::Status Begin(const Member& member, CallKind kind = CallKind::kWatch) {
+    ASSIGN_OR_RETURN(
+        call_, calls_.Open(member.name, member.tls_key, kind, [line = line_](const absl::Status&) {
+          const std::lock_guard lock(line->mutex);
+          if (line->context) line->context->TryCancel();
+        }));
     return absl::OkStatus();
+  }
+  // False: there is nothing more, or the caller was hung up on.
+  template <class Message>
+  bool Read(grpc::ServerReader<Message>& reader, Message* message) {
+    call_->Await("it sent nothing of its model", calls_.limits().stall);
+    const bool read = reader.Read(message);
+    call_->AwaitNothing();
+    return read;
   }
   // False: the caller is gone, or was hung up on.
   template <class Message>
@@ -141,6 +151,31 @@ class ResearchCalls final : public ResearchService {
     });
   }
 
+  grpc::Status ImportModel(grpc::ServerContext* context,
+                           grpc::ServerReader<v1::ImportModelRequest>* reader,
+                           v1::ImportModelReply* reply) override {
+    return As(kResearchers, *context, [&](const Member& member) -> absl::Status {
+      OpenStream open(*context, desk_.calls);
+      RETURN_IF_ERROR(open.Begin(member, CallKind::kUpload));
+      v1::ImportModelRequest piece;
+      if (!open.Read(*reader, &piece)) return absl::InvalidArgumentError("no model came");
+      // Each holds a file, and at its end a model in memory.
+      const std::unique_lock one(importing_, std::try_to_lock);
+      if (!one) return absl::ResourceExhaustedError("another model is being imported: try later");
+      ASSIGN_OR_RETURN(ModelImport import, ModelImport::Begin(parts_.models, piece.size()));
+      int pieces = 0;
+      do {
+        if (pieces++ % kChunksBetweenChecks == 0) RETURN_IF_ERROR(callers_.StillMember(member));
+        RETURN_IF_ERROR(import.Add(AsBytes(piece.data())));
+      } while (open.Read(*reader, &piece));
+      if (context->IsCancelled()) return absl::CancelledError("the sender went away");
+      ASSIGN_OR_RETURN(const ModelId model,
+                       import.Finish(parts_.ledger, member.name, parts_.clock.Now()));
+      reply->set_model(wire::ToProtoBytes(model));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status FetchLog(grpc::ServerContext* context, const v1::FetchLogRequest* request,
                         grpc::ServerWriter<v1::JsonReply>* writer) override {
     return As(kReaders, *context, [&](const Member& member) -> absl::Status {
@@ -190,6 +225,7 @@ class ResearchCalls final : public ResearchService {
   const ServiceDesk desk_;
   const coordinator::Service::Parts& parts_;
   CallerTable& callers_;
+  std::mutex importing_;  // held by the one import under way
 };
 
 }  // namespace

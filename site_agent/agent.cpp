@@ -211,6 +211,9 @@ bool Agent::WorkOnce(std::stop_token stop) {
     const std::stop_callback forward(stop, [&work] { work->stop.request_stop(); });
     outcome = runner_.Run(work->task, work->resumed, work->stop.get_token());
   }
+  if (outcome == TaskOutcome::kEnded && !work->stop.stop_requested()) {
+    if (auto next = runner_.Afterwards(work->task)) queue_.Add(*std::move(next), clock_.Now());
+  }
   queue_.Finish(outcome, clock_.Now());
   Changed();
   return true;

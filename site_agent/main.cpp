@@ -9,8 +9,12 @@
 #include "common/base/version.h"
 #include "site_agent/approved_networks.h"
 #include "site_agent/commands.h"
+#include "site_agent/drift_command.h"
+#include "site_agent/evaluate_command.h"
 #include "site_agent/follow_command.h"
+#include "site_agent/model_command.h"
 #include "site_agent/network_command.h"
+#include "site_agent/personal_command.h"
 #include "site_agent/predict_command.h"
 
 namespace consilium::site_agent {
@@ -26,7 +30,8 @@ constexpr char kExamples[] = R"(Examples:
   consilium-site outbox --state site
   consilium-site network approve net.pt --state site
   consilium-site train --plan opacity.toml --data images --state site --epochs 10 --out local.safetensors
-  consilium-site evaluate --model local.safetensors --plan opacity.toml --data images --state site
+  consilium-site evaluate local.safetensors --plan opacity.toml --data images --state site
+  consilium-site evaluate 3fa9c1 --record chest.record.json --data images --state site --by sex,age
   consilium-site predict --state site --record chest.record.json --data new --out results
   consilium-site follow 4711 --data images --html 4711.html
 
@@ -112,17 +117,14 @@ int Main(int argc, char** argv) {
   train_app->add_flag("--json", train.json, "Print JSON for scripts");
 
   EvaluateCommand evaluate;
-  CLI::App* evaluate_app = app.add_subcommand("evaluate", "Evaluate a model on local images");
-  evaluate_app->add_option("--model", evaluate.model, "Model (safetensors)")->required();
-  evaluate_app->add_option("--plan", evaluate.plan, "Plan (TOML)")->required();
-  evaluate_app->add_option("--data", evaluate.data, "Folder tree of DICOM files; may be repeated")
-      ->required();
-  add_state(evaluate_app, &evaluate.state);
-  evaluate_app->add_option("--split", evaluate.split, "test or validation")
-      ->check(CLI::IsMember({"test", "validation"}))
-      ->capture_default_str();
-  add_threads(evaluate_app, &evaluate.threads);
-  evaluate_app->add_flag("--json", evaluate.json, "Print metrics and addable sums as JSON");
+  CLI::App* evaluate_app = app.add_subcommand(
+      "evaluate", "How well a model does here: by groups, and against another one");
+  AddEvaluateOptions(*evaluate_app, evaluate);
+
+  DriftCommand drift;
+  CLI::App* drift_app = app.add_subcommand(
+      "drift", "Are new patients like those before, or is a continual round due?");
+  AddDriftOptions(*drift_app, drift);
 
   PredictCommand predict;
   CLI::App* predict_app = app.add_subcommand(
@@ -143,6 +145,19 @@ int Main(int argc, char** argv) {
   CLI::App* network_app =
       app.add_subcommand("network", "The consortium's own networks that may be trained here");
   AddNetworkOptions(*network_app, network);
+
+  ModelMapCommand map;
+  CLI::App* map_app = app.add_subcommand("model", "Models from elsewhere")
+                          ->require_subcommand(1)
+                          ->add_subcommand("map", "Weights from elsewhere as a plan's first model");
+  AddModelMapOptions(*map_app, map);
+
+  PersonalCommand personal;
+  CLI::App* personal_app =
+      app.add_subcommand("personal", "This site's own models beside the global ones")
+          ->require_subcommand(1)
+          ->add_subcommand("show", "Which is better for this site's patients, with intervals");
+  AddPersonalShowOptions(*personal_app, personal);
 
   LookCommand look;
   CLI::App* status_app = app.add_subcommand("status", "Runs and tasks this site knows");
@@ -179,8 +194,11 @@ int Main(int argc, char** argv) {
     if (run_app->parsed()) return WithNetworks(run.state, run);
     if (train_app->parsed()) return WithNetworks(train.state, train);
     if (evaluate_app->parsed()) return WithNetworks(evaluate.state, evaluate);
+    if (drift_app->parsed()) return WithNetworks(drift.state, drift);
     if (predict_app->parsed()) return WithNetworks(predict.state, predict);
     if (network_app->parsed()) return Run(network);
+    if (map_app->parsed()) return Run(map);
+    if (personal_app->parsed()) return WithNetworks(personal.state, personal);
     if (follow_app->parsed()) return Run(follow);
     if (listen_app->parsed()) return Run(listen);
     if (fingerprint_app->parsed()) return ShowFingerprint(keys);

@@ -9,6 +9,7 @@
 //   paused      there while all work rests
 //   models/     downloaded models, checked by hash
 //   published/  models that passed the gate
+//   personal/   the site's own models beside them (personal_model.h), which never leave
 //   catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
 //   outbox/     sealed and masked updates that the coordinator has not yet done with, and what was
 //               trained, sealed for the site itself
@@ -46,6 +47,7 @@ struct SiteFolder {
   fs::path Policy() const { return root / "policy.toml"; }
   fs::path Models() const { return root / "models"; }
   fs::path Published() const { return root / "published"; }
+  fs::path Personal() const { return root / "personal"; }
   fs::path Outbox() const { return root / "outbox"; }
   fs::path Catalog() const { return root / "catalog.db"; }
   fs::path Cache() const { return root / "cache"; }

@@ -30,6 +30,7 @@ std::optional<AttemptKey> AttemptOf(const Task& task) {
 std::uint32_t RoundOf(const Task& task) {
   if (const auto key = AttemptOf(task)) return key->round;
   if (const auto* describe = std::get_if<wire::DescribeRequest>(&task)) return describe->round;
+  if (const auto* personalise = std::get_if<Personalise>(&task)) return personalise->round;
   const auto* evaluate = std::get_if<wire::EvaluateRequest>(&task);
   return evaluate != nullptr ? evaluate->round : 0;
 }
@@ -53,6 +54,10 @@ bool SameWork(const Task& a, const Task& b) {
            SessionOf(a) == SessionOf(b);
   }
   if (std::holds_alternative<wire::DescribeRequest>(a)) return SessionOf(a) == SessionOf(b);
+  if (const auto* x = std::get_if<Personalise>(&a)) {
+    const auto& y = std::get<Personalise>(b);
+    return x->run == y.run && x->model == y.model && (x->round == 0) == (y.round == 0);
+  }
   return std::get<FetchPublished>(a).model == std::get<FetchPublished>(b).model;
 }
 
@@ -66,6 +71,7 @@ std::string Describe(const Task& task) {
             return t.secure.key.purpose == secagg::Purpose::kPreparation ? "prepare the table"
                                                                          : "describe the images";
           },
+          [](const Personalise&) -> std::string { return "make the personal model"; },
           [](const SendSealed&) -> std::string { return "send an update"; },
           [](const FetchPublished&) -> std::string { return "fetch the published model"; }},
       task);

@@ -21,8 +21,16 @@ struct FetchPublished {
   ModelId model;
 };
 
+// The site's own model is made of a global one that has come (personal_model.h). Gives way to all
+// else that is to be done, and is gone on with afterwards.
+struct Personalise {
+  RunId run;
+  std::uint32_t round = 0;  // that begins from the model; 0: the model was published
+  ModelId model;
+};
+
 using Task = std::variant<wire::MakeInitialModel, wire::TrainRequest, wire::EvaluateRequest,
-                          SendSealed, FetchPublished, wire::DescribeRequest>;
+                          SendSealed, FetchPublished, wire::DescribeRequest, Personalise>;
 
 const RunId& RunOf(const Task& task);
 std::uint32_t RoundOf(const Task& task);  // 0 where none

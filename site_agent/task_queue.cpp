@@ -15,7 +15,26 @@ bool Overlap(const Task& a, const Task& b) {
 }  // namespace
 
 void TaskQueue::Add(Task task, Time now) {
-  const std::lock_guard lock(mutex_);
+  std::stop_source stop(std::nostopstate);
+  {
+    const std::lock_guard lock(mutex_);
+    const bool personal = std::holds_alternative<Personalise>(task);
+    if (personal) {
+      std::erase_if(queue_, [&](const Entry& entry) {
+        return std::holds_alternative<Personalise>(entry.task) && RunOf(entry.task) == RunOf(task);
+      });
+    }
+    AddQuietly(std::move(task), now);
+    const bool gives_way = current_ && !personal && !current_->stop.stop_requested() &&
+                           std::holds_alternative<Personalise>(current_->entry.task);
+    if (!gives_way) return;
+    current_->gives_way = true;
+    stop = current_->stop;
+  }
+  stop.request_stop();  // without the lock: it ends calls of the channel
+}
+
+void TaskQueue::AddQuietly(Task task, Time now) {
   const auto same = [&](const Entry& entry) { return Overlap(task, entry.task); };
   // An evaluation or description is repeated: the answer of the one being made may be lost with its
   // connection, and the second time it is only read from the state.
@@ -47,7 +66,7 @@ void TaskQueue::Cancel(const std::function<bool(const Task&)>& obsolete) {
     std::erase_if(queue_, drop);
     std::erase_if(await_masks_, drop);
     if (!current_ || !drop(current_->entry)) return;
-    current_->again = false;
+    current_->again = current_->gives_way = false;
     stop = current_->stop;
   }
   stop.request_stop();  // without the lock: it ends calls of the channel
@@ -88,8 +107,13 @@ void TaskQueue::Pause(bool paused) {
 std::optional<TaskQueue::Work> TaskQueue::Take(Time now) {
   const std::lock_guard lock(mutex_);
   if (paused_ || current_) return std::nullopt;
-  const auto ready = std::find_if(queue_.begin(), queue_.end(),
-                                  [&](const Entry& entry) { return entry.ready <= now; });
+  auto ready = std::find_if(queue_.begin(), queue_.end(), [&](const Entry& entry) {
+    return entry.ready <= now && !std::holds_alternative<Personalise>(entry.task);
+  });
+  if (ready == queue_.end()) {
+    ready = std::find_if(queue_.begin(), queue_.end(),
+                         [&](const Entry& entry) { return entry.ready <= now; });
+  }
   if (ready == queue_.end()) return std::nullopt;
   current_.emplace(Current{std::move(*ready), {}});
   queue_.erase(ready);
@@ -105,6 +129,14 @@ void TaskQueue::Finish(TaskOutcome outcome, Time now) {
   entry.resumed = true;
   if (done.again) {
     queue_.push_front(std::move(entry));
+    return;
+  }
+  if (done.gives_way) {
+    const auto newer = [&](const Entry& other) {
+      return std::holds_alternative<Personalise>(other.task) &&
+             RunOf(other.task) == RunOf(entry.task);
+    };
+    if (std::none_of(queue_.begin(), queue_.end(), newer)) queue_.push_back(std::move(entry));
     return;
   }
   if (outcome == TaskOutcome::kEnded || done.stop.stop_requested() || Queued(entry.task)) return;

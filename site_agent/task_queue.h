@@ -22,7 +22,9 @@ class TaskQueue {
   TaskQueue(Duration first_wait, Duration longest_wait, std::uint64_t seed)
       : first_wait_(first_wait), longest_wait_(longest_wait), seed_(seed) {}
 
-  // Unless the same work is waiting or being done. One that waited for shares is ready again.
+  // Unless the same work is waiting or being done. One that waited for shares is ready again. What
+  // is done for the site alone (Personalise) gives way: it is stopped, and done again afterwards;
+  // of one run only the newest is done.
   void Add(Task task, Time now);
   // Drops what is waiting, and stops what is being done, where `obsolete` says so.
   void Cancel(const std::function<bool(const Task&)>& obsolete);
@@ -58,6 +60,7 @@ class TaskQueue {
     Entry entry;
     std::stop_source stop;
     bool again = false;      // stopped by a pause only
+    bool gives_way = false;  // stopped for other work only
     bool try_again = false;  // there was a new connection since
     bool masks_came = false;
   };
@@ -65,6 +68,7 @@ class TaskQueue {
     return {std::move(task), now, Backoff(first_wait_, longest_wait_, seed_)};
   }
   bool Queued(const Task& task) const;
+  void AddQuietly(Task task, Time now);  // mutex_ is held
 
   const Duration first_wait_, longest_wait_;
   const std::uint64_t seed_;

@@ -60,7 +60,8 @@ bool Retryable(const absl::Status& status) {
 TaskRunner::TaskRunner(TaskContext context)
     : context_(std::move(context)),
       models_(context_.state.folder().Models(), kModelsKept),
-      published_(context_.state.folder().Published(), kPublishedKept) {}
+      published_(context_.state.folder().Published(), kPublishedKept),
+      personal_(context_.state.folder().Personal()) {}
 
 TaskOutcome TaskRunner::Run(const Task& task, bool resumed, std::stop_token stop) {
   const Time began = context_.clock.Now();
@@ -78,7 +79,9 @@ TaskOutcome TaskRunner::Run(const Task& task, bool resumed, std::stop_token stop
        {"seconds", Seconds(context_.clock.Now() - began)},
        {"outcome", status.ok() ? std::string("done") : std::string(ToStd(status.message()))}});
   if (goes_on) return outcome_;
-  if (!well && !std::holds_alternative<FetchPublished>(task)) Fail(task, status);
+  const bool own = std::holds_alternative<FetchPublished>(task) ||
+                   std::holds_alternative<Personalise>(task);  // of no concern to the coordinator
+  if (!well && !own) Fail(task, status);
   return TaskOutcome::kEnded;
 }
 

@@ -19,6 +19,7 @@
 #include "site_agent/learner.h"
 #include "site_agent/masked_update.h"
 #include "site_agent/model_store.h"
+#include "site_agent/personal_model.h"
 #include "site_agent/sealed_update.h"
 #include "site_agent/secure_sessions.h"
 #include "site_agent/site_state.h"
@@ -57,6 +58,9 @@ class TaskRunner {
   // model that could not be fetched).
   // `resumed`: the coordinator has not asked for it again since the last try.
   TaskOutcome Run(const Task& task, bool resumed, std::stop_token stop);
+  // What is to be done for the site alone once a task has ended: its own model, of the global one
+  // that came with the task.
+  std::optional<Task> Afterwards(const Task& task);
 
  private:
   absl::Status Do(const wire::MakeInitialModel& task, std::stop_token stop);
@@ -65,6 +69,7 @@ class TaskRunner {
   absl::Status Do(const wire::DescribeRequest& task, std::stop_token stop);
   absl::Status Do(const SendSealed& task, std::stop_token stop);
   absl::Status Do(const FetchPublished& task, std::stop_token stop);
+  absl::Status Do(const Personalise& task, std::stop_token stop);
 
   // Marks what a call to the coordinator failed with as something to try again, when it is that.
   absl::Status MayTryLater(const absl::Status& failed);
@@ -118,6 +123,7 @@ class TaskRunner {
   TaskContext context_;
   ModelStore models_;
   ModelStore published_;
+  PersonalModels personal_;
   TaskOutcome outcome_ = TaskOutcome::kEnded;  // of the present task, unless it ends
   bool resumed_ = false;
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/model/external_model.h"
 
 namespace consilium {
 namespace {
@@ -30,6 +31,7 @@ std::string Quoted(const std::string& text) {
 
 struct TensorEntry {
   TensorSpec spec;
+  std::string dtype;
   bool has_dtype = false, has_shape = false, has_offsets = false;
   std::vector<std::uint64_t> offsets;
 };
@@ -38,6 +40,9 @@ struct TensorEntry {
 // are seen and refused where they stand, and nothing but the entries is ever built.
 class HeaderReader final : public nlohmann::json_sax<Json> {
  public:
+  enum class Types { kOurs, kAny };
+  explicit HeaderReader(Types types = Types::kOurs) : types_(types) {}
+
   absl::Status status;
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::string> metadata;
@@ -78,11 +83,12 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
     }
     if (where_ != Where::kTensor || key_ != "dtype")
       return Refuse("a text stands where none belongs");
-    if (value != "F32") {
-      return RefuseTensor(value.size() <= 8 &&
-                                  std::all_of(value.begin(), value.end(), IsAlphanumeric)
-                              ? StrCat("has the dtype ", value, ", only F32 is taken")
-                              : "has an unknown dtype, only F32 is taken");
+    const bool is_word =
+        value.size() <= 8 && std::all_of(value.begin(), value.end(), IsAlphanumeric);
+    tensors.back().dtype = is_word ? value : "of another kind";
+    if (types_ == Types::kOurs && value != "F32") {
+      return RefuseTensor(is_word ? StrCat("has the dtype ", value, ", only F32 is taken")
+                                  : "has an unknown dtype, only F32 is taken");
     }
     return true;
   }
@@ -166,6 +172,7 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
     return true;
   }
 
+  const Types types_;
   Where where_ = Where::kBeforeHeader;
   std::string key_;
   bool seen_metadata_ = false;
@@ -297,6 +304,56 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const File& file) {
   beginning.resize(data_offset);
   RETURN_IF_ERROR(file.ReadAt(0, beginning));
   return ReadSafetensorsHeader(beginning, size);
+}
+
+absl::StatusOr<std::vector<ExternalTensor>> ReadExternalHeader(ByteView beginning,
+                                                               std::uint64_t file_size) {
+  if (beginning.size() < kSizeBytes) return Malformed("it is too short");
+  const std::uint64_t header_size = LoadLe64(beginning.data());
+  if (header_size > kLargestHeader || header_size > file_size - kSizeBytes) {
+    return Malformed(StrCat("its header would have ", header_size, " bytes"));
+  }
+  const std::uint64_t data_offset = kSizeBytes + header_size;
+  if (beginning.size() < data_offset) {
+    return absl::OutOfRangeError(StrCat("the first ", data_offset, " bytes are needed"));
+  }
+  HeaderReader reader(HeaderReader::Types::kAny);
+  if (!Json::sax_parse(AsText(beginning.subspan(kSizeBytes, header_size)), &reader)) {
+    return reader.status;
+  }
+  std::vector<ExternalTensor> tensors;
+  Layout layout;
+  for (TensorEntry& entry : reader.tensors) {
+    const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];
+    if (begin > end || end > file_size - data_offset) {
+      return Malformed("a tensor's data_offsets go beyond the file");
+    }
+    layout.push_back(entry.spec);
+    tensors.push_back(
+        {std::move(entry.spec), std::move(entry.dtype), data_offset + begin, end - begin});
+  }
+  if (absl::Status status = CheckLayout(layout); !status.ok()) {
+    return Malformed(ToStd(status.message()));
+  }
+  return tensors;
+}
+
+absl::StatusOr<ExternalModel> ExternalModel::Open(const fs::path& path) {
+  ASSIGN_OR_RETURN(File file, File::OpenForReading(path));
+  ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
+  if (size < kSizeBytes) return Malformed(StrCat("it has only ", size, " bytes"));
+  Bytes beginning(kSizeBytes);
+  RETURN_IF_ERROR(file.ReadAt(0, beginning));
+  const std::uint64_t header_size = LoadLe64(beginning.data());
+  if (header_size > kLargestHeader || header_size > size - kSizeBytes) {
+    return Malformed(
+        "its header is too long (of a .pt or .pth file, save the state dict with the safetensors "
+        "package first)");
+  }
+  beginning.resize(kSizeBytes + header_size);
+  RETURN_IF_ERROR(file.ReadAt(0, beginning));
+  ASSIGN_OR_RETURN(auto tensors, ReadExternalHeader(beginning, size));
+  return ExternalModel(std::move(file), std::move(tensors));
 }
 
 absl::Status SaveSafetensors(const fs::path& path, const ModelState& model,

@@ -30,8 +30,9 @@ std::string Beginnings(const Layout& model) {
   std::set<std::string_view> said;
   for (const TensorSpec& tensor : model) {
     const std::string_view name = tensor.name;
-    const std::string_view first = name.substr(0, std::min(name.size(), name.find('.') + 1));
-    if (first.empty() || !said.insert(first).second) continue;
+    const std::size_t dot = name.find('.');
+    const std::string_view first = dot == name.npos ? name : name.substr(0, dot + 1);
+    if (!said.insert(first).second) continue;
     StrAppend(&text, text.empty() ? "" : ", ", first);
     if (said.size() == 20) return text + " ...";
   }

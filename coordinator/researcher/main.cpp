@@ -16,6 +16,7 @@
 #include "coordinator/federation/command_line.h"
 #include "coordinator/researcher/describe_command.h"
 #include "coordinator/researcher/model_commands.h"
+#include "coordinator/researcher/model_files.h"
 #include "coordinator/researcher/run_commands.h"
 
 namespace consilium::researcher {
@@ -108,6 +109,15 @@ int Main(int argc, char** argv) {
       "The federation's root.pub, or its 64 digits (else the one you enrolled with)";
   verify->add_option("--root", verification.root, root_help);
 
+  auto* import = models->add_subcommand(
+      "import", "Register a model that plans may begin from ([model] initial)");
+  import->add_option("model", file, "safetensors file, as `consilium-site model map` writes it")
+      ->required();
+  auto* merge = models->add_subcommand(
+      "merge", "Fold a model's adapters into its weights, for programs that know no adapters");
+  merge->add_option("model", file, "safetensors file")->required();
+  merge->add_option("--out", out, "Where to write it (FILE.safetensors)")->required();
+
   CardOptions card;
   auto* card_app = models->add_subcommand(
       "card", "Write a model's card: one page for clinicians and reviewers, HTML and Markdown");
@@ -179,6 +189,8 @@ int Main(int argc, char** argv) {
   if (*list_models) status = ListModelsCommand(options);
   if (*fetch) status = FetchCommand(options, model, out);
   if (*verify) status = VerifyCommand(options, verification);
+  if (*import) status = ImportCommand(options, file);
+  if (*merge) status = MergeCommand(options, file, out);
   if (*card_app) status = CardCommand(options, card);
   if (*fetch_log) status = FetchLogCommand(options, out);
   if (*describe) {

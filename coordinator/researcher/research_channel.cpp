@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -196,6 +197,32 @@ absl::Status ResearchChannel::Download(const ModelId& model, const fs::path& pat
   }
   RETURN_IF_ERROR(file.Sync());
   return RenameDurably(part, path);
+}
+
+absl::StatusOr<ModelId> ResearchChannel::ImportModel(const fs::path& path, Progress& progress) {
+  constexpr std::uint64_t kPieceBytes = 256 * 1024;
+  ASSIGN_OR_RETURN(const File file, File::OpenForReading(path));
+  ASSIGN_OR_RETURN(const std::uint64_t size, file.Size());
+  grpc::ClientContext context;
+  v1::ImportModelReply reply;
+  const auto writer = impl_->stub->ImportModel(&context, &reply);
+  v1::ImportModelRequest piece;
+  piece.set_size(size);
+  for (std::uint64_t at = 0; at < size; at += kPieceBytes) {
+    Bytes bytes(std::min(kPieceBytes, size - at));
+    if (const absl::Status read = file.ReadAt(at, bytes); !read.ok()) {
+      context.TryCancel();
+      (void)writer->Finish();
+      return read;
+    }
+    piece.set_data(bytes.data(), bytes.size());
+    if (!writer->Write(piece)) break;  // the coordinator says why when it is asked
+    piece.clear_size();
+    progress.Report("sending the model", at + bytes.size(), size);
+  }
+  writer->WritesDone();
+  RETURN_IF_ERROR(impl_->Said(writer->Finish()));
+  return wire::DigestFromProto(reply.model(), "model");
 }
 
 }  // namespace consilium::researcher

@@ -45,6 +45,9 @@ class ResearchChannel {
   // Writes the model's safetensors to `path` (through a temporary file, renamed when its hash is
   // `model`).
   absl::Status Download(const ModelId& model, const fs::path& path, Progress& progress);
+  // Sends a model file in its canonical form, for plans to begin from; returns its id.
+  // kInvalidArgument: the coordinator does not take it, and says why.
+  absl::StatusOr<ModelId> ImportModel(const fs::path& path, Progress& progress);
 
  private:
   struct Impl;

@@ -22,6 +22,14 @@ bool Has(const RunEvent& event, const std::string& key) { return event.values.co
 
 std::string Whole(double number) { return absl::StrFormat("%.0f", number); }
 
+// "1.2 of 44.7 MB of the model travel"
+std::string Travelling(const RunEvent& event) {
+  const auto megabytes = [&](const char* key) { return 4e-6 * Value(event, key); };
+  return absl::StrFormat("%.*f of %.1f MB of the model travel",
+                         megabytes("travelling") < 0.1 ? 3 : 1, megabytes("travelling"),
+                         megabytes("parameters"));
+}
+
 std::string SecondsText(double s) { return ToReadable(FromSeconds(s)); }
 
 std::string Sites(double n) { return n == 1 ? "1 site" : Whole(n) + " sites"; }
@@ -192,7 +200,8 @@ std::string RunTree::On(const RunEvent& as_it_came) {
                     StrCat(Sites(Value(event, "sites")),
                            Has(event, "parameters")
                                ? StrCat(", ", Whole(Value(event, "parameters")), " parameters")
-                               : std::string()));
+                               : std::string(),
+                           Has(event, "travelling") ? StrCat(", ", Travelling(event)) : ""));
         opened_ = event.time;
         last_update_ = aggregated_ = Time{};
       } else {

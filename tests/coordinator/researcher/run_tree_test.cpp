@@ -108,6 +108,14 @@ void CheckGolden(const char* name, const std::string& text) {
   CHECK(text == *expected);
 }
 
+TEST_CASE("a round that freezes part of its model says how much of it travels") {
+  Story story;
+  story.Say(RunEventKind::kRoundOpened, 1, "", "",
+            {{"sites", 3}, {"parameters", 11'175'000}, {"travelling", 300'000}});
+  CHECK_THAT(story.text(),
+             ContainsText("11175000 parameters, 1.2 of 44.7 MB of the model travel"));
+}
+
 TEST_CASE("A run's events read as the tree in the golden file") {
   CheckGolden("run_tree.txt", TwoSites().text());
 }

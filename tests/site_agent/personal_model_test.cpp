@@ -1,0 +1,229 @@
+#include "site_agent/personal_model.h"
+
+#include <algorithm>
+
+#include "common/crypto/sha256.h"
+#include "tests/catch.h"
+#include "tests/common/says.h"
+#include "tests/site_agent/test_site.h"
+
+namespace consilium::site_agent {
+namespace {
+
+using Method = plan::PersonalMethod;
+
+const RunId kRun("small-0001");
+const Layout kLayout = {
+    {"conv1.weight", {2, 1, 3, 3}}, {"bn1.weight", {2}},      {"bn1.bias", {2}},
+    {"bn1.running_mean", {2}},      {"bn1.running_var", {2}}, {"bn1.num_batches_tracked", {}},
+    {"fc.weight", {1, 2}},          {"fc.bias", {1}}};
+
+ModelState Filled(float value, const Layout& layout = kLayout) {
+  return *ModelState::Create(layout, std::vector<float>(TotalElements(layout), value));
+}
+
+std::vector<std::string> Own(Method method) {
+  const std::vector<bool> own = OwnTensors(kLayout, method);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    if (own[i]) names.push_back(kLayout[i].name);
+  }
+  return names;
+}
+
+plan::Plan PlanOf(Method method) {
+  plan::Plan plan;
+  plan.personalisation.method = method;
+  plan.personalisation.pull = 0.25;
+  plan.personalisation.epochs = 3;
+  return plan;
+}
+
+std::string TomlOf(std::string_view method) {
+  return StrCat(kSealedPlan, "[personalisation]\nmethod = \"", method, "\"\n");
+}
+
+ModelId IdOf(std::string_view text) { return crypto::Sha256(text); }
+
+// The last task that it trained.
+class RecordingLearner final : public Learner {
+ public:
+  absl::StatusOr<ModelState> InitialModel(const plan::Plan&) override { return Filled(0); }
+  absl::StatusOr<learning::TrainResult> Train(const ModelState& base, const datasets::Dataset& data,
+                                              const learning::TrainTask& task,
+                                              Progress& progress) override {
+    last = task;
+    starts.push_back({base.values().begin(), base.values().end()});
+    if (progress.Cancelled()) return absl::CancelledError("cancelled");
+    std::vector<float> values = starts.back();
+    for (float& value : values) value += 1;
+    return learning::TrainResult{*ModelState::Create(base.layout(), std::move(values)), 0.7, 0.5,
+                                 data.size(), data.size()};
+  }
+  absl::StatusOr<metrics::TaskSums> Evaluate(const ModelState&, const plan::Plan&,
+                                             const datasets::Dataset&, Progress&) override {
+    return absl::UnimplementedError("");
+  }
+  std::optional<learning::TrainTask> last;
+  std::vector<std::vector<float>> starts;
+};
+
+// Of the tensor that begins at this element.
+constexpr std::size_t kConv = 0, kNorm = 18, kHead = 18 + 4 * 2 + 1;
+
+}  // namespace
+
+TEST_CASE("what stays a site's own: norms with their statistics, the last layer, or all") {
+  CHECK(Own(Method::kLocalNorm) == std::vector<std::string>{"bn1.weight", "bn1.bias",
+                                                            "bn1.running_mean", "bn1.running_var",
+                                                            "bn1.num_batches_tracked"});
+  CHECK(Own(Method::kLocalHead) == std::vector<std::string>{"fc.weight", "fc.bias"});
+  CHECK(Own(Method::kDitto).size() == kLayout.size());
+  CHECK(Own(Method::kFineTuning).empty());
+  CHECK(Own(Method::kNone).empty());
+}
+
+TEST_CASE("each step trains the global model with what is the site's own of the step before") {
+  const TemporaryFolder folder;
+  const PersonalModels models(folder / "personal");
+  const FixedDataset data;
+  NoProgress progress;
+  RecordingLearner learner;
+  const Method method = GENERATE(Method::kLocalNorm, Method::kLocalHead, Method::kDitto);
+  const plan::Plan plan = PlanOf(method);
+  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
+  REQUIRE(learner.starts.size() == 2);
+  const std::vector<float>& start = learner.starts[1];
+  CHECK(start[kConv] == (method == Method::kDitto ? 11 : 20));
+  CHECK(start[kNorm] == (method == Method::kLocalHead ? 20 : 11));
+  CHECK(start[kHead] == (method == Method::kLocalNorm ? 20 : 11));
+  CHECK(learner.last->epochs == 3);
+  CHECK(learner.last->pulled_to.has_value() == (method == Method::kDitto));
+  if (method == Method::kDitto) {
+    CHECK(learner.last->pulled_to->values()[0] == 20);
+    CHECK(learner.last->plan.aggregation.proximal_mu == 0.25);
+  } else {
+    CHECK(learner.last->plan.aggregation.method == plan::AggregationMethod::kFedAvg);
+  }
+  const auto made = models.Find(kRun);
+  REQUIRE(made.ok());
+  CHECK(made->steps == 2);
+  CHECK(made->global == IdOf("b"));
+  CHECK(PersonalModels::Load(*made)->values()[kConv] == start[kConv] + 1);
+  // One model and the record.
+  CHECK(ListFolder(folder / "personal" / kRun.value)->size() == 2);
+}
+
+TEST_CASE("a step that was made is not made again, and fine tuning waits for what is published") {
+  const TemporaryFolder folder;
+  const PersonalModels models(folder / "personal");
+  const FixedDataset data;
+  NoProgress progress;
+  RecordingLearner learner;
+  const plan::Plan tuned = PlanOf(Method::kFineTuning);
+  CHECK_FALSE(models.IsDue(tuned, {kRun, IdOf("a")}));
+  CHECK_FALSE(models.IsDue(PlanOf(Method::kNone), {kRun, IdOf("a"), true}));
+  const PersonalStep step{kRun, IdOf("a"), /*published=*/true};
+  CHECK(models.IsDue(tuned, step));
+  REQUIRE(models.Make(tuned, step, Filled(1), data, learner, progress).ok());
+  CHECK_FALSE(models.IsDue(tuned, step));
+  REQUIRE(models.Make(tuned, step, Filled(1), data, learner, progress).ok());
+  CHECK(learner.starts.size() == 1);
+  CHECK(models.List().size() == 1);
+}
+
+TEST_CASE("a damaged personal model is not used, and the next step begins from the global one") {
+  const TemporaryFolder folder;
+  const PersonalModels models(folder / "personal");
+  const FixedDataset data;
+  NoProgress progress;
+  RecordingLearner learner;
+  const plan::Plan plan = PlanOf(Method::kDitto);
+  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  const PersonalModel made = *models.Find(kRun);
+  REQUIRE(WriteFileDurably(made.file, "not a model").ok());
+  CHECK(absl::IsDataLoss(PersonalModels::Load(made).status()));
+  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
+  CHECK(learner.starts.back()[0] == 20);
+  CHECK(models.Find(kRun)->steps == 1);
+  REQUIRE(WriteFileDurably(folder / "personal" / kRun.value / "personal.json", "{}").ok());
+  CHECK(absl::IsDataLoss(models.Find(kRun).status()));
+  CHECK(models.List().empty());
+}
+
+TEST_CASE("a stopped training leaves the model of the step before") {
+  const TemporaryFolder folder;
+  const PersonalModels models(folder / "personal");
+  const FixedDataset data;
+  NoProgress progress;
+  RecordingLearner learner;
+  const plan::Plan plan = PlanOf(Method::kDitto);
+  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  class Stopped final : public Progress {
+   public:
+    void Report(std::string_view, std::uint64_t, std::uint64_t, std::string_view) override {}
+    bool Cancelled() const override { return true; }
+  } stopped;
+  CHECK_FALSE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, stopped).ok());
+  CHECK(models.Find(kRun)->global == IdOf("a"));
+}
+
+TEST_CASE("an agent sends what it would without, then makes its own model of each global one") {
+  TestSite site;
+  site.Start(/*once=*/true);
+  REQUIRE(site.Accept(kRun, TomlOf("ditto")).accepted);
+  const AttemptKey first{kRun, 1, 1};
+  const ModelId base = site.coordinator.AddModel(SmallModel(1));
+  site.coordinator.Send(wire::TrainRequest{first, base, 7});
+  site.coordinator.AwaitContribution(first);
+  const auto update = *site.coordinator.Contribution(first);
+  CHECK(std::all_of(update.values.begin(), update.values.end(), [](float v) { return v == 0.5f; }));
+  const PersonalModels models(site.folder / "personal");
+  for (int i = 0; i < 5000 && !models.Find(kRun).ok(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto made = models.Find(kRun);
+  INFO(made.status());
+  REQUIRE(made.ok());
+  CHECK(made->global == base);
+  CHECK_FALSE(made->published);
+  CHECK(site.learner.trainings == 2);
+  const auto before = *site.state->Departures();
+
+  const ModelId published = site.coordinator.AddModel(SmallModel(3));
+  site.coordinator.Send(wire::AttemptClosed{first, true});
+  site.coordinator.Send(wire::RunEnded{kRun, "published", published});
+  CHECK(site.Join().ok());
+  const auto last = models.Find(kRun);
+  REQUIRE(last.ok());
+  CHECK(last->published);
+  CHECK(last->global == published);
+  CHECK(last->steps == 2);
+  CHECK(PersonalModels::Load(*last)->values()[0] == 2.0f);  // 1 + 0.5, and 0.5 again
+  const auto reopened = *SiteState::Open(site.folder.path(), SiteState::Access::kLook);
+  CHECK(reopened->Departures()->size() == before.size());
+}
+
+TEST_CASE("the personal training gives way to what the federation asks for") {
+  TestSite site;
+  site.Start();
+  REQUIRE(site.Accept(kRun, TomlOf("ditto")).accepted);
+  const AttemptKey first{kRun, 1, 1};
+  site.coordinator.Send(wire::TrainRequest{first, site.coordinator.AddModel(SmallModel(1)), 7});
+  site.coordinator.AwaitContribution(first);
+  site.learner.hold = true;
+  // Either it has begun, and is stopped, or it waits until the evaluation is done.
+  const ModelId candidate = site.coordinator.AddModel(SmallModel(1.5f));
+  site.coordinator.Send(
+      wire::EvaluateRequest{kRun, 1, candidate, wire::EvaluationSplit::kValidation, 60});
+  CHECK(site.coordinator.Await<wire::EvaluationReport>().model == candidate);
+  site.learner.hold = false;
+  const PersonalModels models(site.folder / "personal");
+  for (int i = 0; i < 5000 && !models.Find(kRun).ok(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK(models.Find(kRun).ok());
+}
+
+}  // namespace consilium::site_agent
