@@ -2,9 +2,12 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
+
+#include "site_agent/learning/network.h"
 
 namespace consilium::learning {
 namespace {
@@ -60,20 +63,31 @@ void Walk(std::int64_t count, float* w, const float* g, const float* base, float
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<at::Tensor> parameters, const plan::Training& training,
-                     double proximal_mu)
-    : training_(training), proximal_mu_(static_cast<float>(proximal_mu)) {
-  for (at::Tensor& parameter : parameters) {
-    Slot slot{.parameter = parameter};
-    const at::Tensor values = parameter.detach();
-    if (proximal_mu > 0) slot.base = values.clone();
-    slot.first = at::zeros_like(values);
-    if (training.optimizer == plan::Optimizer::kAdamW) slot.second = at::zeros_like(values);
-    slots_.push_back(std::move(slot));
+Optimizer::Optimizer(Network& network, const plan::Training& training, double proximal_mu,
+                     const ModelState* pulled_to)
+    : network_(network), training_(training), proximal_mu_(static_cast<float>(proximal_mu)) {
+  const float* pull = pulled_to != nullptr ? pulled_to->values().data() : nullptr;
+  for (const NamedTensor& entry : network.tensors()) {
+    const at::Tensor values = entry.tensor.detach();
+    if (entry.trained) {
+      Slot slot{.parameter = entry.tensor};
+      if (proximal_mu > 0) {
+        slot.base = values.clone();
+        // from_blob wants a mutable pointer; it is only read.
+        if (pull != nullptr) {
+          slot.base.copy_(at::from_blob(const_cast<float*>(pull), values.sizes()));
+        }
+      }
+      slot.first = at::zeros_like(values);
+      if (training.optimizer == plan::Optimizer::kAdamW) slot.second = at::zeros_like(values);
+      slots_.push_back(std::move(slot));
+    }
+    if (pull != nullptr) pull += values.numel();
   }
 }
 
 void Optimizer::Step() {
+  network_.PassGradientsToAdapters();
   ++steps_;
   const double rate = training_.learning_rate;
   const SgdRule sgd{static_cast<float>(rate), static_cast<float>(training_.momentum),
@@ -95,6 +109,7 @@ void Optimizer::Step() {
     }
     slot.parameter.mutable_grad() = at::Tensor();
   }
+  network_.ApplyAdapters();
 }
 
 }  // namespace consilium::learning

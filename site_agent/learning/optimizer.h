@@ -4,20 +4,25 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
+#include "common/model/model_state.h"
 #include "common/plan/plan.h"
 
 namespace consilium::learning {
+
+class Network;
 
 // SGD with momentum or AdamW (Loshchilov and Hutter 2019), as torch.optim has them, and FedProx's
 // proximal term (Li et al. 2020). One pass over each tensor, where torch makes up to twelve: at
 // ResNet-18's size an optimizer is bound by memory.
 class Optimizer {
  public:
-  // `parameters` are shared with the network; their values now are what the proximal term pulls
-  // towards.
-  Optimizer(std::vector<at::Tensor> parameters, const plan::Training& training, double proximal_mu);
+  // Moves what is trained of the network, which outlives this; its values now are what the proximal
+  // term pulls towards, or those of `pulled_to`, in the network's layout.
+  Optimizer(Network& network, const plan::Training& training, double proximal_mu,
+            const ModelState* pulled_to = nullptr);
 
   // Moves the parameters along their gradients and drops the gradients.
   void Step();
@@ -30,6 +35,7 @@ class Optimizer {
   };
   struct Chunk;
 
+  Network& network_;
   std::vector<Slot> slots_;
   const plan::Training training_;
   const float proximal_mu_;

@@ -9,6 +9,7 @@
 // PyTorch.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,6 +36,8 @@ struct TrainTask {
   plan::Plan plan;
   std::uint64_t seed = 0;  // of order and augmentation; from plan seed, round and site
   std::uint32_t epochs = 1;
+  // What fedprox pulls towards instead of `base` (Ditto, Li et al. 2021); of the base's layout.
+  std::optional<ModelState> pulled_to = {};
 };
 
 struct TrainResult {
@@ -67,8 +70,8 @@ absl::StatusOr<ModelUpdate> MakeUpdate(const ModelId& base_id, const ModelState&
 // What the model says of every example, in dataset order, one after another: binary the probability
 // of target 1; multiclass and multilabel a probability a class or label; survival the log relative
 // hazard; segmentation the probabilities of the background and of each structure, each depth x
-// height x width (all in memory: for few images). Errors as Train's, but that one class or no
-// example is well.
+// height x width; detection the scores and boxes of all places (tasks/task.h). Both are all in memory:
+// for few images). Errors as Train's, but that one class or no example is well.
 absl::StatusOr<std::vector<float>> Predict(const ModelState& model, const plan::Plan& plan,
                                            const datasets::Dataset& data, Progress& progress);
 // What the model says of every example against the targets, added up as the task does. Of

@@ -87,7 +87,7 @@ class TorchScriptNetwork final : public Network {
     // Runs the code as it is written: the optimising executor compiles anew for every batch size,
     // and not always to the same bits.
     const torch::jit::GraphOptimizerEnabledGuard as_written(false);
-    if (module_.is_training() != training) module_.train(training);
+    if (module_.is_training() != training) SetTraining(training);
     std::vector<c10::IValue> inputs;
     inputs.emplace_back(input);
     const at::Tensor output = module_.forward(std::move(inputs)).toTensor();
@@ -95,6 +95,18 @@ class TorchScriptNetwork final : public Network {
   }
 
  private:
+  // What the plan has frozen runs as in evaluation.
+  void SetTraining(bool training) {
+    module_.train(training);
+    if (!training || !freezes()) return;
+    for (auto child : module_.named_modules()) {
+      const auto parameters = child.value.parameters(/*recurse=*/false);
+      bool trained = parameters.size() == 0;
+      for (const auto& parameter : parameters) trained = trained || parameter.requires_grad();
+      if (!trained) child.value.train(false);
+    }
+  }
+
   torch::jit::Module module_;
 };
 
@@ -148,8 +160,10 @@ absl::Status CheckModule(const plan::Plan& plan) {
     TorchScriptNetwork network(std::move(module));
     const std::int64_t size = plan.preprocessing.image_size, outputs = OutputsOf(plan);
     const bool table = plan.data.source == plan::Source::kTable;
+    const bool recordings = plan.data.source == plan::Source::kAudio;
     const at::Tensor input = table ? at::zeros({2, static_cast<std::int64_t>(plan.table.Inputs())})
-                                   : at::zeros({2, ChannelsOf(plan), size, size});
+                             : recordings ? at::zeros({2, 1, plan.audio.bands, plan.audio.Frames()})
+                                          : at::zeros({2, ChannelsOf(plan), size, size});
     std::vector<std::int64_t> needed = {2};
     const bool segments = plan.target.task == Task::kSegmentation;
     if (outputs > 1 || segments) needed.push_back(outputs);

@@ -46,7 +46,7 @@ TEST_CASE("a binary classifier trains to the bit as cross-entropy with an exampl
   for (std::size_t i = 20; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
   const auto network = Network::Make(plan);
   REQUIRE(network->Load(base).ok());
-  Optimizer optimizer(network->TrainedTensors(), plan.training, 0);
+  Optimizer optimizer(*network, plan.training, 0);
   BatchLoader batches(data, order, {.batch_size = 8});
   for (std::size_t i = 0; i < batches.batches(); ++i) {
     const Batch batch = batches.Next();
