@@ -18,15 +18,15 @@ std::unique_ptr<LearningTask> LearningTask::Make(const plan::Plan& plan) {
     case Task::kBinary:
       return MakeBinaryTask(plan);
     case Task::kMulticlass:
-      return MakeMulticlassTask(plan);
+      return plan.target.ordered ? MakeOrdinalTask(plan) : MakeMulticlassTask(plan);
     case Task::kMultilabel:
       return MakeMultilabelTask(plan);
     case Task::kSegmentation:
       return MakeSegmentationTask(plan);
     case Task::kSurvival:
-      return MakeSurvivalTask(plan);
+      return plan.target.intervals.empty() ? MakeSurvivalTask(plan) : MakeHazardsTask(plan);
     case Task::kDetection:
-      break;
+      return MakeDetectionTask(plan);
   }
   CONSILIUM_CHECK(false);
 }
@@ -36,6 +36,8 @@ absl::StatusOr<Population> CountExamples(const datasets::Dataset& data, const pl
     return absl::InvalidArgumentError(
         plan.data.source == plan::Source::kTable
             ? "there are no training examples: the table needs rows with the plan's target"
+        : plan.data.source == plan::Source::kAudio
+            ? "there are no training examples: recordings.csv needs rows with the plan's target"
             : "there are no training examples: index images with labels for the plan's target");
   }
   std::unordered_set<std::uint64_t> patients;
@@ -64,6 +66,17 @@ at::Tensor WeightsOf(const at::Tensor& classes, const Population& population) {
   const at::Tensor weights =
       at::tensor(at::ArrayRef<float>(population.class_weights)).to(classes.device());
   return at::index_select(weights, 0, classes.to(at::kLong));
+}
+
+absl::Status CheckMask(std::span<const float> mask, std::uint32_t structures) {
+  for (const float value : mask) {
+    const bool is_structure = value >= 0 && value <= static_cast<float>(structures) &&
+                              value == static_cast<float>(static_cast<std::uint32_t>(value));
+    if (is_structure) continue;
+    return absl::InvalidArgumentError(
+        StrCat("a mask holds the value ", value, "; 0 to ", structures, " are allowed"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<float>> Numbers(const at::Tensor& output) {

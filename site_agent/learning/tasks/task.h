@@ -47,7 +47,7 @@ class LearningTask {
 
   // kInvalidArgument, saying what is there and what is needed, of data that cannot be learned from:
   // none, one class only (with class weighting; of several labels: none with both classes; of
-  // outlines: no structure anywhere), no known label, no event, values that are no target.
+  // outlines and boxes: no structure anywhere), no known label, no event, values that are no target.
   virtual absl::StatusOr<Population> Survey(const datasets::Dataset& data) const = 0;
 
   // The mean loss of a batch, differentiable. `targets`: count x target_elements.
@@ -58,7 +58,10 @@ class LearningTask {
   // is in no image of the batch and in no answer costs nothing. survival: minus the logarithm of
   // Cox's partial likelihood of the batch as a risk set of its own (ties after Breslow 1974), by
   // its events; 0 without one. Each site has its own risk sets: the federation's loss is that of a
-  // stratified Cox model.
+  // stratified Cox model. detection: focal loss of the kinds at all places, generalised overlap of
+  // Ordered classes and survival in intervals: see ordinal.cpp and hazards.cpp.
+  // the boxes and cross-entropy of centre-ness at the places in a finding, by the number of these
+  // (Tian et al. 2019).
   virtual at::Tensor Loss(const at::Tensor& output, const at::Tensor& targets,
                           const Population& population) const = 0;
 
@@ -66,7 +69,9 @@ class LearningTask {
   virtual std::uint32_t smallest_batch() const { return 2; }
 
   // What people and programs read: probabilities (binary N, multiclass and multilabel N x classes,
-  // segmentation N x (1 + structures) x H x W), or the log relative hazard.
+  // segmentation N x (1 + structures) x H x W), or the log relative hazard. detection: N x places x
+  // (kinds + 4), the score of each kind (the root of its probability times centre-ness) and the box
+  // within the image (left, top, right, bottom), before any is left out (tasks/boxes.h).
   virtual at::Tensor Predict(const at::Tensor& output) const = 0;
 
   virtual std::unique_ptr<TaskEvaluation> Evaluate(const datasets::Dataset& data) const = 0;

@@ -117,4 +117,39 @@ inline MadeDataset OutlineData(std::size_t count, std::uint64_t seed, std::uint3
   return data;
 }
 
+inline plan::Plan BoxPlan(std::uint32_t size = 64) {
+  plan::Plan plan = OutlinePlan(size);
+  plan.target.task = Task::kDetection;
+  plan.model.architecture = plan::Architecture::kFcos;
+  plan.model.width = 32;
+  plan.training.learning_rate = 1e-3;
+  return plan;
+}
+
+// Noise with up to three bright squares, which are the findings of one kind. Every fifth image has
+// none; three images in a row are of one patient.
+inline MadeDataset BoxData(std::size_t count, std::uint64_t seed, std::uint32_t size = 64) {
+  MadeDataset data({.height = size, .width = size}, std::size_t{size} * size, 0.5f);
+  SeededRandom random(seed, "boxes");
+  for (std::size_t n = 0; n < count; ++n) {
+    MadeDataset::Example example{.patient = n / 3};
+    example.target.resize(std::size_t{size} * size);
+    for (std::size_t i = 0; i < example.target.size(); ++i) {
+      example.input.push_back(static_cast<float>(0.5 * random.Normal()));
+    }
+    for (std::size_t square = 0; square < (n % 5 == 4 ? 0 : 1 + n % 3); ++square) {
+      const std::uint64_t side = 10 + random.Below(8);
+      const std::uint64_t left = random.Below(size - side), top = random.Below(size - side);
+      for (std::uint64_t y = top; y < top + side; ++y) {
+        for (std::uint64_t x = left; x < left + side; ++x) {
+          example.input[y * size + x] += 3;
+          example.target[y * size + x] = 1;
+        }
+      }
+    }
+    data.Add(std::move(example));
+  }
+  return data;
+}
+
 }  // namespace consilium::learning

@@ -119,6 +119,37 @@ def check_torchvision(tensors, record):
     assert difference < TOLERANCE, f"{record.name}: torchvision's logits differ"
 
 
+def check_torchvision_fcos(tensors, record):
+    """torchvision's FCOS on our pyramid: strictly, and the same answers of its head."""
+    if torchvision is None or record.architecture != "fcos" or record.norm == "group":
+        return
+    from torchvision.models.detection import anchor_utils, backbone_utils, fcos
+
+    width = tensors["head.regression_head.bbox_reg.weight"].shape[1]
+    kinds = tensors["head.classification_head.cls_logits.weight"].shape[0]
+    if width % 32 != 0:  # the groups of torchvision's head
+        return
+    body = torchvision.models.resnet18()
+    body.conv1 = torch.nn.Conv2d(record.inputs.shape[1], 64, 7, 2, 3, bias=False)
+    layers = {"layer2": "0", "layer3": "1", "layer4": "2"}
+    backbone = backbone_utils.BackboneWithFPN(body, layers, [128, 256, 512], width)
+    anchors = anchor_utils.AnchorGenerator(sizes=((8,), (16,), (32,)), aspect_ratios=((1.0,),) * 3)
+    network = fcos.FCOS(backbone, num_classes=kinds, anchor_generator=anchors)
+    network.load_state_dict(tensors, strict=True)
+    network.eval()
+    with torch.no_grad():
+        levels = list(network.backbone(record.inputs).values())[:3]
+        answers = network.head(levels)
+    ours = record.logits
+    difference = max(
+        worst(ours[..., :kinds], answers["cls_logits"]),
+        worst(ours[..., -1:], answers["bbox_ctrness"]),
+        worst(ours[..., kinds : kinds + 4].relu(), answers["bbox_regression"]),
+    )
+    print(f"{record.name}: into torchvision {torchvision.__version__} strictly, answers {difference:.1e}")
+    assert difference < TOLERANCE, f"{record.name}: torchvision's answers differ"
+
+
 def check(load_model, record):
     network, tensors = check_layout(load_model, record)
     with torch.no_grad():
@@ -129,6 +160,7 @@ def check(load_model, record):
     assert difference < TOLERANCE, f"{record.name}: the logits differ"
     check_training(load_model, network, record)
     check_torchvision(tensors, record)
+    check_torchvision_fcos(tensors, record)
 
 
 def main():
