@@ -47,7 +47,8 @@ class LearningTask {
 
   // kInvalidArgument, saying what is there and what is needed, of data that cannot be learned from:
   // none, one class only (with class weighting; of several labels: none with both classes; of
-  // outlines and boxes: no structure anywhere), no known label, no event, values that are no target.
+  // outlines and boxes: no structure anywhere), no known label, no event, values that are no
+  // target.
   virtual absl::StatusOr<Population> Survey(const datasets::Dataset& data) const = 0;
 
   // The mean loss of a batch, differentiable. `targets`: count x target_elements.
@@ -59,9 +60,9 @@ class LearningTask {
   // Cox's partial likelihood of the batch as a risk set of its own (ties after Breslow 1974), by
   // its events; 0 without one. Each site has its own risk sets: the federation's loss is that of a
   // stratified Cox model. detection: focal loss of the kinds at all places, generalised overlap of
-  // Ordered classes and survival in intervals: see ordinal.cpp and hazards.cpp.
   // the boxes and cross-entropy of centre-ness at the places in a finding, by the number of these
   // (Tian et al. 2019).
+  // Ordered classes and survival in intervals: see ordinal.cpp and hazards.cpp.
   virtual at::Tensor Loss(const at::Tensor& output, const at::Tensor& targets,
                           const Population& population) const = 0;
 
