@@ -308,7 +308,7 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const File& file) {
 
 absl::StatusOr<std::vector<ExternalTensor>> ReadExternalHeader(ByteView beginning,
                                                                std::uint64_t file_size) {
-  if (beginning.size() < kSizeBytes) return Malformed("it is too short");
+  if (beginning.size() < kSizeBytes || file_size < kSizeBytes) return Malformed("it is too short");
   const std::uint64_t header_size = LoadLe64(beginning.data());
   if (header_size > kLargestHeader || header_size > file_size - kSizeBytes) {
     return Malformed(StrCat("its header would have ", header_size, " bytes"));

@@ -46,6 +46,13 @@ void SeedModel() {
   StoreLe64(claimed.data(), file.size());
   claimed.insert(claimed.end(), header.begin(), header.end());
   Seed("safetensors_header", "model", claimed);
+  const std::string half =
+      R"({"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},"n":{"dtype":"I64","shape":[],"data_offsets":[4,12]}})";
+  Bytes external(16);
+  StoreLe64(external.data(), 8 + half.size() + 12);
+  StoreLe64(external.data() + 8, half.size());
+  external.insert(external.end(), half.begin(), half.end());
+  Seed("safetensors_header", "external", external);
 }
 
 void SeedKeys() {

@@ -633,9 +633,20 @@ def count_numbers(tensors):
     return len(tensors["prepare.mean"]) if "prepare.mean" in tensors else 0
 
 
+def merge_adapters(tensors):
+    """Each NAME.weight + NAME.lora_B NAME.lora_A, without the two: low-rank adapters (Hu et al. 2021) as plain weights."""
+    merged = {name: value for name, value in tensors.items() if not name.endswith((".lora_A", ".lora_B"))}
+    for name in [name for name in tensors if name.endswith(".lora_A")]:
+        layer = name[: -len(".lora_A")]
+        weight = merged[layer + ".weight"]
+        merged[layer + ".weight"] = weight + (tensors[layer + ".lora_B"] @ tensors[name]).reshape(weight.shape)
+    return merged
+
+
 def load_model(path, architecture=None, norm=None):
-    """The network with the file's weights, in eval mode. Every tensor must be used, and none be missing."""
+    """The network with the file's weights, adapters merged, in eval mode. Every tensor must be used, and none be missing."""
     tensors, _ = read_safetensors(path)
+    tensors = merge_adapters(tensors)
     found, options = describe(tensors)
     for asked, is_there in ((architecture, found), (norm, options.get("norm"))):
         if asked not in (None, is_there):
