@@ -157,7 +157,7 @@ void RoundEngine::FinishDescription() {
 
 // A model that is taken over has its scales already.
 bool RoundEngine::NeedsPreparation() const {
-  return plan_.data.source == plan::Source::kTable && plan_.table.Numbers() > 0;
+  return plan_.table.Numbers() > 0;
 }
 
 void RoundEngine::BeginPreparation() {

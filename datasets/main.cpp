@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "datasets/audio/command.h"
 #include "datasets/deidentification/command.h"
 #include "datasets/description/command.h"
 #include "datasets/explain/command.h"
@@ -200,6 +201,7 @@ int Main(int argc, char** argv) {
   synthesize.AddTo(app);
   const auto run_volumes = volumes::AddVolumesCommand(app);
   const auto run_table = tables::AddTableCommand(app);
+  const auto run_audio = audio::AddAudioCommand(app);
   deidentify.AddTo(app);
   const auto run_describe = description::AddDescribeCommand(app);
   explain::Command explain;
@@ -214,6 +216,7 @@ int Main(int argc, char** argv) {
   CatchInterrupts();
   if (const auto done = pacs_commands.Run(app)) return ReportAndExitCode(*done);
   if (app.got_subcommand("table")) return ReportAndExitCode(run_table());
+  if (app.got_subcommand("audio")) return ReportAndExitCode(run_audio());
   if (app.got_subcommand("volumes")) return ReportAndExitCode(run_volumes());
   if (app.got_subcommand("index")) return ReportAndExitCode(RunIndex(index));
   if (app.got_subcommand("describe")) return ReportAndExitCode(run_describe());

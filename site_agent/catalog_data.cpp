@@ -77,6 +77,10 @@ absl::StatusOr<DataOffer> CatalogData::Count(const plan::Plan& plan) {
 absl::StatusOr<DataOffer> CatalogData::CountImages(const plan::Plan& plan) {
   ASSIGN_OR_RETURN(const auto summary,
                    datasets::Summarise(catalog_, plan.target, plan.data, plan.preprocessing));
+  if (!plan.table.columns.empty()) {  // refused here where there is none, or another
+    RETURN_IF_ERROR(
+        datasets::tables::TableData::Read(folder_.path, plan, folder_.pseudonyms).status());
+  }
   DataOffer offer{summary.train};
   for (const auto& [reason, files] : summary.refusals) {
     offer.refused_files += files;
@@ -152,6 +156,11 @@ absl::Status CatalogData::OpenImages(const plan::Plan& plan, Progress& progress)
   Close();
   ASSIGN_OR_RETURN(auto opened, datasets::SiteData::Open(catalog_, plan.target, plan.data,
                                                          plan.preprocessing, options_, progress));
+  if (!plan.table.columns.empty()) {
+    ASSIGN_OR_RETURN(auto table,
+                     datasets::tables::TableData::Read(folder_.path, plan, folder_.pseudonyms));
+    table_.emplace(std::move(table));
+  }
   data_.emplace(std::move(opened));
   plan_ = plan;
   return absl::OkStatus();
@@ -178,7 +187,8 @@ absl::StatusOr<std::shared_ptr<const datasets::Dataset>> CatalogData::Open(const
     return recordings_->Examples(split);
   }
   RETURN_IF_ERROR(OpenImages(plan, progress));
-  return std::shared_ptr<const datasets::Dataset>(data_->Examples(split));
+  std::shared_ptr<const datasets::Dataset> images(data_->Examples(split));
+  return table_ ? table_->Beside(std::move(images)) : images;
 }
 
 absl::StatusOr<std::vector<ExampleFacts>> CatalogData::Facts(const plan::Plan& plan,
@@ -241,8 +251,12 @@ absl::Status CatalogData::SeeImages(const plan::Plan& plan, std::size_t a_patien
 absl::StatusOr<metrics::PreparationSums> CatalogData::Prepare(const plan::Plan& plan,
                                                               Progress& progress) {
   const std::lock_guard lock(mutex_);
-  if (plan.data.source != plan::Source::kTable) {
-    return absl::FailedPreconditionError("only plans of tables are prepared");
+  if (plan.table.Numbers() == 0) {
+    return absl::FailedPreconditionError("only plans with numbers in a table are prepared");
+  }
+  if (plan.data.source == plan::Source::kDicom) {
+    RETURN_IF_ERROR(OpenImages(plan, progress));
+    return table_->PreparationOf(*data_->Examples(datasets::Split::kTrain));
   }
   progress.Report("adding up the table", 0, 1);
   RETURN_IF_ERROR(OpenTable(plan));

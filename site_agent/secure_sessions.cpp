@@ -345,7 +345,7 @@ absl::Status CheckConfig(const secagg::SessionConfig& config, const SessionTerms
   if (terms.plan.describe.has_value() != (expected.purpose == secagg::Purpose::kDescription)) {
     return Differs("purpose", secagg::Name(expected.purpose), "another one from the plan");
   }
-  const bool table = terms.plan.data.source == plan::Source::kTable && !terms.plan.describe;
+  const bool table = terms.plan.table.Numbers() > 0 && !terms.plan.describe;
   if (expected.purpose == secagg::Purpose::kPreparation && !table) {
     return Differs("purpose", secagg::Name(expected.purpose), "no table in the plan");
   }

@@ -77,7 +77,11 @@ absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const
   places.patient = finder.Need(kPatientColumn);
   places.split = finder.Find(kSplitColumn);
   if (plan.data.source == plan::Source::kAudio) places.file = finder.Need(kFileColumn);
-  for (const std::string& name : plan.target.Columns()) places.target.push_back(finder.Need(name));
+  if (plan.data.source != plan::Source::kDicom) {  // beside images, labels.csv has the target
+    for (const std::string& name : plan.target.Columns()) {
+      places.target.push_back(finder.Need(name));
+    }
+  }
   for (const plan::Column& column : plan.table.columns) {
     places.inputs.push_back(finder.Need(column.name));
   }

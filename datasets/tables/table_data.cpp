@@ -153,14 +153,24 @@ const std::vector<std::string>& TableData::files() const { return rows_->files; 
 const std::vector<Split>& TableData::splits() const { return rows_->splits; }
 
 metrics::PreparationSums TableData::Preparation() const {
+  std::vector<std::size_t> training;
+  for (std::size_t row = 0; row < rows_->size(); ++row) {
+    if (rows_->splits[row] == Split::kTrain) training.push_back(row);
+  }
+  metrics::PreparationSums sums = SumsOf(training);
+  sums.examples = summary_.train.examples;
+  sums.patients = summary_.train.patients;
+  return sums;
+}
+
+metrics::PreparationSums TableData::SumsOf(const std::vector<std::size_t>& rows) const {
   const std::size_t numbers = rows_->table.Numbers();
   metrics::PreparationSums sums(numbers);
   std::vector<plan::Column> columns;
   for (const plan::Column& column : rows_->table.columns) {
     if (column.kind == plan::ColumnKind::kNumber) columns.push_back(column);
   }
-  for (std::size_t row = 0; row < rows_->size(); ++row) {
-    if (rows_->splits[row] != Split::kTrain) continue;
+  for (const std::size_t row : rows) {
     for (std::size_t i = 0; i < numbers; ++i) {
       const double value = rows_->numbers[row * numbers + i];
       metrics::ColumnSums& column = sums.columns[i];
@@ -176,8 +186,6 @@ metrics::PreparationSums TableData::Preparation() const {
       column.squares += u * u;
     }
   }
-  sums.examples = summary_.train.examples;
-  sums.patients = summary_.train.patients;
   return sums;
 }
 

@@ -80,6 +80,13 @@ class TableData {
   // Of the training split, for the federation's means (metrics/preparation.h).
   metrics::PreparationSums Preparation() const;
 
+  // Of a plan of images, whose table has one row a patient, without target and split (a column of
+  // that name is not read): each image followed by its patient's row. Of a patient without one all
+  // is missing. Stays valid when this goes.
+  std::shared_ptr<const Dataset> Beside(std::shared_ptr<const Dataset> images) const;
+  // Of the rows of these images' patients.
+  metrics::PreparationSums PreparationOf(const Dataset& images) const;
+
   // Of a plan of recordings: the file that each row of AllExamples() names, a path below the
   // table's folder, and the row's split. Identifiers: never shown elsewhere, logged or sent.
   const std::vector<std::string>& files() const;
@@ -89,10 +96,12 @@ class TableData {
 
  private:
   class RowDataset;
+  class ImagesWithRows;
   struct Rows;
   friend class TableReader;
   TableData() = default;
   std::shared_ptr<const Dataset> Make(const Split* split) const;
+  metrics::PreparationSums SumsOf(const std::vector<std::size_t>& rows) const;
 
   std::shared_ptr<const Rows> rows_;  // shared: the datasets may outlive this
   TableSummary summary_;

@@ -188,6 +188,7 @@ class Reading {
       : plan_(plan),
         pseudonyms_(pseudonyms),
         places_(std::move(places)),
+        beside_images_(plan.data.source == plan::Source::kDicom),
         target_(plan.target, places_.target, faults_) {
     const auto& columns = plan.table.columns;
     counts_.resize(columns.size());
@@ -244,7 +245,7 @@ class Reading {
 
   void ReadRow(const CsvRow& row) {
     const std::string_view patient = Trimmed(row.cells[places_.patient]);
-    Taught taught = target_.Read(row);
+    Taught taught = beside_images_ ? Taught() : target_.Read(row);
     const std::string_view file =
         places_.file ? Trimmed(row.cells[*places_.file]) : std::string_view();
     if (places_.file && file.empty()) taught.refusal = RowRefusal::kMissingFile;
@@ -256,13 +257,23 @@ class Reading {
     Example example;
     example.patient = pseudonyms_.PatientPseudonym(patient);
     example.line = row.line;
-    example.split = SplitOfRow(row, example.patient);
+    if (beside_images_) {
+      CheckFirstOf(row, example.patient);
+    } else {
+      example.split = SplitOfRow(row, example.patient);
+    }
     example.target = taught.target;
     example.positive = taught.positive;
     example.targets = std::move(taught.values);
     if (places_.file) example.file = FileOfRow(row, file);
     for (std::size_t i = 0; i < plan_.table.columns.size(); ++i) ReadInput(row, i, example);
     examples.push_back(std::move(example));
+  }
+
+  void CheckFirstOf(const CsvRow& row, const std::string& patient) {
+    if (patients_.insert(patient).second) return;
+    faults_.Add(row.line, kPatientColumn,
+                "names the patient of a line before: beside images a table has one row a patient");
   }
 
   std::string FileOfRow(const CsvRow& row, std::string_view file) {
@@ -314,7 +325,7 @@ class Reading {
 
   // Else a model is tested on patients that it has learned from.
   void CheckSplits() {
-    if (!places_.split) return;
+    if (!places_.split || beside_images_) return;
     std::map<std::string_view, Split> first;
     for (const Example& example : examples) {
       const auto [known, inserted] = first.emplace(example.patient, example.split);
@@ -356,9 +367,10 @@ class Reading {
   const plan::Plan& plan_;
   const deidentification::Pseudonymiser& pseudonyms_;
   const Places places_;
+  const bool beside_images_;
   Faults faults_;
   TargetReader target_;
-  std::set<std::string> files_;
+  std::set<std::string> files_, patients_;
   std::unordered_multimap<std::uint64_t, std::size_t> seen_;  // rows by their cells' hash
   std::map<RowRefusal, std::uint64_t> refusals_;
   std::vector<ColumnCounts> counts_;

@@ -9,7 +9,7 @@ consilium_fuzz_target(text_encoding LINK consilium_base)
 consilium_fuzz_target(csv LINK consilium_datasets)
 consilium_fuzz_target(labels LINK consilium_datasets)
 consilium_fuzz_target(table LINK consilium_table_command)
-consilium_fuzz_target(metrics LINK consilium_metrics)
+consilium_fuzz_target(metrics LINK consilium_metrics consilium_description_page)
 consilium_fuzz_target(plan LINK consilium_plan)
 consilium_fuzz_target(policy LINK consilium_site_agent)
 
@@ -47,6 +47,7 @@ consilium_fuzz_target(pixel_cache LINK consilium_fuzz_scenes consilium_datasets 
 # images
 consilium_fuzz_target(dicom LINK consilium_datasets)
 consilium_fuzz_target(rle LINK consilium_dicom)
+consilium_fuzz_target(recording LINK consilium_audio_messages)
 find_package(ZLIB REQUIRED)
 consilium_fuzz_target(image_import LINK consilium_import ZLIB::ZLIB MUTATIONS 1000)
 consilium_fuzz_target(jpeg2000 LINK consilium_dicom MUTATIONS 1000)
