@@ -13,6 +13,9 @@ std::string Question(const Target& target) {
     case Task::kBinary:
       return StrCat("classifying \"", target.name, "\"");
     case Task::kMulticlass:
+      if (target.ordered) {
+        return StrCat("grading \"", target.name, "\" (", absl::StrJoin(target.classes, " < "), ")");
+      }
       return StrCat("telling the classes of \"", target.name, "\" apart (",
                     absl::StrJoin(target.classes, ", "), ")");
     case Task::kMultilabel:
@@ -24,7 +27,10 @@ std::string Question(const Target& target) {
                     target.whole ? "one box a kind and image" : "a box each connected part");
     case Task::kSurvival:
       return StrCat("foreseeing \"", target.event, "\" by time in \"", target.time,
-                    "\" (Cox's proportional hazards)");
+                    target.intervals.empty()
+                        ? std::string("\" (Cox's proportional hazards)")
+                        : StrCat("\" (a hazard for each interval that ends on day ",
+                                 absl::StrJoin(target.intervals, ", "), ")"));
   }
   return "?";
 }

@@ -1,12 +1,15 @@
 #include "common/plan/readers.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 #include "common/base/status.h"
 
 namespace consilium::plan {
 namespace {
+
+constexpr std::size_t kMostIntervals = 64;
 
 constexpr Architecture kClassifiers[] = {Architecture::kSmallCnn,    Architecture::kResNet18,
                                          Architecture::kResNet34,    Architecture::kResNet50,
@@ -157,6 +160,19 @@ struct TargetWords {
   }
 };
 
+void ReadIntervals(Section& s, Target& target) {
+  const auto ends = s.Wholes("intervals", 1, 36'525);
+  if (!ends) return;
+  if (ends->size() < 2 || ends->size() > kMostIntervals) {
+    s.Refuse("intervals",
+             StrCat("lists the ends of ", ends->size(), ": 2 to ", kMostIntervals, " are allowed"));
+  } else if (std::adjacent_find(ends->begin(), ends->end(), std::greater_equal<>()) !=
+             ends->end()) {
+    s.Refuse("intervals", "are not ascending: they are the days on which each interval ends");
+  }
+  target.intervals.assign(ends->begin(), ends->end());
+}
+
 // The table's keys by task.
 void ReadWords(TargetWords words, Source source, Target& target) {
   constexpr std::string_view kByClasses = ": its columns are those that classes lists";
@@ -172,6 +188,12 @@ void ReadWords(TargetWords words, Source source, Target& target) {
   if (target.task != Task::kDetection && words.s.Has("whole")) {
     words.s.Refuse("whole", StrCat("has no effect ", words.With(), ": only \"detection\" has it"));
   }
+  if (target.task != Task::kMulticlass) {
+    words.s.RefuseIfThere({"ordered"}, "only task \"multiclass\" has grades");
+  }
+  if (target.task != Task::kSurvival) {
+    words.s.RefuseIfThere({"intervals"}, "only task \"survival\" has them");
+  }
   switch (target.task) {
     case Task::kBinary:
       target.name = words.Column("name", column);
@@ -185,6 +207,10 @@ void ReadWords(TargetWords words, Source source, Target& target) {
     case Task::kMulticlass:
       target.name = words.Column("name", column);
       target.classes = words.Classes(2, kMostClasses, "the values of the column");
+      Set(target.ordered, words.s.Flag("ordered"));
+      if (target.ordered && target.classes.size() == 2) {
+        words.s.Refuse("ordered", "says nothing of two classes: a third one is needed");
+      }
       return;
     case Task::kMultilabel:
       words.None("name", kByClasses);
@@ -209,6 +235,7 @@ void ReadWords(TargetWords words, Source source, Target& target) {
       if (!target.time.empty() && target.time == target.event) {
         words.s.Refuse("event", "is the same column as time");
       }
+      ReadIntervals(words.s, target);
       return;
   }
 }

@@ -12,12 +12,12 @@ namespace {
 
 class MulticlassEvaluation final : public TaskEvaluation {
  public:
-  MulticlassEvaluation(const datasets::Dataset& data, std::uint32_t classes)
-      : data_(data), sums_(classes) {}
+  MulticlassEvaluation(const datasets::Dataset& data, std::uint32_t classes, Answer answer)
+      : data_(data), answer_(answer), sums_(classes) {}
 
   absl::Status Add(const at::Tensor& output, std::span<const float> targets, std::size_t first,
                    std::size_t count) override {
-    ASSIGN_OR_RETURN(const std::vector<float> probabilities, Numbers(at::softmax(output, 1)));
+    ASSIGN_OR_RETURN(const std::vector<float> probabilities, Numbers(answer_(output)));
     const std::size_t classes = sums_.classes;
     CONSILIUM_CHECK(probabilities.size() == count * classes && targets.size() == count);
     for (std::size_t i = 0; i < count; ++i) {
@@ -39,35 +39,19 @@ class MulticlassEvaluation final : public TaskEvaluation {
 
  private:
   const datasets::Dataset& data_;
+  const Answer answer_;
   metrics::MulticlassSums sums_;
   std::unordered_set<std::uint64_t> patients_;
 };
 
+at::Tensor Probabilities(const at::Tensor& output) { return at::softmax(output, 1); }
+
 class MulticlassTask final : public LearningTask {
  public:
-  explicit MulticlassTask(const plan::Plan& plan)
-      : plan_(plan), classes_(plan.target.Shape().classes) {}
+  explicit MulticlassTask(const plan::Plan& plan) : plan_(plan) {}
 
   absl::StatusOr<Population> Survey(const datasets::Dataset& data) const override {
-    ASSIGN_OR_RETURN(Population population, CountExamples(data, plan_));
-    std::vector<std::uint64_t> counts(classes_);
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      const int target = data.GetLabel(i).target;
-      if (target < 0 || target >= static_cast<int>(classes_)) {
-        return absl::InvalidArgumentError(StrCat("a training example is of class ", target,
-                                                 "; classes 0 to ", classes_ - 1, " are allowed"));
-      }
-      ++counts[static_cast<std::size_t>(target)];
-    }
-    const auto most = std::max_element(counts.begin(), counts.end());
-    if (plan_.training.class_weighting && *most == population.examples) {
-      return absl::InvalidArgumentError(
-          StrCat("all ", population.examples, " training examples are of class \"",
-                 plan_.target.classes[static_cast<std::size_t>(most - counts.begin())],
-                 "\"; training needs two classes or more", kOneClassAdvice));
-    }
-    population.class_weights = ClassWeights(counts, plan_.training);
-    return population;
+    return SurveyClasses(data, plan_);
   }
 
   at::Tensor Loss(const at::Tensor& output, const at::Tensor& targets,
@@ -77,18 +61,45 @@ class MulticlassTask final : public LearningTask {
     return loss.mul(WeightsOf(truth.squeeze(1), population)).mean();
   }
 
-  at::Tensor Predict(const at::Tensor& output) const override { return at::softmax(output, 1); }
+  at::Tensor Predict(const at::Tensor& output) const override { return Probabilities(output); }
 
   std::unique_ptr<TaskEvaluation> Evaluate(const datasets::Dataset& data) const override {
-    return std::make_unique<MulticlassEvaluation>(data, classes_);
+    return EvaluateClasses(data, plan_.target.Shape().classes, Probabilities);
   }
 
  private:
   const plan::Plan plan_;
-  const std::uint32_t classes_;
 };
 
 }  // namespace
+
+absl::StatusOr<Population> SurveyClasses(const datasets::Dataset& data, const plan::Plan& plan) {
+  const std::uint32_t classes = plan.target.Shape().classes;
+  ASSIGN_OR_RETURN(Population population, CountExamples(data, plan));
+  std::vector<std::uint64_t> counts(classes);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const int target = data.GetLabel(i).target;
+    if (target < 0 || target >= static_cast<int>(classes)) {
+      return absl::InvalidArgumentError(StrCat("a training example is of class ", target,
+                                               "; classes 0 to ", classes - 1, " are allowed"));
+    }
+    ++counts[static_cast<std::size_t>(target)];
+  }
+  const auto most = std::max_element(counts.begin(), counts.end());
+  if (plan.training.class_weighting && *most == population.examples) {
+    return absl::InvalidArgumentError(
+        StrCat("all ", population.examples, " training examples are of class \"",
+               plan.target.classes[static_cast<std::size_t>(most - counts.begin())],
+               "\"; training needs two classes or more", kOneClassAdvice));
+  }
+  population.class_weights = ClassWeights(counts, plan.training);
+  return population;
+}
+
+std::unique_ptr<TaskEvaluation> EvaluateClasses(const datasets::Dataset& data,
+                                                std::uint32_t classes, Answer answer) {
+  return std::make_unique<MulticlassEvaluation>(data, classes, answer);
+}
 
 std::unique_ptr<LearningTask> MakeMulticlassTask(const plan::Plan& plan) {
   return std::make_unique<MulticlassTask>(plan);

@@ -18,11 +18,13 @@ bool IsOutcome(float days, float event) {
 
 class SurvivalEvaluation final : public TaskEvaluation {
  public:
-  explicit SurvivalEvaluation(std::size_t examples) { survivors_.reserve(examples); }
+  SurvivalEvaluation(std::size_t examples, Answer answer) : answer_(answer) {
+    survivors_.reserve(examples);
+  }
 
   absl::Status Add(const at::Tensor& output, std::span<const float> targets, std::size_t,
                    std::size_t count) override {
-    ASSIGN_OR_RETURN(const std::vector<float> risks, Numbers(output));
+    ASSIGN_OR_RETURN(const std::vector<float> risks, Numbers(answer_(output)));
     CONSILIUM_CHECK(risks.size() == count && targets.size() == 2 * count);
     for (std::size_t i = 0; i < count; ++i) {
       const float days = targets[2 * i], event = targets[2 * i + 1];
@@ -38,6 +40,7 @@ class SurvivalEvaluation final : public TaskEvaluation {
   metrics::TaskSums Finish() override { return metrics::SurvivalSums::Of(survivors_); }
 
  private:
+  const Answer answer_;
   std::vector<metrics::Survivor> survivors_;
 };
 
@@ -69,31 +72,14 @@ RiskSets RiskSetsOf(const at::Tensor& targets) {
   return sets;
 }
 
+at::Tensor Risk(const at::Tensor& output) { return output; }
+
 class SurvivalTask final : public LearningTask {
  public:
   explicit SurvivalTask(const plan::Plan& plan) : plan_(plan) {}
 
   absl::StatusOr<Population> Survey(const datasets::Dataset& data) const override {
-    ASSIGN_OR_RETURN(Population population, CountExamples(data, plan_));
-    std::uint64_t events = 0;
-    float outcome[2];
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      data.GetTarget(i, outcome);
-      if (!IsOutcome(outcome[0], outcome[1])) {
-        return absl::InvalidArgumentError(
-            StrCat("a training example has no outcome: column \"", plan_.target.time,
-                   "\" must be a number above 0 days, and \"", plan_.target.event, "\" 0 or 1"));
-      }
-      events += outcome[1] == 1;
-    }
-    if (events == 0) {
-      return absl::InvalidArgumentError(
-          StrCat("none of the ", population.examples, " training examples has an event (column \"",
-                 plan_.target.event,
-                 "\" is 0 in all): nothing says who is at greater risk; check the column, or leave "
-                 "this site out of the cohort"));
-    }
-    return population;
+    return SurveySurvivors(data, plan_);
   }
 
   at::Tensor Loss(const at::Tensor& output, const at::Tensor& targets,
@@ -109,10 +95,10 @@ class SurvivalTask final : public LearningTask {
     return select(at_risk, sets.last_at_risk).sub(select(risks, sets.events)).mean();
   }
 
-  at::Tensor Predict(const at::Tensor& output) const override { return output; }
+  at::Tensor Predict(const at::Tensor& output) const override { return Risk(output); }
 
   std::unique_ptr<TaskEvaluation> Evaluate(const datasets::Dataset& data) const override {
-    return std::make_unique<SurvivalEvaluation>(data.size());
+    return EvaluateSurvivors(data, Risk);
   }
 
  private:
@@ -120,6 +106,33 @@ class SurvivalTask final : public LearningTask {
 };
 
 }  // namespace
+
+absl::StatusOr<Population> SurveySurvivors(const datasets::Dataset& data, const plan::Plan& plan) {
+  ASSIGN_OR_RETURN(Population population, CountExamples(data, plan));
+  std::uint64_t events = 0;
+  float outcome[2];
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    data.GetTarget(i, outcome);
+    if (!IsOutcome(outcome[0], outcome[1])) {
+      return absl::InvalidArgumentError(
+          StrCat("a training example has no outcome: column \"", plan.target.time,
+                 "\" must be a number above 0 days, and \"", plan.target.event, "\" 0 or 1"));
+    }
+    events += outcome[1] == 1;
+  }
+  if (events == 0) {
+    return absl::InvalidArgumentError(
+        StrCat("none of the ", population.examples, " training examples has an event (column \"",
+               plan.target.event,
+               "\" is 0 in all): nothing says who is at greater risk; check the column, or leave "
+               "this site out of the cohort"));
+  }
+  return population;
+}
+
+std::unique_ptr<TaskEvaluation> EvaluateSurvivors(const datasets::Dataset& data, Answer answer) {
+  return std::make_unique<SurvivalEvaluation>(data.size(), answer);
+}
 
 std::unique_ptr<LearningTask> MakeSurvivalTask(const plan::Plan& plan) {
   return std::make_unique<SurvivalTask>(plan);

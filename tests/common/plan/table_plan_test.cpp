@@ -84,6 +84,16 @@ TEST_CASE("A column that would give the answer away, or says who the patient is,
   CHECK(plan.target.Columns() == std::vector<std::string>{"T", "E"});
   CHECK(plan.target.Shape() == TaskShape{Task::kSurvival, 1});
   CHECK_THAT(Describe(plan), ContainsText("foreseeing \"E\" by time in \"T\""));
+  const auto in_intervals = [&](std::string_view ends) {
+    const std::string event = "event = \"E\"\n";
+    std::string text = survival;
+    return text.insert(text.find(event) + event.size(), StrCat("intervals = ", ends, "\n"));
+  };
+  const Plan hazards = Read(ParsePlan(in_intervals("[90, 365, 1825]")));
+  CHECK(hazards.target.intervals == std::vector<double>{90, 365, 1825});
+  CHECK_THAT(Describe(hazards), ContainsText("ends on day 90, 365, 1825"));
+  CHECK_THAT(OnlyFault(ParsePlan(in_intervals("[90]"))), ContainsText("2 to 64 are allowed"));
+  CHECK_THAT(OnlyFault(ParsePlan(in_intervals("[90, 90]"))), ContainsText("are not ascending"));
   for (const char* leak : {"T", "E"}) {
     CHECK_THAT(OnlyFault(ParsePlan(StrCat(survival, "[[table.columns]]\nname = \"", leak,
                                           "\"\nminimum = 0\nmaximum = 1\n"))),

@@ -91,6 +91,19 @@ TEST_CASE("What a task has no use for, or lacks, is refused in words") {
              ContainsText("target.task = \"survival\" needs a table: say data.source = \"table\""));
 }
 
+TEST_CASE("Grades and intervals are read, said in words, and refused where they mean nothing") {
+  const std::string classes = "task = \"multiclass\"\nname = \"t\"\nclasses = ";
+  const Plan grades = Read(OfImages(classes + "[\"none\", \"some\", \"much\"]\nordered = true"));
+  CHECK(grades.target.ordered);
+  CHECK_THAT(Describe(grades), ContainsText("grading \"t\" (none < some < much)"));
+  CHECK_THAT(OnlyFault(OfImages(classes + "[\"a\", \"b\"]\nordered = true")),
+             ContainsText("a third one is needed"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"\nordered = true")),
+             ContainsText("only task \"multiclass\" has grades"));
+  CHECK_THAT(OnlyFault(OfImages("name = \"t\"\nintervals = [1, 2]")),
+             ContainsText("only task \"survival\" has them"));
+}
+
 TEST_CASE("A network that does not suit the task is refused with those that do") {
   CHECK_THAT(OnlyFault(OfImages(kOutlines)),
              ContainsText("model.architecture is missing: target.task \"segmentation\" needs one "
