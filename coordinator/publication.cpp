@@ -239,6 +239,7 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
       {"round", publish.round},
       {"plan", submitted.name},
       {"plan_sha256", submitted.hash.Hex()},
+      {"task", std::string(Name(plan.target.task))},
       {"researcher",
        {{"name", submitted.researcher},
         {"nonce", ToHex(submitted.nonce)},

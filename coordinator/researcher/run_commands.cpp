@@ -9,10 +9,12 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/base/text_table.h"
 #include "common/plan/plan.h"
+#include "coordinator/researcher/continual.h"
 #include "coordinator/researcher/research_channel.h"
 #include "coordinator/researcher/run_tree.h"
 #include "coordinator/researcher/who_took_part.h"
@@ -195,9 +197,16 @@ absl::Status FingerprintCommand(const CommandOptions& options) {
   return absl::OkStatus();
 }
 
+namespace {
+// Of a plan that begins with what was published, with a model of no bytes in its place.
+absl::StatusOr<plan::Plan> ParseForCheck(const std::string& toml) {
+  return plan::ParsePlan(WithInitial(toml, ModelId()));
+}
+}  // namespace
+
 absl::Status PlanCheckCommand(const CommandOptions& options, const std::string& file) {
   ASSIGN_OR_RETURN(std::string toml, ReadTextFile(file, 256 * 1024));
-  const auto plan = plan::ParsePlan(toml);
+  const auto plan = ParseForCheck(toml);
   if (!plan.ok()) {
     if (options.json) PrintJson({{"ok", false}, {"errors", std::string(plan.status().message())}});
     return plan.status();
@@ -205,15 +214,25 @@ absl::Status PlanCheckCommand(const CommandOptions& options, const std::string& 
   if (options.json) {
     PrintJson({{"ok", true}, {"plan", plan->name}});
   } else {
-    Print(plan::Describe(*plan));
+    // What the model in its place would be called.
+    const std::string nobody = StrCat("model ", ModelId().Short());
+    Print(
+        absl::StrReplaceAll(plan::Describe(*plan),
+                            {{nobody, "the newest model that a run of this plan has published"}}));
   }
   return absl::OkStatus();
 }
 
 absl::Status SubmitCommand(const CommandOptions& options, const std::string& file, bool watch) {
   ASSIGN_OR_RETURN(std::string toml, ReadTextFile(file, 256 * 1024));
-  RETURN_IF_ERROR(plan::ParsePlan(toml).status());
+  ASSIGN_OR_RETURN(const plan::Plan plan, ParseForCheck(toml));
   ASSIGN_OR_RETURN(auto channel, Channel(options));
+  if (BeginsWithPublished(toml)) {
+    ASSIGN_OR_RETURN(const std::string models, channel->ListModels());
+    ASSIGN_OR_RETURN(const ModelId initial, NewestPublished(models, plan.name));
+    toml = WithInitial(toml, initial);
+    std::fprintf(stderr, "goes on from model %s\n", initial.Short().c_str());
+  }
   ASSIGN_OR_RETURN(RunId run, channel->Submit(toml));
   if (options.json) {
     Print(json{{"run", run.value}}.dump() + "\n");
