@@ -50,15 +50,6 @@ struct TrainCommand {
 };
 absl::Status Run(const TrainCommand& command);
 
-struct EvaluateCommand {
-  fs::path model, plan, state;
-  std::vector<fs::path> data;
-  std::string split = "test";
-  int threads = 0;
-  bool json = false;
-};
-absl::Status Run(const EvaluateCommand& command);
-
 // ---- the operator's, beside a running agent or without one
 
 struct LookCommand {

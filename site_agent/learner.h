@@ -4,9 +4,11 @@
 // and the hospital's images (catalog_data.h). Tests, benchmarks and the simulation bring their own.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,6 +58,15 @@ struct ExampleFacts {
   std::optional<std::int64_t> came;  // when the file was last changed, in seconds since 1970
 };
 
+// One flat image as a plan's network would see it, but for the standardisation.
+struct SeenImage {
+  std::uint64_t patient = 0;
+  std::int64_t came = 0;  // as ExampleFacts::came
+  bool held_out = false;  // its patient is not in the training split
+  std::span<const float> input;
+};
+using SeeImage = std::function<absl::Status(const SeenImage& image)>;
+
 // The site's own images. Thread-safe.
 class LocalData {
  public:
@@ -84,6 +95,15 @@ class LocalData {
     auto data = Open(plan, split, progress);
     if (!data.ok()) return data.status();
     return std::vector<ExampleFacts>((*data)->size());
+  }
+  // Calls `see` for the images that the plan's [data] wants, labelled or not, of each patient at
+  // most `a_patient`, the newest. Those that cannot be read are passed over; an error of `see` ends
+  // it. Of plans of flat images without a table only.
+  virtual absl::Status SeeImages(const plan::Plan& plan, std::size_t a_patient, const SeeImage& see,
+                                 Progress& progress) {
+    static_cast<void>(plan), static_cast<void>(a_patient);
+    static_cast<void>(see), static_cast<void>(progress);
+    return absl::UnimplementedError("this site shows no single images");
   }
 };
 

@@ -24,6 +24,10 @@ namespace consilium::site_agent {
 absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
     const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
     datasets::Split split, Progress& progress);
+// Several splits of each.
+absl::StatusOr<std::shared_ptr<const datasets::Dataset>> OpenPooled(
+    const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
+    std::span<const datasets::Split> splits, Progress& progress);
 
 struct Epoch {
   std::uint32_t number = 0;  // from 1

@@ -84,6 +84,15 @@ std::string TextOf(const json& record, const char* key) {
   return found != record.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::vector<std::string> TrainedBy(const json& record) {
+  std::vector<std::string> sites;
+  const json listed = record.value("sites", json::array());
+  for (const json& site : listed) {
+    if (site.is_string()) sites.push_back(site.get<std::string>());
+  }
+  return sites;
+}
+
 // The plan's text, from the file or from this site's invitations, with the hash that the record
 // proves.
 absl::StatusOr<std::string> FindPlan(const fs::path& state, const fs::path& file,
@@ -125,6 +134,16 @@ std::optional<datasets::results::OperatingPoint> OperatingPointOf(const json& re
 
 }  // namespace
 
+bool TookPart(const fs::path& state, const std::string& run) {
+  const auto site = SiteState::Open(state, SiteState::Access::kLook);
+  if (!site.ok()) return false;
+  const auto runs = (*site)->Runs();
+  if (!runs.ok()) return false;
+  return std::any_of(runs->begin(), runs->end(), [&](const RunRecord& known) {
+    return known.run.value == run && known.consent == Consent::kAccepted;
+  });
+}
+
 absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state,
                                                   const ModelChoice& choice) {
   ASSIGN_OR_RETURN(const crypto::Ed25519PublicKey root, RootKey(state, choice.root));
@@ -164,8 +183,8 @@ absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state,
                                                   .run = TextOf(record, "run"),
                                                   .target = plan.target.name,
                                                   .federation = TextOf(record, "federation")};
-  return PublishedModel{std::move(model), std::move(plan), std::move(description),
-                        OperatingPointOf(record)};
+  return PublishedModel{std::move(model),         std::move(plan),   std::move(description),
+                        OperatingPointOf(record), TrainedBy(record), TextOf(record, "created")};
 }
 
 }  // namespace consilium::site_agent

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
@@ -31,11 +32,16 @@ struct PublishedModel {
   datasets::results::ModelDescription description;
   // Where the record says one: the threshold at the plan's specificity on the sites' test sets.
   std::optional<datasets::results::OperatingPoint> operating_point;
+  std::vector<std::string> trained_by;  // the sites whose updates it was made of
+  std::string published;                // when, as 2026-03-01T12:00:00Z; empty: the record is older
 };
 
 // `state`: the site's folder. kUnauthenticated, with the link of the proof that broke: the model
 // was not published by this federation, or it, its record or its plan is another. kNotFound: the
 // model, its record, its plan or the root key is not there, with where it is to be had.
 absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state, const ModelChoice& choice);
+
+// Whether this site took part in that run, as its state folder knows.
+bool TookPart(const fs::path& state, const std::string& run);
 
 }  // namespace consilium::site_agent

@@ -76,9 +76,4 @@ absl::StatusOr<ShownDescription> ShownDescriptionFromJson(std::string_view json)
 // Tables for a terminal, with bars, or plain.
 std::string ToText(const ShownDescription& description, bool with_bars);
 
-// One HTML page that stands alone: nothing is fetched, no scripts. `heading` and `notes` are
-// escaped.
-std::string ToPage(const ShownDescription& description, std::string_view heading,
-                   const std::vector<std::string>& notes);
-
 }  // namespace consilium::metrics

@@ -130,6 +130,10 @@ void Document::Plots(const std::vector<LinePlot>& plots) {
   html_ += "</div>\n";
 }
 
+void Document::Figures(std::string_view html) {
+  StrAppend(&html_, "<div class=\"figures\">\n", html, "</div>\n");
+}
+
 void Document::Code(std::string_view text) {
   StrAppend(&html_, "<pre>", EscapeMarkup(text), "</pre>\n");
   StrAppend(&markdown_, "```\n", text, text.ends_with('\n') ? "" : "\n", "```\n\n");

@@ -30,6 +30,9 @@ class Document {
   // Plots one after another, side by side where there is room. In Markdown each becomes the table
   // of its points: Markdown has no pictures of its own.
   void Plots(const std::vector<LinePlot>& plots);
+  // Figures of one's own: <figure> elements, with all text in them escaped by their maker. Markdown
+  // leaves them out.
+  void Figures(std::string_view html);
   void Code(std::string_view text);
 
   std::string Html() const;

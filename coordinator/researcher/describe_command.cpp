@@ -9,6 +9,7 @@
 #include "common/base/text_table.h"
 #include "common/metrics/shown_description.h"
 #include "common/plan/plan.h"
+#include "common/report/description_page.h"
 #include "coordinator/researcher/research_channel.h"
 #include "coordinator/researcher/run_tree.h"
 
@@ -92,7 +93,7 @@ std::string PageOf(const RunId& run, const Described& described) {
                                            "together: ",
                                            sites, ".")};
   if (!others.empty()) notes.push_back(StrCat("Not counted: ", others, "."));
-  return metrics::ToPage(described.shown, "What the images of these sites are", notes);
+  return report::DescriptionPage(described.shown, "What the images of these sites are", notes);
 }
 
 absl::Status Report(const CommandOptions& options, const DescribeOptions& describe,

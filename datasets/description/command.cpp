@@ -13,6 +13,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/metrics/shown_description.h"
+#include "common/report/description_page.h"
 #include "datasets/description/description.h"
 #include "datasets/worker/sandboxed_reader.h"
 
@@ -58,11 +59,11 @@ absl::Status Run(const Arguments& arguments) {
   RETURN_IF_ERROR(description.status());
   const metrics::ShownDescription shown = metrics::ShowAll(*description, arguments.options.target);
   if (!arguments.html.empty()) {
-    RETURN_IF_ERROR(
-        WriteFileDurably(arguments.html,
-                         metrics::ToPage(shown, "What this site's images are",
-                                         {"For this site only: small counts are not suppressed."}),
-                         0644));
+    RETURN_IF_ERROR(WriteFileDurably(
+        arguments.html,
+        report::DescriptionPage(shown, "What this site's images are",
+                                {"For this site only: small counts are not suppressed."}),
+        0644));
   }
   const std::string text = arguments.json ? metrics::ToJson(shown) + "\n"
                                           : metrics::ToText(shown, isatty(STDOUT_FILENO) != 0);

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "common/metrics/shown_description.h"
+#include "common/report/description_page.h"
 #include "datasets/synthetic/hospital.h"
 #include "tests/catch.h"
 #include "tests/common/temporary_folder.h"
@@ -97,7 +98,7 @@ TEST_CASE("Nobody's pseudonym, path or UID is in what is shown of a site") {
   REQUIRE(images.ok());
   const auto shown = metrics::ShowAll(site.Described({.target = "opacity"}), "opacity");
   const std::string all = metrics::ToJson(shown) + metrics::ToText(shown, true) +
-                          metrics::ToPage(shown, "What this site's images are", {});
+                          report::DescriptionPage(shown, "What this site's images are", {});
   for (const ImageDescription& image : *images) {
     CHECK(all.find(image.patient) == std::string::npos);
     CHECK(all.find(image.path) == std::string::npos);

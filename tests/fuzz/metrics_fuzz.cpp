@@ -1,6 +1,7 @@
 #include "common/metrics/evaluation_sums.h"
 #include "common/metrics/json.h"
 #include "common/metrics/shown_description.h"
+#include "common/report/description_page.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace consilium::metrics {
@@ -21,7 +22,8 @@ void CheckShownJson(std::string_view text) {
   const auto again = ShownDescriptionFromJson(ToJson(*shown));
   FUZZ_EXPECT(again.ok() && *again == *shown);
   FUZZ_EXPECT(!ToText(*shown, true).empty());
-  FUZZ_EXPECT(ToPage(*shown, "heading", {"note"}).find("<script") == std::string::npos);
+  FUZZ_EXPECT(report::DescriptionPage(*shown, "heading", {"note"}).find("<script") ==
+              std::string::npos);
 }
 
 // The input's numbers over a valid vector: what they add up to may be impossible, and if it is not,

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/metrics/shown_description.h"
+#include "common/report/description_page.h"
 #include "tests/catch.h"
 
 namespace consilium::metrics {
@@ -283,7 +284,7 @@ TEST_CASE("Of fewer patients than the smallest count nothing is shown") {
   }
   for (const ShownRow& row : shown.refused.rows) CHECK(row.suppressed);
   CHECK_THAT(ToText(shown, false), ContainsText("fewer than 10 patients"));
-  CHECK_THAT(ToPage(shown, "x", {}), ContainsText("Fewer than 10 patients"));
+  CHECK_THAT(report::DescriptionPage(shown, "x", {}), ContainsText("Fewer than 10 patients"));
 }
 
 // ---- for people and programs
@@ -322,7 +323,7 @@ TEST_CASE("The page escapes what is in it, and fetches nothing") {
   builder.Add(Image("a"));
   builder.AddPixels("CT", std::vector<float>(16, 0.4f));
   const std::string page =
-      ToPage(ShowAll(builder.description(), "<b>&"), "A \"site\"", {"<script>"});
+      report::DescriptionPage(ShowAll(builder.description(), "<b>&"), "A \"site\"", {"<script>"});
   CHECK_THAT(page, ContainsText("&lt;b&gt;&amp;"));
   CHECK_THAT(page, ContainsText("&lt;script&gt;"));
   for (const char* fetched : {"<script", "http://", "https://", "<link", "url("}) {
