@@ -140,6 +140,9 @@ dicom::NewInstance SliceOf(const NewSeries& series, const Volume& volume, const 
     out.attributes.push_back({std::move(path), std::move(text)});
   };
   put("SeriesNumber", StrCat(series.number));
+  // Not known: empty, as type 2 allows.
+  put("PatientPosition", "");
+  put("Laterality", "");
   put("ImagePositionPatient", absl::StrFormat("%.6g\\%.6g\\%.6g", at[0], at[1], at[2]));
   put("ImageOrientationPatient", absl::StrFormat("%.8g\\%.8g\\%.8g\\%.8g\\%.8g\\%.8g", row[0],
                                                  row[1], row[2], column[0], column[1], column[2]));

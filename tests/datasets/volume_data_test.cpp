@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "common/base/random.h"
+#include "common/base/text.h"
 #include "datasets/import.h"
 #include "datasets/site_data.h"
 #include "datasets/volumes/input.h"
@@ -243,6 +245,24 @@ TEST_CASE("volumes without their file are left out, without their mask imported 
   CHECK(!Exists(site.folder / "out/labels.csv"));
   Catalog catalog = site.Index();
   CHECK(site.Open(catalog, Volumes()).AllExamples()->size() == 1);
+}
+
+TEST_CASE("dciodvfy finds no error in an imported volume's slices and masks") {
+  if (std::system("command -v dciodvfy >/dev/null 2>&1") != 0) {
+    WARN("dciodvfy is not installed (Debian's dicom3tools): nothing is checked");
+    return;
+  }
+  Site site(kTwo);
+  site.Import(Form(site.folder.path()));
+  for (const char* name : {"out/p/1/0001.dcm", "out/p/1-mask.dcm"}) {
+    const std::string said = (site.folder / "said.txt").string();
+    const int code = std::system(
+        StrCat("dciodvfy '", (site.folder / name).string(), "' >'", said, "' 2>&1").c_str());
+    const std::string text = ReadTextFile(said, 1 << 20).value();
+    INFO(name << ":\n" << text);
+    CHECK(code == 0);
+    CHECK(text.find("Error - ") == std::string::npos);
+  }
 }
 
 TEST_CASE("the input of a sheared volume is straight, about the same middle") {
