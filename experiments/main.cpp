@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "experiments/follow_up.h"
+#include "experiments/leave_one_out.h"
 #include "experiments/pacs_session.h"
 #include "experiments/quickstart.h"
 #include "experiments/study_pages.h"
@@ -90,6 +91,8 @@ void AddStudyOptions(CLI::App* app, StudyOptions* options) {
                   "on");
   app->add_option("--held-out", options->held_out,
                   "A site that is tested on without having trained; may be repeated");
+  app->add_flag("--leave-one-out", options->leave_one_out,
+                "The study once for each site, which is held out");
   app->add_option("--seeds", options->seeds, "Seeds 1 to this")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
@@ -104,6 +107,7 @@ void AddStudyOptions(CLI::App* app, StudyOptions* options) {
 }
 
 int RunAndShow(const StudyOptions& options) {
+  if (options.leave_one_out) return ReportAndExitCode(RunLeaveOneOut(options));
   const absl::StatusOr<StudyResults> results = RunStudy(options);
   if (!results.ok()) {
     const int code = ReportAndExitCode(results.status());

@@ -24,6 +24,7 @@ struct StudyOptions {
   std::string name;
   fs::path data, test;
   std::vector<std::string> held_out;
+  bool leave_one_out = false;           // once for each site, held out (leave_one_out.h)
   std::uint32_t seeds = 3;              // 1 to N
   fs::path out;                         // empty: study-NAME
   fs::path plan;                        // empty: the study's own

@@ -573,6 +573,28 @@ class Mlp(nn.Module):
         return self.layers[-1](x)
 
 
+class Fusion(nn.Module):
+    """An image and its patient's row: N x (the image's values, each pixel's channels together, then the columns)."""
+
+    def __init__(self, architecture, inputs, norm="group", channels=1, outputs=1, numbers=0):
+        super().__init__()
+        self.prepare = Preparation(numbers) if numbers else nn.Identity()
+        self.image = NETWORKS[architecture](norm=norm, channels=channels)
+        name, head = [(name, module) for name, module in self.image.named_modules() if isinstance(module, nn.Linear)][-1]
+        parent, _, child = name.rpartition(".")
+        setattr(self.image.get_submodule(parent), child, nn.Identity())
+        self.columns = nn.Linear(inputs, 32)
+        self.fc = nn.Linear(head.in_features + 32, outputs)
+        self.inputs, self.channels = inputs, channels
+
+    def forward(self, x):
+        images, columns = x[:, : -self.inputs], x[:, -self.inputs :]
+        size = math.isqrt(images.shape[1] // self.channels)
+        images = images.reshape(-1, size, size, self.channels).permute(0, 3, 1, 2)
+        columns = relu(self.columns(self.prepare(columns)))
+        return self.fc(torch.cat((self.image(images), columns), 1))
+
+
 NETWORKS = {
     "small_cnn": SmallCnn,
     "resnet18": resnet18,
@@ -584,6 +606,7 @@ NETWORKS = {
     "unet3d": Unet3d,
     "fcos": Fcos,
     "spectrogram_cnn": SpectrogramCnn,
+    "fusion": Fusion,
     "logistic": Logistic,
     "mlp": Mlp,
 }
@@ -604,6 +627,8 @@ SIGNS = (
 
 def describe(tensors):
     """The architecture and what its network in NETWORKS is made with, read off the tensors' names and shapes."""
+    if "columns.weight" in tensors and "fc.weight" in tensors:
+        return "fusion", describe_fusion(tensors)
     for architecture, sign, first, last in SIGNS:
         if sign not in tensors or first not in tensors or last not in tensors:
             continue
@@ -627,6 +652,21 @@ def describe(tensors):
         "numbers": count_numbers(tensors),
         "hidden": tuple(weight.shape[0] for weight in weights[:-1]),
     }
+
+
+def describe_fusion(tensors):
+    image = {name[len("image.") :]: tensor for name, tensor in tensors.items() if name.startswith("image.")}
+    for architecture, sign, first, _ in SIGNS:
+        if sign in image and first in image:
+            return {
+                "architecture": architecture,
+                "inputs": tensors["columns.weight"].shape[1],
+                "norm": "batch" if any(name.endswith("running_mean") for name in image) else "group",
+                "channels": image[first].shape[1],
+                "outputs": tensors["fc.weight"].shape[0],
+                "numbers": count_numbers(tensors),
+            }
+    raise ModelFileError("the tensors of the image's part are those of no network known here")
 
 
 def count_numbers(tensors):

@@ -52,6 +52,13 @@ inline plan::Plan TablePlan(plan::Architecture architecture) {
   return plan;
 }
 
+inline plan::Plan FusionPlan(plan::Architecture architecture, plan::Norm norm) {
+  plan::Plan plan = ImagePlan(architecture, norm);
+  plan.name += "-table";
+  plan.table = TablePlan(plan::Architecture::kLogistic).table;
+  return plan;
+}
+
 // One plan a network and norm, and some of other outputs and channels; each has a name of its own.
 inline std::vector<plan::Plan> NetworkPlans() {
   using plan::Architecture;
@@ -77,6 +84,12 @@ inline std::vector<plan::Plan> NetworkPlans() {
   plans.push_back(RecordingPlan(plan::Norm::kBatch));
   plans.push_back(TablePlan(Architecture::kLogistic));
   plans.push_back(TablePlan(Architecture::kMlp));
+  plans.push_back(FusionPlan(Architecture::kSmallCnn, plan::Norm::kBatch));
+  plan::Plan& fused =
+      plans.emplace_back(FusionPlan(Architecture::kDenseNet121, plan::Norm::kGroup));
+  fused.preprocessing.channel = plan::Channel::kRgb;
+  fused.target.task = Task::kMultilabel;
+  fused.target.classes = {"a", "b"};
   plan::Plan& deep = plans.emplace_back(TablePlan(Architecture::kMlp));
   deep.name += "-deep";
   deep.model.hidden = {16, 8};

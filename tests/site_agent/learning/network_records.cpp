@@ -106,9 +106,22 @@ at::Tensor InputOf(const plan::Plan& plan) {
     return Noise({kExamples, 1, plan.audio.bands, plan.audio.Frames()}, "spectrograms");
   }
   const std::int64_t size = plan.preprocessing.image_size;
+  if (!plan.table.columns.empty()) {
+    const std::int64_t columns = plan.table.Inputs(), pixels = ChannelsOf(plan) * size * size;
+    at::Tensor both = Noise({kExamples, pixels + columns}, "images and rows");
+    both.select(1, pixels).mul_(20).add_(60);
+    both.select(0, 1).narrow(0, pixels, 1).fill_(std::numeric_limits<float>::quiet_NaN());
+    return both;
+  }
   const std::int64_t slices = plan.preprocessing.slices;
   if (slices > 0) return Noise({kExamples, ChannelsOf(plan), slices, size, size}, "volumes");
   return Noise({kExamples, ChannelsOf(plan), size, size}, "images");
+}
+
+// As load_model.py calls it.
+std::string ArchitectureOf(const plan::Plan& plan) {
+  const bool both = plan.data.source == plan::Source::kDicom && !plan.table.columns.empty();
+  return both ? "fusion" : std::string(plan::Name(plan.model.architecture));
 }
 
 absl::Status WriteRecord(const fs::path& folder, const plan::Plan& plan) {
@@ -134,11 +147,11 @@ absl::Status WriteRecord(const fs::path& folder, const plan::Plan& plan) {
   RETURN_IF_ERROR(WriteTensor(stem + ".logits", logits));
   RETURN_IF_ERROR(WriteTensor(stem + ".training_logits", trained));
   RETURN_IF_ERROR(WriteTensor(stem + ".probe", probe));
-  std::printf("%s %s %s %s %s\n", plan.name.c_str(),
-              std::string(plan::Name(plan.model.architecture)).c_str(),
-              input.dim() >= 4 ? std::string(plan::Name(plan.model.norm)).c_str() : "none",
-              absl::StrJoin(input.sizes(), ",").c_str(),
-              absl::StrJoin(logits.sizes(), ",").c_str());
+  std::printf(
+      "%s %s %s %s %s\n", plan.name.c_str(), ArchitectureOf(plan).c_str(),
+      plan.data.source != plan::Source::kTable ? std::string(plan::Name(plan.model.norm)).c_str()
+                                               : "none",
+      absl::StrJoin(input.sizes(), ",").c_str(), absl::StrJoin(logits.sizes(), ",").c_str());
   return absl::OkStatus();
 }
 

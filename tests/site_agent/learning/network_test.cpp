@@ -26,6 +26,13 @@ at::Tensor Noise(std::vector<std::int64_t> shape) {
 
 at::Tensor InputOf(const plan::Plan& plan, std::int64_t examples, std::int64_t size) {
   if (plan.data.source == plan::Source::kTable) return Noise({examples, plan.table.Inputs()});
+  if (plan.data.source == plan::Source::kAudio) {
+    return Noise({examples, 1, plan.audio.bands, plan.audio.Frames()});
+  }
+  if (!plan.table.columns.empty()) {
+    const std::int64_t side = plan.preprocessing.image_size;
+    return Noise({examples, ChannelsOf(plan) * side * side + plan.table.Inputs()});
+  }
   if (plan.preprocessing.slices > 0) return Noise({examples, ChannelsOf(plan), 16, 16, 16});
   return Noise({examples, ChannelsOf(plan), size, size});
 }
@@ -126,7 +133,8 @@ TEST_CASE("What a feature map's places add, and the bias, are each logit") {
     const std::unique_ptr<Network> network = FirstNetwork(plan);
     ImageClassifier* classifier = network->AsImageClassifier();
     CHECK((classifier != nullptr) ==
-          (plan.data.source == plan::Source::kDicom && !TaughtByMasks(plan.target.task)));
+          (plan.data.source == plan::Source::kDicom && plan.table.columns.empty() &&
+           !TaughtByMasks(plan.target.task)));
     if (classifier == nullptr) continue;
     const at::Tensor features = classifier->Features(InputOf(plan, 2, 64), /*training=*/false);
     const at::Tensor added = classifier->Contributions(features);
