@@ -25,11 +25,9 @@ struct PlacesFound {
 };
 
 // Adds the sections "Place by place", "External validation", "Groups of patients", "Against another
-// model", "Is acting on it of use?" and "What it met", as far as the results hold them. `pooled`:
-// the record's test. `trained`: the names of the sites that trained it. kInvalidArgument: results
-// of another model, or what is no such JSON; says whose.
-absl::StatusOr<PlacesFound> AddPlaces(const nlohmann::json& record,
-                                      const std::set<std::string>& trained,
+// model", "Is acting on it of use?" and "Drift baseline", as far as the results hold them.
+// kInvalidArgument: results of another model, or what is no such JSON; says whose.
+absl::StatusOr<PlacesFound> AddPlaces(const CardModel& model,
                                       const std::vector<SiteResult>& results,
                                       report::Document* card);
 
