@@ -119,6 +119,67 @@ void Outline(const Prediction& prediction, const Subject& subject, const plan::T
   out->segmentation = std::move(segmentation);
 }
 
+// A box of the input on the image, as much of it as is there.
+results::Box OnImage(const metrics::Box& box, const datasets::pipeline::Placement& placement) {
+  const double x[] = {placement.ImageColumn(box.left), placement.ImageColumn(box.right)};
+  const double y[] = {placement.ImageRow(box.top), placement.ImageRow(box.bottom)};
+  const auto within = [](double value, std::uint32_t most) {
+    return static_cast<float>(std::clamp(value, 0.0, static_cast<double>(most)));
+  };
+  return {.left = within(std::min(x[0], x[1]), placement.columns),
+          .top = within(y[0], placement.rows),
+          .right = within(std::max(x[0], x[1]), placement.columns),
+          .bottom = within(y[1], placement.rows)};
+}
+
+void DrawEdges(const results::Box& box, std::uint32_t rows, std::uint32_t columns,
+               std::vector<float>* overlay) {
+  const auto pixel = [](float position, std::uint32_t count) {
+    return std::min(static_cast<std::uint32_t>(position), count - 1);
+  };
+  const std::uint32_t left = pixel(box.left, columns), right = pixel(box.right, columns);
+  const std::uint32_t top = pixel(box.top, rows), bottom = pixel(box.bottom, rows);
+  for (std::uint32_t y = top; y <= bottom; ++y) {
+    for (std::uint32_t x = left; x <= right; ++x) {
+      if (y != top && y != bottom && x != left && x != right) continue;
+      (*overlay)[std::size_t{y} * columns + x] = 1;
+    }
+  }
+}
+
+// Boxes of the operating score or more are findings, each with its box; a kind without one is a
+// finding with the best score that it has and no box.
+void Point(const Prediction& prediction, const Subject& subject, const plan::Target& target,
+           PredictionResults* out) {
+  const datasets::pipeline::Placement& placement = subject.placement;
+  out->overlay.assign(std::size_t{placement.rows} * placement.columns, 0.0f);
+  for (std::uint32_t kind = 0; kind < target.classes.size(); ++kind) {
+    const std::string& name = target.classes[kind];
+    double best = 0;
+    int found = 0;
+    for (const metrics::ScoredBox& box : prediction.boxes) {  // from the highest score down
+      if (box.kind != kind) continue;
+      best = std::max(best, double{box.score});
+      if (box.score < metrics::kOperatingScore) break;
+      const results::Box edges = OnImage(box.box, placement);
+      if (!(edges.left < edges.right && edges.top < edges.bottom)) continue;
+      DrawEdges(edges, placement.rows, placement.columns, &out->overlay);
+      out->findings.push_back({.code = results::FindingNamed(name),
+                               .tracking = StrCat(name, " ", ++found),
+                               .classification = results::Classification{box.score, std::nullopt},
+                               .box = edges});
+    }
+    if (found == 0) {
+      out->findings.push_back({.code = results::FindingNamed(name),
+                               .tracking = name,
+                               .classification = results::Classification{best, std::nullopt}});
+    }
+    out->scores.emplace_back(name, best);
+    out->caption.push_back(absl::StrFormat("%s: %d of score %.1f or more, best %.3f", name, found,
+                                           metrics::kOperatingScore, best));
+  }
+}
+
 }  // namespace
 
 absl::Status CheckPredictable(const plan::Plan& plan) {
@@ -157,6 +218,9 @@ PredictionResults ResultsOf(const Prediction& prediction, const Subject& subject
       colour = "colour: what the model takes for it";
       break;
     case Task::kDetection:
+      Point(prediction, subject, model.plan.target, &out);
+      colour = "colour: boxes about what the model takes for it";
+      break;
     case Task::kSurvival:
       CONSILIUM_CHECK(false);  // CheckPredictable
   }

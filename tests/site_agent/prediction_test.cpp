@@ -7,6 +7,7 @@
 #include "datasets/targets/report.h"
 #include "datasets/transform.h"
 #include "site_agent/learning/trainer.h"
+#include "site_agent/prediction_results.h"
 #include "site_agent/published_model.h"
 #include "tests/catch.h"
 #include "tests/common/temporary_folder.h"
@@ -344,14 +345,54 @@ TEST_CASE("a model of outlines gives a segmentation on the image, and a report t
   }
 }
 
+TEST_CASE("a detector's boxes of half or more are findings with their box on the image") {
+  std::string plan = With(kPlan, "small_cnn", "fcos");
+  plan = With(plan, "[target]\n",
+              "[target]\ntask = \"detection\"\nclasses = [\"nodule\", \"mass\"]\n");
+  Site site(std::nullopt, plan);
+  const PredictionReport report = site.Predict({});
+  REQUIRE(report.scored.size() == 1);
+  CHECK(report.results == 2);
+  const fs::path folder = report.scored[0].results;
+  for (const char* name : {"report.dcm", "picture.dcm"}) {
+    datasets::results::CheckWithDciodvfy(folder / name);
+  }
+
+  const auto subject =
+      datasets::results::ReadSubject(*site.pool, site.files[0], site.model.plan.preprocessing);
+  REQUIRE(subject.ok());
+  learning::Prediction prediction;
+  const auto size = static_cast<float>(subject->placement.size);
+  prediction.boxes = {{{0, 0, size, size}, 0.9f, 0},
+                      {{size / 4, size / 4, size / 2, size / 2}, 0.6f, 0},
+                      {{0, 0, size, size}, 0.4f, 0},
+                      {{0, 0, size, size}, 0.3f, 1}};
+  const PredictionResults results = ResultsOf(prediction, *subject, site.model, false);
+  REQUIRE(results.findings.size() == 3);
+  CHECK(results.findings[0].tracking == "nodule 1");
+  REQUIRE((results.findings[0].box && results.findings[1].box));
+  const auto& whole = *results.findings[0].box;
+  CHECK(whole.left == Approx(subject->placement.left).margin(0.01));
+  CHECK(whole.right == Approx(subject->placement.right).margin(0.01));
+  CHECK(whole.bottom == Approx(subject->placement.bottom).margin(0.01));
+  const auto& second = *results.findings[1].box;
+  CHECK((second.left >= whole.left && second.right < whole.right && second.top < second.bottom));
+  CHECK_FALSE(results.findings[2].box);
+  CHECK(results.findings[2].classification->score == Approx(0.3));
+  CHECK(results.scores[0].second == Approx(0.9));
+  CHECK(results.overlay.size() ==
+        std::size_t{subject->placement.rows} * subject->placement.columns);
+  CHECK(std::count(results.overlay.begin(), results.overlay.end(), 1.0f) > 0);
+}
+
 TEST_CASE("a model whose inputs are no images makes no results, and says what to use instead") {
-  PublishedModel model;
-  model.plan.data.source = plan::Source::kTable;
-  CHECK(absl::IsUnimplemented(CheckPredictable(model.plan)));
-  model.plan.data.source = plan::Source::kDicom;
-  CHECK(CheckPredictable(model.plan).ok());
-  model.plan.preprocessing.slices = 16;
-  CHECK(absl::IsUnimplemented(CheckPredictable(model.plan)));
+  plan::Plan plan;
+  plan.data.source = plan::Source::kTable;
+  CHECK(absl::IsUnimplemented(CheckPredictable(plan)));
+  plan.data.source = plan::Source::kDicom;
+  CHECK(CheckPredictable(plan).ok());
+  plan.preprocessing.slices = 16;
+  CHECK(absl::IsUnimplemented(CheckPredictable(plan)));
 }
 
 TEST_CASE("an image is scored once, and anew as the same objects") {
