@@ -152,6 +152,25 @@ TEST_CASE("a damaged personal model is not used, and the next step begins from t
   CHECK(models.List().empty());
 }
 
+TEST_CASE("what a crash left between a model and its record is cleared by the next step") {
+  const TemporaryFolder folder;
+  const PersonalModels models(folder / "personal");
+  const FixedDataset data;
+  NoProgress progress;
+  RecordingLearner learner;
+  const plan::Plan plan = PlanOf(Method::kDitto);
+  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  // The process died when the next model was on the disk, and the record still named this one.
+  const fs::path own = folder / "personal" / kRun.value;
+  REQUIRE(WriteFileDurably(own / StrCat(IdOf("c").Hex(), ".safetensors"), "another").ok());
+  REQUIRE(WriteFileDurably(own / "made.part", "half of one").ok());
+  CHECK(models.Find(kRun)->global == IdOf("a"));
+  CHECK(PersonalModels::Load(*models.Find(kRun)).ok());
+  CHECK(models.IsDue(plan, {kRun, IdOf("b")}));
+  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
+  CHECK(ListFolder(own)->size() == 2);
+}
+
 TEST_CASE("a stopped training leaves the model of the step before") {
   const TemporaryFolder folder;
   const PersonalModels models(folder / "personal");
