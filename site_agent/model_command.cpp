@@ -46,7 +46,7 @@ std::string InWords(const MappedModel& mapped) {
   TextTable table({"tensor", "shape", "from", ""});
   for (const MappedModel::Row& row : mapped.rows) {
     table.AddRow({row.tensor.name, ShapeText(row.tensor.shape), row.from.empty() ? "-" : row.from,
-               row.refused ? StrCat("DOES NOT FIT: ", row.remark) : row.remark});
+                  row.refused ? StrCat("DOES NOT FIT: ", row.remark) : row.remark});
   }
   std::string text = table.ToString();
   if (!mapped.prefix.empty()) {

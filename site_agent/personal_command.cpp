@@ -9,9 +9,6 @@
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
 #include "site_agent/local_sites.h"
-#include "site_agent/model_comparison.h"
-#include "site_agent/personal_model.h"
-#include "site_agent/site_state.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -37,28 +34,6 @@ absl::StatusOr<ModelState> GlobalOf(const SiteFolder& folder, const PersonalMode
                                     "publishes one"));
 }
 
-absl::StatusOr<ModelComparison> Compare(const SiteFolder& folder, const PersonalModel& personal,
-                                        const plan::Plan& plan,
-                                        const std::vector<std::unique_ptr<LocalData>>& sites,
-                                        Progress& progress) {
-  ASSIGN_OR_RETURN(const ModelState own, PersonalModels::Load(personal));
-  ASSIGN_OR_RETURN(const ModelState global, GlobalOf(folder, personal));
-  const datasets::Split splits[] = {datasets::Split::kTest};
-  ASSIGN_OR_RETURN(const EvaluationData data, OpenForEvaluation(sites, plan, splits, progress));
-  ASSIGN_OR_RETURN(const EvaluatedModel first,
-                   EvaluatedModel::Evaluate(own, plan, *data.examples, progress));
-  ASSIGN_OR_RETURN(const EvaluatedModel second,
-                   EvaluatedModel::Evaluate(global, plan, *data.examples, progress));
-  return CompareModels({first, data, std::nullopt}, {second, data, std::nullopt}, kSeed);
-}
-
-// "better", "worse", or neither can be said.
-std::string_view Verdict(const ModelComparison& comparison) {
-  if (comparison.difference_95.low > 0) return "personal";
-  if (comparison.difference_95.high < 0) return "global";
-  return "undecided";
-}
-
 std::string InWords(const Shown& shown) {
   const PersonalModel& model = shown.model;
   std::string text = absl::StrFormat(
@@ -77,7 +52,10 @@ std::string InWords(const Shown& shown) {
                         c.delong ? "DeLong" : "bootstrap by patient");
   const std::string_view verdict = Verdict(c);
   if (verdict == "undecided") {
-    return text + "  neither is shown to be better for this site's patients\n";
+    constexpr std::uint64_t kFew = 100;
+    return StrCat(text, "  neither is shown to be better for this site's patients",
+                  c.patients < kFew ? "; with so few of them only a large difference would be" : "",
+                  "\n");
   }
   return StrCat(text, "  the ", verdict, " model is better for this site's patients\n");
 }
@@ -110,6 +88,26 @@ ordered_json ToJson(const Shown& shown) {
 
 }  // namespace
 
+absl::StatusOr<ModelComparison> ComparePersonal(
+    const SiteFolder& folder, const PersonalModel& personal, const plan::Plan& plan,
+    const std::vector<std::unique_ptr<LocalData>>& sites, Progress& progress) {
+  ASSIGN_OR_RETURN(const ModelState own, PersonalModels::Load(personal));
+  ASSIGN_OR_RETURN(const ModelState global, GlobalOf(folder, personal));
+  const datasets::Split splits[] = {datasets::Split::kTest};
+  ASSIGN_OR_RETURN(const EvaluationData data, OpenForEvaluation(sites, plan, splits, progress));
+  ASSIGN_OR_RETURN(const EvaluatedModel first,
+                   EvaluatedModel::Evaluate(own, plan, *data.examples, progress));
+  ASSIGN_OR_RETURN(const EvaluatedModel second,
+                   EvaluatedModel::Evaluate(global, plan, *data.examples, progress));
+  return CompareModels({first, data, std::nullopt}, {second, data, std::nullopt}, kSeed);
+}
+
+std::string_view Verdict(const ModelComparison& comparison) {
+  if (comparison.difference_95.low > 0) return "personal";
+  if (comparison.difference_95.high < 0) return "global";
+  return "undecided";
+}
+
 void AddPersonalShowOptions(CLI::App& app, PersonalCommand& command) {
   app.add_option("run", command.run, "Of this run only");
   app.add_option("--state", command.state, "Folder that keeps this site's identity and work")
@@ -141,7 +139,7 @@ absl::Status Run(const PersonalCommand& command) {
   ordered_json answer = ordered_json::array();
   std::string text;
   for (Shown& one : shown) {
-    one.comparison = Compare({command.state}, one.model, one.plan, sites, progress);
+    one.comparison = ComparePersonal({command.state}, one.model, one.plan, sites, progress);
     if (absl::IsCancelled(one.comparison.status())) return one.comparison.status();
     answer.push_back(ToJson(one));
     text += InWords(one);
