@@ -124,7 +124,8 @@ absl::StatusOr<LocalModel> TrainLocally(
   std::optional<double> best;
   SeededRandom seeds(seed, "local epochs");
   for (std::uint32_t number = 1; number <= epochs; ++number) {
-    const learning::TrainTask task{plan, seeds(), 1};
+    learning::TrainTask task{plan, seeds(), 1};
+    task.plan.training.learning_rate = plan::LearningRateAt(plan.training, (number - 1.0) / epochs);
     ASSIGN_OR_RETURN(auto trained, learner.Train(model, train, task, progress));
     model = std::move(trained.trained);
     ASSIGN_OR_RETURN(const auto sums, learner.Evaluate(model, plan, validation, progress));

@@ -238,8 +238,10 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
   ASSIGN_OR_RETURN(ModelState trained_of_base, travelling.Part(base));
   if (task.secure) RETURN_IF_ERROR(CheckBase(*task.secure, trained_of_base));
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, datasets::Split::kTrain, progress));
-  const learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
-                                          plan.training.local_epochs};
+  learning::TrainTask learning_task{plan, MixSeed(task.seed, context_.site),
+                                    plan.training.local_epochs};
+  learning_task.plan.training.learning_rate =
+      plan::LearningRateAt(plan.training, (key.round - 1.0) / plan.stop.rounds);
   const Time began = context_.clock.Now();
   ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
   TrainedRecord trained{key.run,

@@ -155,6 +155,7 @@ std::string Steps(const Plan& plan) {
       StrCat(t.local_epochs, t.local_epochs == 1 ? " epoch" : " epochs", " a round in batches of ",
              t.batch_size, ", ", Name(t.optimizer), " at ", t.learning_rate);
   if (t.optimizer == Optimizer::kSgd) StrAppend(&text, " with momentum ", t.momentum);
+  if (t.schedule == Schedule::kCosine) text += ", which falls to 0 along a cosine";
   StrAppend(&text, ", weight decay ", t.weight_decay);
   if (plan.data.source != Source::kTable) StrAppend(&text, ", augmentation ", Name(t.augmentation));
   if (t.accumulation > 1) StrAppend(&text, ", each in ", t.accumulation, " parts");

@@ -132,6 +132,8 @@ std::string_view Name(Units v) { return v == Units::kModality ? "modality" : "su
 
 std::string_view Name(Precision v) { return v == Precision::kFloat32 ? "float32" : "mixed"; }
 
+std::string_view Name(Schedule v) { return v == Schedule::kConstant ? "constant" : "cosine"; }
+
 std::string_view Name(PersonalMethod v) {
   switch (v) {
     case PersonalMethod::kNone:

@@ -5,6 +5,7 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <numbers>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -68,6 +69,11 @@ std::vector<double> Audio::Edges() const {
     edges.push_back(700 * (std::pow(10, (low + i * step) / 2595) - 1));
   }
   return edges;
+}
+
+double LearningRateAt(const Training& training, double done) {
+  if (training.schedule == Schedule::kConstant) return training.learning_rate;
+  return training.learning_rate * (1 + std::cos(std::numbers::pi * done)) / 2;
 }
 
 std::uint32_t Table::Numbers() const {

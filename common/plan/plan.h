@@ -248,8 +248,9 @@ struct HounsfieldWindow {
 };
 std::span<const HounsfieldWindow> HounsfieldWindows();
 
-enum class Precision { kFloat32, kMixed };  // "float32", "mixed"
-enum class Optimizer { kSgd, kAdamW };      // "sgd", "adamw"
+enum class Precision { kFloat32, kMixed };   // "float32", "mixed"
+enum class Schedule { kConstant, kCosine };  // "constant", "cosine"
+enum class Optimizer { kSgd, kAdamW };       // "sgd", "adamw"
 // "none", "radiograph", "mirrored"; "recording"
 enum class Augmentation { kNone, kRadiograph, kMirrored, kRecording };
 
@@ -269,6 +270,9 @@ struct Training {  // [training]
   Precision precision = Precision::kFloat32;
   Optimizer optimizer = Optimizer::kAdamW;
   double learning_rate = 1e-3;
+  // kCosine: the rate falls from learning_rate in the first round towards 0 after the last
+  // (stop.rounds), along half a cosine (Loshchilov and Hutter 2017).
+  Schedule schedule = Schedule::kConstant;
   double momentum = 0.9;  // sgd only
   double weight_decay = 1e-4;
   // Loss weights inverse to the class counts of the site's training examples (binary and
@@ -387,6 +391,9 @@ struct Plan {
 // faults at once, one a line.
 absl::StatusOr<Plan> ParsePlan(std::string_view toml);
 
+// The learning rate after this share of the rounds, or of a local training's epochs, [0, 1).
+double LearningRateAt(const Training& training, double done);
+
 // The plan as people read it: what will be trained, on what (of a table, which columns are read),
 // with whom and until when. Several lines.
 std::string Describe(const Plan& plan);
@@ -404,6 +411,7 @@ std::string_view Name(Channel v);
 std::string_view Name(FrameChoice v);
 std::string_view Name(Units v);
 std::string_view Name(Precision v);
+std::string_view Name(Schedule v);
 std::string_view Name(PersonalMethod v);
 std::string_view Name(Optimizer v);
 std::string_view Name(Augmentation v);

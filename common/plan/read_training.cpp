@@ -98,6 +98,7 @@ void ReadTraining(Section s, const Subject& subject, const Model& model,
   const auto optimizer = s.Choice("optimizer", {Optimizer::kSgd, Optimizer::kAdamW});
   Set(t.optimizer, optimizer);
   Set(t.learning_rate, s.Real("learning_rate", 0, 10, Ends::kLowExcluded));
+  Set(t.schedule, s.Choice("schedule", {Schedule::kConstant, Schedule::kCosine}));
   const auto momentum = s.Real("momentum", 0, 1, Ends::kHighExcluded);
   Set(t.momentum, momentum);
   if (momentum && t.optimizer == Optimizer::kAdamW && (optimizer || !s.Has("optimizer"))) {

@@ -233,6 +233,17 @@ TEST_CASE("A plan of boxes reads its words, and refuses what detects nothing") {
   CHECK(OfImages(fifteen, StrCat(kFcos, "[aggregation]\nupdates = \"sealed\"\n")).ok());
 }
 
+TEST_CASE("A learning rate is constant, or falls along half a cosine over the rounds") {
+  const Plan constant = Read(OfImages("name = \"t\"", "[training]\nlearning_rate = 0.5\n"));
+  CHECK(LearningRateAt(constant.training, 0.99) == 0.5);
+  const Plan cosine =
+      Read(OfImages("name = \"t\"", "[training]\nlearning_rate = 0.5\nschedule = \"cosine\"\n"));
+  CHECK(LearningRateAt(cosine.training, 0) == 0.5);
+  CHECK(LearningRateAt(cosine.training, 0.5) == Approx(0.25));
+  CHECK(LearningRateAt(cosine.training, 2.0 / 3) == Approx(0.125));
+  CHECK_THAT(Describe(cosine), ContainsText("falls to 0 along a cosine"));
+}
+
 TEST_CASE("A plan that describes counts labels of 0 and 1 only") {
   CHECK_THAT(OnlyFault(ParsePlan("[plan]\nname = \"p\"\n[describe]\n[target]\ntask = "
                                  "\"survival\"\nname = \"t\"\n")),
