@@ -363,7 +363,12 @@ absl::StatusOr<Conductor::ActiveRun> Conductor::Prepare(const RunId& run) {
     // A base whose file is gone is no reason not to begin: the attempt fails and says so.
     if (!state.base && active.plan.model.initial && active.plan.model.adapter_rank > 0) {
       const auto adapted = MakeAdapted(ledger, run, active.plan);
-      if (adapted.ok()) active.plan.model.initial = *adapted;
+      if (adapted.ok()) {
+        active.plan.model.initial = *adapted;
+      } else if (!absl::IsNotFound(adapted.status()) &&
+                 !absl::IsInvalidArgument(adapted.status())) {
+        return adapted.status();  // a full disk: tried again
+      }
     }
     if (const auto base = state.base ? state.base : active.plan.model.initial) {
       const auto shape = ShapeOf(*base, active.plan.model.frozen);
