@@ -27,7 +27,7 @@ are patients whose files came after it; of tables and recordings, patients who a
 std::optional<std::int64_t> SecondsOf(const std::string& date) {
   absl::Time time;
   std::string error;
-  for (const char* form : {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%EZ"}) {
+  for (const char* form : {"%Y-%m-%d", absl::RFC3339_full}) {
     if (absl::ParseTime(form, ForAbsl(date), &time, &error)) return absl::ToUnixSeconds(time);
   }
   return std::nullopt;

@@ -94,7 +94,7 @@ TEST_CASE("kept answers add up to what an evaluation adds up, whatever the task"
                         i % 3 == 0 ? learning::kUnknown : static_cast<float>(i % 2)};
         }));
   const plan::Plan survival = TablePlan(Task::kSurvival);
-  check(survival, Linear(survival, {1, 0}), table(2, [](std::uint64_t i, float x) {
+  check(survival, Linear(survival, {1, 0, 0}), table(2, [](std::uint64_t i, float x) {
           return Target{100 * std::exp(-x), i % 4 == 0 ? 0.0f : 1.0f};
         }));
   const plan::Plan outlines = learning::OutlinePlan();
