@@ -11,9 +11,10 @@ namespace {
 void CheckTarget(const Target& target) {
   const std::size_t classes = target.classes.size();
   const bool several = target.task == Task::kMulticlass || target.task == Task::kMultilabel;
-  const bool outlines = target.task == Task::kSegmentation;
+  const bool outlines = TaughtByMasks(target.task);
   FUZZ_EXPECT(several ? classes >= 2 && classes <= kMostClasses : outlines || classes == 0);
   FUZZ_EXPECT(!outlines || (classes >= 1 && classes <= kMostStructures));
+  FUZZ_EXPECT(!target.whole || target.task == Task::kDetection);
   for (const std::string& column : target.Columns()) FUZZ_EXPECT(!column.empty());
 }
 
@@ -28,7 +29,7 @@ void CheckTable(const Plan& plan) {
   if (plan.table.columns.empty()) return;
   FUZZ_EXPECT(plan.data.source != Source::kAudio);
   FUZZ_EXPECT(plan.aggregation.updates == Updates::kMasked);
-  FUZZ_EXPECT(plan.target.task != Task::kSegmentation);
+  FUZZ_EXPECT(!TaughtByMasks(plan.target.task));
   FUZZ_EXPECT(plan.table.Inputs() >= 1 && plan.table.Inputs() <= kMostInputs);
   FUZZ_EXPECT(plan.table.name.find_first_of("./") == std::string::npos);
   const std::vector<std::string> taught = plan.target.Columns();

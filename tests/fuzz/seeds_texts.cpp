@@ -129,6 +129,22 @@ augmentation = "mirrored"
 minimum_dice = 0.6
 )";
 
+constexpr std::string_view kDetectionPlan = R"([plan]
+name = "nodules"
+[model]
+architecture = "fcos"
+width = 32
+[target]
+task = "detection"
+name = "nodules"
+classes = ["nodule", "mass"]
+whole = true
+[data]
+modalities = ["DX"]
+[gate]
+minimum_average_precision = 0.4
+)";
+
 constexpr std::string_view kMultilabelPlan =
     "[plan]\nname = \"a\"\n[target]\ntask = \"multilabel\"\nclasses = [\"effusion\", "
     "\"nodule\"]\n[data]\nmodalities = [\"DX\"]\n";
@@ -182,6 +198,7 @@ void SeedTexts() {
   Seed("plan", "table", kTablePlan);
   Seed("plan", "survival", kSurvivalPlan);
   Seed("plan", "segmentation", kSegmentationPlan);
+  Seed("plan", "detection", kDetectionPlan);
   Seed("plan", "multilabel", kMultilabelPlan);
   Seed("policy", "whole", kPolicy);
   Seed("policy", "off", "enabled = false\n");
