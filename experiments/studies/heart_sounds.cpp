@@ -2,7 +2,8 @@
 // index.csv names database, record and label of training-DATABASE/RECORD.wav. Each database is of
 // one institution.
 
-#include <array>
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
@@ -48,9 +49,9 @@ absl::StatusOr<Recordings> ReadRecordings(const fs::path& folder, const std::str
   return found;
 }
 
-// A share of each site's recordings, by class.
+// A share of each site's recordings, by class: one fold of a few, as a class may be of five.
 void DealTests(StudyTable& table, double fraction, std::uint64_t seed) {
-  constexpr std::uint32_t kFolds = 20;
+  const auto folds = static_cast<std::uint32_t>(std::max(2.0, std::round(1 / fraction)));
   std::map<std::string, std::vector<StudyRow*>> sites;
   for (StudyRow& row : table.rows) sites[row.site].push_back(&row);
   for (auto& [site, rows] : sites) {
@@ -60,8 +61,8 @@ void DealTests(StudyTable& table, double fraction, std::uint64_t seed) {
       keys.push_back(StrCat(site, "/", row->patient));
       strata.push_back(row->stratum);
     }
-    const std::vector<std::uint32_t> fold = StratifiedFolds(keys, strata, kFolds, seed);
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i]->test = fold[i] < fraction * kFolds;
+    const std::vector<std::uint32_t> fold = StratifiedFolds(keys, strata, folds, seed);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i]->test = fold[i] == 0;
   }
 }
 
