@@ -90,7 +90,6 @@ void ReadVolumeTraining(Section& s, const Subject& subject, const Model& model,
 
 void ReadTraining(Section s, const Subject& subject, const Model& model,
                   const Preprocessing& preprocessing, Training& t) {
-  Set(t.precision, s.Choice("precision", {Precision::kFloat32, Precision::kMixed}));
   Set(t.local_epochs, s.Whole("local_epochs", 1, 1000));
   Set(t.batch_size, s.Whole("batch_size", 1, 4096));
   ReadAccumulation(s, subject, model, t);
@@ -105,6 +104,7 @@ void ReadTraining(Section s, const Subject& subject, const Model& model,
     s.Refuse("momentum", "has no effect with optimizer \"adamw\": remove it, or use \"sgd\"");
   }
   Set(t.weight_decay, s.Real("weight_decay", 0, 1));
+  Set(t.precision, s.Choice("precision", {Precision::kFloat32, Precision::kMixed}));
   ReadClassWeighting(s, subject, t);
   ReadAugmentation(s, subject, t);
   s.Finish();

@@ -3,14 +3,13 @@
 // one institution.
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
 
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "experiments/plan_text.h"
-#include "experiments/studies/splitting.h"
+#include "experiments/studies/image_study.h"
 #include "experiments/studies/table_study.h"
 
 namespace consilium::experiments {
@@ -49,9 +48,8 @@ absl::StatusOr<Recordings> ReadRecordings(const fs::path& folder, const std::str
   return found;
 }
 
-// A share of each site's recordings, by class: one fold of a few, as a class may be of five.
+// A share of each site's recordings, by class.
 void DealTests(StudyTable& table, double fraction, std::uint64_t seed) {
-  const auto folds = static_cast<std::uint32_t>(std::max(2.0, std::round(1 / fraction)));
   std::map<std::string, std::vector<StudyRow*>> sites;
   for (StudyRow& row : table.rows) sites[row.site].push_back(&row);
   for (auto& [site, rows] : sites) {
@@ -61,8 +59,10 @@ void DealTests(StudyTable& table, double fraction, std::uint64_t seed) {
       keys.push_back(StrCat(site, "/", row->patient));
       strata.push_back(row->stratum);
     }
-    const std::vector<std::uint32_t> fold = StratifiedFolds(keys, strata, folds, seed);
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i]->test = fold[i] == 0;
+    const auto splits = DealPatients(keys, strata, {.test = fraction}, seed);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i]->test = splits[i] == datasets::Split::kTest;
+    }
   }
 }
 

@@ -2,19 +2,15 @@
 // Segmentation Decathlon, Task04; Antonelli et al., Nat Commun 13:4128, 2022), dealt to four of
 // uneven size.
 
-#include <algorithm>
-#include <map>
+#include <optional>
 
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "experiments/studies/image_study.h"
-#include "experiments/studies/splitting.h"
 #include "experiments/studies/table_study.h"
 
 namespace consilium::experiments {
 namespace {
-
-using datasets::Split;
 
 // Ten folds are dealt to the hospitals: 4, 3, 2 and 1.
 const char* HospitalOf(std::uint32_t fold) {
@@ -38,12 +34,6 @@ absl::StatusOr<std::vector<StudyImage>> ReadIndex(const fs::path& folder) {
       "no volume that index.csv names has both images/ID.nii.gz and labels/ID.nii.gz");
 }
 
-std::vector<std::string> PatientsOf(const std::vector<StudyImage>& images) {
-  std::vector<std::string> patients;
-  for (const StudyImage& image : images) patients.push_back(image.patient);
-  return patients;
-}
-
 }  // namespace
 
 absl::StatusOr<PreparedStudy> PrepareHippocampus(const StudyInput& input, const plan::Plan& plan,
@@ -52,29 +42,9 @@ absl::StatusOr<PreparedStudy> PrepareHippocampus(const StudyInput& input, const 
     return absl::InvalidArgumentError("--held-out: this set is of one hospital; use --test FOLDER");
   }
   ASSIGN_OR_RETURN(const std::vector<StudyImage> images, ReadIndex(input.data));
-  const std::vector<std::uint32_t> folds =
-      StratifiedFolds(PatientsOf(images), std::vector<int>(images.size()), 10, 0);
-  std::map<std::string, ImageSite> dealt;
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    ImageSite& site = dealt[HospitalOf(folds[i])];
-    site.name = HospitalOf(folds[i]);
-    site.from = input.data;
-    site.images.push_back(images[i]);
-  }
-  std::vector<ImageSite> sites;
-  const Fractions fractions{plan.data.validation_fraction,
-                            input.test.empty() ? plan.data.test_fraction : 0};
-  for (auto& [name, site] : dealt) {
-    const std::vector<Split> splits = DealPatients(
-        PatientsOf(site.images), std::vector<int>(site.images.size()), fractions, input.seed);
-    for (std::size_t i = 0; i < splits.size(); ++i) site.images[i].split = splits[i];
-    sites.push_back(std::move(site));
-  }
+  std::optional<std::vector<StudyImage>> tested;
   if (!input.test.empty()) {
-    ImageSite tested{.name = "test-set", .from = input.test, .images = {}, .trains = false};
-    ASSIGN_OR_RETURN(tested.images, ReadIndex(input.test));
-    for (StudyImage& image : tested.images) image.split = Split::kTest;
-    sites.push_back(std::move(tested));
+    ASSIGN_OR_RETURN(tested, ReadIndex(input.test));
   }
   datasets::ImportOptions form;
   form.modality = "MR";
@@ -82,7 +52,10 @@ absl::StatusOr<PreparedStudy> PrepareHippocampus(const StudyInput& input, const 
   form.volumes = true;
   form.slices = datasets::SlicePlane::kCoronal;
   form.segments = plan.target.classes;
-  ASSIGN_OR_RETURN(PreparedStudy prepared, WriteImages(input, plan, sites, form, out));
+  ASSIGN_OR_RETURN(
+      PreparedStudy prepared,
+      WriteImages(input, plan, DealOneHospital(input, plan, images, tested, HospitalOf), form,
+                  out));
   prepared.notes.push_back(
       "The hospitals are dealt by chance from one, 4, 3, 2 and 1 tenths; each seed tests on other "
       "patients. Each volume is a patient, as the set names none.");

@@ -74,6 +74,21 @@ absl::StatusOr<StudySite> WriteSite(const StudyInput& input, const plan::Plan& p
   return written;
 }
 
+std::vector<std::string> PatientsOf(const std::vector<StudyImage>& images) {
+  std::vector<std::string> patients;
+  for (const StudyImage& image : images) patients.push_back(image.patient);
+  return patients;
+}
+
+// By label.
+std::vector<int> StrataOf(const std::vector<StudyImage>& images) {
+  std::map<std::string, int> numbers;
+  for (const StudyImage& image : images) numbers.emplace(image.label, numbers.size());
+  std::vector<int> strata;
+  for (const StudyImage& image : images) strata.push_back(numbers[image.label]);
+  return strata;
+}
+
 }  // namespace
 
 crypto::Secret PseudonymKey(std::string_view study, std::string_view site, std::uint64_t seed) {
@@ -84,21 +99,55 @@ crypto::Secret PseudonymKey(std::string_view study, std::string_view site, std::
 std::vector<Split> DealPatients(const std::vector<std::string>& patients,
                                 const std::vector<int>& strata, Fractions fractions,
                                 std::uint64_t seed) {
-  // Many narrow folds, in which every stratum is spread evenly; the first are tested on.
-  constexpr std::uint32_t kFolds = 20;
-  const std::vector<std::uint32_t> fold = StratifiedFolds(patients, strata, kFolds, seed);
-  const auto count = [](double fraction) {
-    return static_cast<std::uint32_t>(std::lround(fraction * kFolds));
+  // Stratum by stratum, each in an order by chance: every so many-th is tested on, and of the
+  // others every so many-th is validated on.
+  std::vector<std::size_t> order(patients.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (strata[a] != strata[b]) return strata[a] < strata[b];
+    return UniformOf(patients[a], seed) < UniformOf(patients[b], seed);
+  });
+  std::vector<Split> splits(patients.size(), Split::kTrain);
+  const auto take_evenly = [&](std::span<const std::size_t> from, double share, Split split) {
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      const auto before = static_cast<double>(i) * share + 0.5;
+      if (std::floor(before + share) > std::floor(before)) splits[from[i]] = split;
+    }
   };
-  const std::uint32_t tests = count(fractions.test);
-  const std::uint32_t validations = std::max(1u, count(fractions.validation));
-  std::vector<Split> splits;
-  for (const std::uint32_t f : fold) {
-    splits.push_back(f < tests                 ? Split::kTest
-                     : f < tests + validations ? Split::kValidation
-                                               : Split::kTrain);
-  }
+  take_evenly(order, fractions.test, Split::kTest);
+  std::erase_if(order, [&](std::size_t i) { return splits[i] == Split::kTest; });
+  if (order.empty()) return splits;
+  const double least = 1.0 / static_cast<double>(order.size());  // one is validated on
+  take_evenly(order, std::max(least, fractions.validation / (1 - fractions.test)),
+              Split::kValidation);
   return splits;
+}
+
+std::vector<ImageSite> DealOneHospital(const StudyInput& input, const plan::Plan& plan,
+                                       const std::vector<StudyImage>& images,
+                                       const std::optional<std::vector<StudyImage>>& tested,
+                                       const char* (*hospital_of)(std::uint32_t fold)) {
+  const std::vector<std::uint32_t> folds =
+      StratifiedFolds(PatientsOf(images), StrataOf(images), 10, 0);
+  std::map<std::string, ImageSite> dealt;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    ImageSite& site = dealt[hospital_of(folds[i])];
+    site.name = hospital_of(folds[i]);
+    site.from = input.data;
+    site.images.push_back(images[i]);
+  }
+  std::vector<ImageSite> sites;
+  const Fractions fractions{plan.data.validation_fraction, tested ? 0 : plan.data.test_fraction};
+  for (auto& [name, site] : dealt) {
+    const std::vector<Split> splits =
+        DealPatients(PatientsOf(site.images), StrataOf(site.images), fractions, input.seed);
+    for (std::size_t i = 0; i < splits.size(); ++i) site.images[i].split = splits[i];
+    sites.push_back(std::move(site));
+  }
+  if (!tested) return sites;
+  sites.push_back({.name = "test-set", .from = input.test, .images = *tested, .trains = false});
+  for (StudyImage& image : sites.back().images) image.split = Split::kTest;
+  return sites;
 }
 
 absl::StatusOr<PreparedStudy> WriteImages(const StudyInput& input, const plan::Plan& plan,

@@ -42,6 +42,14 @@ std::vector<datasets::Split> DealPatients(const std::vector<std::string>& patien
                                           const std::vector<int>& strata, Fractions fractions,
                                           std::uint64_t seed);
 
+// Images of one hospital as those of several: ten folds of every label are dealt to the hospitals
+// that `hospital_of` names, the same at every seed, and there to splits by input.seed. `tested`: of
+// a further site, "test-set", which does not train.
+std::vector<ImageSite> DealOneHospital(const StudyInput& input, const plan::Plan& plan,
+                                       const std::vector<StudyImage>& images,
+                                       const std::optional<std::vector<StudyImage>>& tested,
+                                       const char* (*hospital_of)(std::uint32_t fold));
+
 // Writes OUT/SITE. `form`: modality, colour, segments, target and whether labels are words; the
 // rest of it is filled in. A patient's ID gets a number behind it, such that the site's own hash
 // puts it into the wanted split.

@@ -195,6 +195,17 @@ TEST_CASE("Patients are dealt to splits in the asked shares, every class everywh
   CHECK(counts[{datasets::Split::kTrain, 0}] == 48);
 }
 
+TEST_CASE("Seven patients are dealt in the asked shares, too") {
+  const std::vector<std::string> seven = {"a", "b", "c", "d", "e", "f", "g"};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto splits =
+        DealPatients(seven, std::vector<int>(7), {.validation = 0.15, .test = 0.25}, seed);
+    CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kTest) == 2);
+    CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kValidation) == 1);
+    CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kTrain) == 4);
+  }
+}
+
 TEST_CASE("The rows of FLamby's hospitals that are here are those it trains on") {
   const auto data = datasets::SharedData("tabular/heart_disease_uci");
   if (!data) return;

@@ -129,7 +129,7 @@ TEST_CASE("what is wrong with a table is told to who offers it") {
   const auto images = plan::ParsePlan(
       "[plan]\nname = \"p\"\n[data]\nmodalities = [\"CT\"]\n[target]\nname = \"t\"\n");
   REQUIRE(images.ok());
-  CHECK(Says(data->Prepare(*images, progress).status(), "only plans of tables are prepared"));
+  CHECK(Says(data->Prepare(*images, progress).status(), "only plans with numbers in a table are prepared"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "common/plan/plan.h"
 #include "tests/catch.h"
+#include "tests/common/plan/parsed_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -33,18 +34,6 @@ maximum = 120
 
 absl::StatusOr<Plan> WithAudio(std::string_view keys) {
   return ParsePlan(StrCat(kRecordings, "[audio]\n", keys));
-}
-Plan Read(const absl::StatusOr<Plan>& plan) {
-  INFO(plan.status().ToString());
-  REQUIRE(plan.ok());
-  return *plan;
-}
-std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
-  REQUIRE(plan.status().code() == absl::StatusCode::kInvalidArgument);
-  const std::string message(plan.status().message());
-  INFO(message);
-  CHECK(message.find('\n') == std::string::npos);
-  return message;
 }
 
 TEST_CASE("A plan of recordings has settings for heart sounds unless it says others") {

@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/plan/plan.h"
 #include "tests/catch.h"
+#include "tests/common/plan/parsed_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -34,18 +35,6 @@ values = ["male", "female"]
 absl::StatusOr<Plan> With(std::string_view more) { return ParsePlan(StrCat(kHead, kTable, more)); }
 absl::StatusOr<Plan> WithColumn(std::string_view keys) {
   return With(StrCat("[[table.columns]]\n", keys));
-}
-Plan Read(const absl::StatusOr<Plan>& plan) {
-  INFO(plan.status().ToString());
-  REQUIRE(plan.ok());
-  return *plan;
-}
-std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
-  REQUIRE(plan.status().code() == absl::StatusCode::kInvalidArgument);
-  const std::string message(plan.status().message());
-  INFO(message);
-  CHECK(message.find('\n') == std::string::npos);
-  return message;
 }
 
 TEST_CASE("A table's columns become inputs: numbers, then values of categories, then indicators") {

@@ -2,6 +2,7 @@
 
 #include "common/plan/plan.h"
 #include "tests/catch.h"
+#include "tests/common/plan/parsed_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -11,20 +12,6 @@ namespace {
 absl::StatusOr<Plan> OfImages(std::string_view target, std::string_view more = {}) {
   return ParsePlan(StrCat("[plan]\nname = \"p\"\n[data]\nmodalities = [\"MR\"]\n[target]\n", target,
                           "\n", more));
-}
-
-Plan Read(const absl::StatusOr<Plan>& plan) {
-  INFO(plan.status().ToString());
-  REQUIRE(plan.ok());
-  return *plan;
-}
-
-std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
-  REQUIRE(plan.status().code() == absl::StatusCode::kInvalidArgument);
-  const std::string message(plan.status().message());
-  INFO(message);
-  CHECK(message.find('\n') == std::string::npos);
-  return message;
 }
 
 constexpr char kOutlines[] =

@@ -2,6 +2,7 @@
 
 #include "common/plan/plan.h"
 #include "tests/catch.h"
+#include "tests/common/plan/parsed_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -24,18 +25,6 @@ absl::StatusOr<Plan> With(std::string_view preprocessing, std::string_view train
                           std::string_view model = "") {
   return ParsePlan(
       StrCat(kModel, model, kTarget, "[preprocessing]\n", preprocessing, "[training]\n", training));
-}
-Plan Read(const absl::StatusOr<Plan>& plan) {
-  INFO(plan.status().ToString());
-  REQUIRE(plan.ok());
-  return *plan;
-}
-std::string OnlyFault(const absl::StatusOr<Plan>& plan) {
-  REQUIRE(plan.status().code() == absl::StatusCode::kInvalidArgument);
-  const std::string message(plan.status().message());
-  INFO(message);
-  CHECK(message.find('\n') == std::string::npos);
-  return message;
 }
 
 constexpr char kVolumes[] = "image_size = 48\nslices = 56\n";
