@@ -42,6 +42,7 @@ absl::Status Run(const RunCommand& command);
 
 struct TrainCommand {
   fs::path plan, state, out;
+  fs::path initial;  // the file of the plan's model.initial
   std::vector<fs::path> data;
   std::uint32_t epochs = 0;
   std::optional<std::uint64_t> seed;  // default: the plan's

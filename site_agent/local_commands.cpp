@@ -77,14 +77,16 @@ absl::Status Run(const TrainCommand& command) {
                    OpenPooled(sites, plan, datasets::Split::kValidation, progress));
   ASSIGN_OR_RETURN(const auto scales, PrepareLocally(sites, plan, progress));
   TorchLearner learner;
+  ASSIGN_OR_RETURN(ModelState start, StartOf(plan, command.initial, learner));
   const auto after_epoch = [&](const Epoch& epoch) {
     std::FILE* out = command.json ? stderr : stdout;
     std::fprintf(out, "%s\n", EpochLine(epoch, command.epochs, plan.target.task).c_str());
     std::fflush(out);
   };
-  ASSIGN_OR_RETURN(const LocalModel trained,
-                   TrainLocally(learner, plan, scales, *train, *validation, command.epochs,
-                                command.seed.value_or(plan.seed), after_epoch, progress));
+  ASSIGN_OR_RETURN(
+      const LocalModel trained,
+      TrainLocally(learner, plan, std::move(start), scales, *train, *validation, command.epochs,
+                   command.seed.value_or(plan.seed), after_epoch, progress));
   RETURN_IF_ERROR(SaveSafetensors(command.out, trained.model));
   ASSIGN_OR_RETURN(const Digest model, crypto::Sha256OfFile(command.out));
   if (command.json) {

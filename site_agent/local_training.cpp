@@ -5,7 +5,10 @@
 
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/crypto/sha256.h"
+#include "common/model/adapters.h"
 #include "common/model/prepared_model.h"
+#include "common/model/safetensors.h"
 
 namespace consilium::site_agent {
 namespace {
@@ -107,11 +110,38 @@ absl::StatusOr<std::vector<metrics::Scale>> PrepareLocally(
   return metrics::Scales(sums, ranges);
 }
 
-absl::StatusOr<LocalModel> TrainLocally(
-    Learner& learner, const plan::Plan& plan, std::span<const metrics::Scale> scales,
-    const datasets::Dataset& train, const datasets::Dataset& validation, std::uint32_t epochs,
-    std::uint64_t seed, const std::function<void(const Epoch&)>& after_epoch, Progress& progress) {
-  ASSIGN_OR_RETURN(ModelState model, learner.InitialModel(plan));
+absl::StatusOr<ModelState> StartOf(const plan::Plan& plan, const fs::path& file, Learner& learner) {
+  if (!plan.model.initial) {
+    if (file.empty()) return learner.InitialModel(plan);
+    return absl::InvalidArgumentError(
+        "--initial has no effect: the plan starts from its seed; say model.initial in it");
+  }
+  const ModelId& id = *plan.model.initial;
+  if (file.empty()) {
+    return absl::FailedPreconditionError(
+        StrCat("the plan starts from model ", id.Short(),
+               ": give its file with --initial (`consilium model fetch` gets it)"));
+  }
+  ASSIGN_OR_RETURN(const Digest found, crypto::Sha256OfFile(file));
+  if (found != id) {
+    return absl::InvalidArgumentError(
+        StrCat("--initial is another model than the plan's, which is ", id.Short()));
+  }
+  ASSIGN_OR_RETURN(ModelState model, LoadSafetensors(file));
+  if (plan.model.adapter_rank == 0) return model;
+  ASSIGN_OR_RETURN(const std::vector<Adapter> adapters, AdaptersOf(model.layout()));
+  if (!adapters.empty()) return model;
+  return WithAdapters(model, plan.model.adapter_rank, plan.seed);
+}
+
+absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan, ModelState start,
+                                        std::span<const metrics::Scale> scales,
+                                        const datasets::Dataset& train,
+                                        const datasets::Dataset& validation, std::uint32_t epochs,
+                                        std::uint64_t seed,
+                                        const std::function<void(const Epoch&)>& after_epoch,
+                                        Progress& progress) {
+  ModelState model = std::move(start);
   if (!scales.empty()) {
     std::vector<double> means, deviations;
     for (const metrics::Scale& scale : scales) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/file.h"
 #include "common/base/progress.h"
 #include "common/metrics/preparation.h"
 #include "common/metrics/task_sums.h"
@@ -51,12 +52,20 @@ absl::StatusOr<std::vector<metrics::Scale>> PrepareLocally(
     const std::vector<std::unique_ptr<LocalData>>& sites, const plan::Plan& plan,
     Progress& progress);
 
-// Trains `epochs` epochs from the plan's initial model, with `scales` if there are any, and keeps
+// What the plan's training starts from: its seed, or `file`, which must be the model that it names
+// and gets the plan's adapters if it has none. kFailedPrecondition: the plan names a model and no
+// file is given. kInvalidArgument: a file that is another model, or that no plan asks for.
+absl::StatusOr<ModelState> StartOf(const plan::Plan& plan, const fs::path& file, Learner& learner);
+
+// Trains `epochs` epochs from `start`, with `scales` if there are any, and keeps
 // the one with the best headline on the validation split, as the federation does; the last one when
 // that cannot be computed there.
-absl::StatusOr<LocalModel> TrainLocally(
-    Learner& learner, const plan::Plan& plan, std::span<const metrics::Scale> scales,
-    const datasets::Dataset& train, const datasets::Dataset& validation, std::uint32_t epochs,
-    std::uint64_t seed, const std::function<void(const Epoch&)>& after_epoch, Progress& progress);
+absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan, ModelState start,
+                                        std::span<const metrics::Scale> scales,
+                                        const datasets::Dataset& train,
+                                        const datasets::Dataset& validation, std::uint32_t epochs,
+                                        std::uint64_t seed,
+                                        const std::function<void(const Epoch&)>& after_epoch,
+                                        Progress& progress);
 
 }  // namespace consilium::site_agent

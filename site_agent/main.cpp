@@ -113,6 +113,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 100000));
   train_app->add_option("--out", train.out, "Where the model goes (safetensors)")->required();
   train_app->add_option("--seed", train.seed, "Instead of the plan's");
+  train_app->add_option("--initial", train.initial,
+                        "File of the model that the plan starts from (consilium model fetch)");
   add_threads(train_app, &train.threads);
   train_app->add_flag("--json", train.json, "Print JSON for scripts");
 
