@@ -260,8 +260,8 @@ struct Training {  // [training]
   // A step sees batch_size examples, in this many parts one after another, whose gradients are
   // added: for volumes that do not fit in memory at once. Batch norm sees each part for itself.
   std::uint32_t accumulation = 1;
-  // unet3d: keep only each level's input for the backward pass and compute the rest again: less
-  // than half of the memory for a third more time.
+  // unet3d: keep only each level's input for the backward pass and compute the rest again: a sixth
+  // less memory at its peak (the finest level's own backward pass), a third more time.
   bool checkpointing = false;
   // volumes: train on random blocks of this many voxels a side, evaluate by a window of that size
   // that slides by half of it (Gaussian weights, as nnU-Net, Isensee et al. 2021); 0: whole.
