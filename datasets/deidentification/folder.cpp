@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "common/base/status.h"
 #include "datasets/parallel.h"
@@ -13,7 +14,9 @@
 namespace consilium::datasets::deidentification {
 namespace {
 
-constexpr std::string_view kStep = "de-identifying";
+constexpr std::string_view kExamining = "examining";
+constexpr std::string_view kCleaning = "de-identifying";
+constexpr std::string_view kDefacing = "removing faces, series";
 constexpr std::string_view kRecordName = "deidentification.json";
 
 std::string_view Word(OnRisk choice) {
@@ -118,16 +121,24 @@ class FolderRun {
     report_.files = files_.size();
     report_.codes = ChosenCodes(deidentifier_.options());
     report_.key_name = deidentifier_.pseudonymiser().KeyName();
-    const bool all = ParallelFor(files_.size(), threads_, [&](std::size_t i) {
-      const bool now = One(files_[i]);
-      if (now) Done();
-      return failure_.ok() && !progress_.Cancelled();
+    if (!InParallel(kExamining, files_.size(), [&](std::size_t i) { Examine(files_[i]); })) {
+      return Interrupted();
+    }
+    // Several files may hold one instance, and the first of them be damaged: whole instances are
+    // dealt to the threads, so that which of its files is written is never a matter of chance.
+    std::vector<std::pair<fs::path, std::vector<fs::path>>> instances(instances_.begin(),
+                                                                      instances_.end());
+    const bool all = InParallel(kCleaning, instances.size(), [&](std::size_t i) {
+      std::sort(instances[i].second.begin(), instances[i].second.end());
+      Clean(instances[i].first, instances[i].second);
     });
     RETURN_IF_ERROR(failure_);
     if (!all) return Interrupted();
+    std::uint64_t done = 0;
     for (const auto& [series, heads] : head_series_) {
       if (progress_.Cancelled()) return Interrupted();
       Deface(heads);
+      progress_.Report(kDefacing, ++done, head_series_.size());
       RETURN_IF_ERROR(failure_);
     }
     std::sort(report_.list.begin(), report_.list.end(),
@@ -155,30 +166,39 @@ class FolderRun {
            (part(names.sop_instance_uid) + ".dcm");
   }
 
-  // False: it waits for its whole series.
-  bool One(const fs::path& file) {
-    const auto examined = cleaner_.Examine(file);
-    if (!examined.ok()) {
-      Quarantine(file, examined.refused());
-      return true;
-    }
-    const fs::path target = TargetOf(examined->names);
-    if (examined->head_image) {
-      const std::lock_guard lock(mutex_);
-      head_series_[examined->names.series_instance_uid].push_back({file, target});
-      return false;
-    }
-    if (!Claim(target)) return true;
-    Save(file, target, cleaner_.Clean(file, {}));
-    return true;
+  bool InParallel(std::string_view step, std::size_t count,
+                  const std::function<void(std::size_t)>& work) {
+    std::atomic<std::uint64_t> done = 0;
+    return ParallelFor(count, threads_, [&](std::size_t i) {
+      work(i);
+      progress_.Report(step, ++done, count);
+      return !failed_ && !progress_.Cancelled();
+    });
   }
 
-  // False when it is there, or another thread is writing it: two files may hold one instance.
-  bool Claim(const fs::path& target) {
+  void Examine(const fs::path& file) {
+    const auto examined = cleaner_.Examine(file);
+    if (!examined.ok()) return Quarantine(file, examined.refused());
+    const fs::path target = TargetOf(examined->names);
     const std::lock_guard lock(mutex_);
-    const bool ours = claimed_.insert(target).second && !Exists(target);
-    if (!ours) ++report_.already_there;
-    return ours;
+    if (examined->head_image) {
+      head_series_[examined->names.series_instance_uid].push_back({file, target});
+    } else {
+      instances_[target].push_back(file);
+    }
+  }
+
+  // The first of the instance's files that can be de-identified is written.
+  void Clean(const fs::path& target, const std::vector<fs::path>& files) {
+    bool there = Exists(target);
+    for (const fs::path& file : files) {
+      if (there) {
+        const std::lock_guard lock(mutex_);
+        ++report_.already_there;
+      } else {
+        there = Save(file, target, cleaner_.Clean(file, {}));
+      }
+    }
   }
 
   void Deface(std::vector<Head> heads) {
@@ -192,7 +212,6 @@ class FolderRun {
       });
       if (known) {
         ++report_.already_there;
-        Done();
       } else {
         distinct.push_back(head);
       }
@@ -211,23 +230,22 @@ class FolderRun {
       } else {
         Save(distinct[i].file, distinct[i].target, cleaner_.Clean(distinct[i].file, (**masks)[i]));
       }
-      Done();
     }
   }
 
-  void Save(const fs::path& file, const fs::path& target, const OrRefused<Bytes>& cleaned) {
-    if (!cleaned.ok()) return Quarantine(file, cleaned.refused());
-    const bool there = Exists(target);
-    absl::Status status = EnsureFolder(target.parent_path());
-    if (status.ok() && !there) status = WriteFileDurably(target, *cleaned, 0644);
-    const std::lock_guard lock(mutex_);
-    if (there) {
-      ++report_.already_there;
-    } else if (status.ok()) {
-      ++report_.written;
-    } else {
-      failure_.Update(status);
+  // False: the file was refused.
+  bool Save(const fs::path& file, const fs::path& target, const OrRefused<Bytes>& cleaned) {
+    if (!cleaned.ok()) {
+      Quarantine(file, cleaned.refused());
+      return false;
     }
+    absl::Status status = EnsureFolder(target.parent_path());
+    if (status.ok()) status = WriteFileDurably(target, *cleaned, 0644);
+    const std::lock_guard lock(mutex_);
+    if (status.ok()) ++report_.written;
+    if (!status.ok()) failed_ = true;
+    failure_.Update(status);
+    return true;
   }
 
   void Quarantine(const fs::path& file, const Refused& refused) {
@@ -236,20 +254,18 @@ class FolderRun {
     report_.list.push_back({file.filename().string(), refused});
   }
 
-  void Done() { progress_.Report(kStep, ++done_, files_.size()); }
-
   const Deidentifier& deidentifier_;
   InstanceCleaner& cleaner_;
   const fs::path out_;
   const std::vector<fs::path> files_;
   const unsigned threads_;
   Progress& progress_;
-  std::atomic<std::uint64_t> done_ = 0;
+  std::atomic<bool> failed_ = false;
   std::mutex mutex_;  // guards what follows while threads run
   FolderReport report_;
   absl::Status failure_;
+  std::map<fs::path, std::vector<fs::path>> instances_;  // by where they are written
   std::map<std::string, std::vector<Head>> head_series_;
-  std::set<fs::path> claimed_;
 };
 
 }  // namespace
