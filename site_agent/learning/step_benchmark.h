@@ -1,9 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/plan/plan.h"
+#include "datasets/dataset.h"
 
 namespace consilium::learning {
 
@@ -12,5 +14,9 @@ namespace consilium::learning {
 // without reading data. For benchmarks.
 absl::StatusOr<std::vector<double>> TimeTrainingSteps(const plan::Plan& plan, int warm_up,
                                                       int steps);
+
+// `count` examples of the plan's form in memory: noise, with targets that every task can learn
+// from.
+std::unique_ptr<datasets::Dataset> NoiseData(const plan::Plan& plan, std::size_t count);
 
 }  // namespace consilium::learning

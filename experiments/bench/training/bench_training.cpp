@@ -8,51 +8,12 @@
 #include <cstdio>
 #include <vector>
 
-#include "common/base/random.h"
 #include "common/base/status.h"
-#include "datasets/dataset.h"
 #include "site_agent/learning/step_benchmark.h"
 #include "site_agent/learning/trainer.h"
 
 namespace consilium {
 namespace {
-
-// Noise in memory, as a site's pixel cache is once it has been read, or its table.
-class NoiseDataset final : public datasets::Dataset {
- public:
-  NoiseDataset(std::size_t count, const plan::Plan& plan)
-      : shape_{.height = plan.preprocessing.image_size, .width = plan.preprocessing.image_size},
-        masks_(plan.target.task == Task::kSegmentation),
-        count_(count) {
-    if (plan.data.source == plan::Source::kTable) {
-      shape_ = {.channels = 0, .columns = plan.table.Inputs()};
-    }
-    pixels_.resize(count * shape_.Elements());
-    SeededRandom random(1, "benchmark data");
-    for (float& pixel : pixels_) pixel = static_cast<float>(random.Normal());
-  }
-  std::size_t size() const override { return count_; }
-  std::uint32_t image_size() const override { return shape_.width; }
-  datasets::InputShape input_shape() const override { return shape_; }
-  std::size_t target_elements() const override { return masks_ ? shape_.ImageElements() : 1; }
-  void GetTarget(std::size_t index, std::span<float> out) const override {
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>((index + i) % 2);
-  }
-  Label Get(std::size_t index, std::span<float> out) const override {
-    std::copy_n(pixels_.begin() + static_cast<std::ptrdiff_t>(index * out.size()), out.size(),
-                out.begin());
-    return GetLabel(index);
-  }
-  Label GetLabel(std::size_t index) const override {
-    return {.target = static_cast<int>(index % 2), .patient = index};
-  }
-
- private:
-  datasets::InputShape shape_;
-  bool masks_;
-  std::size_t count_;
-  std::vector<float> pixels_;
-};
 
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
@@ -86,10 +47,10 @@ class StepClock final : public Progress {
 
 absl::StatusOr<double> WholeThroughput(const plan::Plan& plan, int warm_up, int steps) {
   const std::size_t examples = static_cast<std::size_t>(warm_up + steps) * plan.training.batch_size;
-  const NoiseDataset data(examples, plan);
+  const auto data = learning::NoiseData(plan, examples);
   ASSIGN_OR_RETURN(const ModelState base, learning::InitialModel(plan));
   StepClock clock;
-  RETURN_IF_ERROR(learning::Train(base, data, {.plan = plan}, clock).status());
+  RETURN_IF_ERROR(learning::Train(base, *data, {.plan = plan}, clock).status());
   return plan.training.batch_size / Median(clock.StepSeconds(static_cast<std::size_t>(warm_up)));
 }
 
@@ -97,23 +58,39 @@ constexpr plan::Architecture kArchitectures[] = {
     plan::Architecture::kSmallCnn,    plan::Architecture::kResNet18,
     plan::Architecture::kResNet34,    plan::Architecture::kResNet50,
     plan::Architecture::kDenseNet121, plan::Architecture::kEfficientNetB0,
-    plan::Architecture::kUnet,        plan::Architecture::kLogistic,
-    plan::Architecture::kMlp};
+    plan::Architecture::kUnet,        plan::Architecture::kUnet3d,
+    plan::Architecture::kFcos,        plan::Architecture::kSpectrogramCnn,
+    plan::Architecture::kLogistic,    plan::Architecture::kMlp};
 
-// The plan's network, with the data it is for: a U-Net outlines two structures, a table has 32
-// numbers.
-void Choose(std::string_view architecture, plan::Plan& plan) {
-  for (const plan::Architecture one : kArchitectures) {
-    if (plan::Name(one) == architecture) plan.model.architecture = one;
+// The plan's network, with the data it is for: a U-Net outlines two structures (the one of volumes
+// in cubes), the detector finds one kind, a spectrogram is a plan's default, a table has 32 numbers.
+void Choose(std::string_view name, plan::Plan& plan) {
+  using plan::Architecture;
+  for (const Architecture one : kArchitectures) {
+    if (plan::Name(one) == name) plan.model.architecture = one;
   }
-  if (plan.model.architecture == plan::Architecture::kUnet) {
-    plan.target.task = Task::kSegmentation;
-    plan.target.classes = {"core", "rim"};
-  }
-  if (plan.model.architecture == plan::Architecture::kLogistic ||
-      plan.model.architecture == plan::Architecture::kMlp) {
-    plan.data.source = plan::Source::kTable;
-    plan.table.columns.assign(32, {});
+  switch (plan.model.architecture) {
+    case Architecture::kUnet3d:
+      plan.preprocessing.slices = plan.preprocessing.image_size;
+      [[fallthrough]];
+    case Architecture::kUnet:
+      plan.target.task = Task::kSegmentation;
+      plan.target.classes = {"core", "rim"};
+      break;
+    case Architecture::kFcos:
+      plan.target.task = Task::kDetection;
+      plan.target.classes = {"nodule"};
+      break;
+    case Architecture::kSpectrogramCnn:
+      plan.data.source = plan::Source::kAudio;
+      break;
+    case Architecture::kLogistic:
+    case Architecture::kMlp:
+      plan.data.source = plan::Source::kTable;
+      plan.table.columns.assign(32, {});
+      break;
+    default:
+      break;
   }
 }
 
