@@ -1,4 +1,4 @@
-// What the targets of plans say of a catalog's images: labels and segmentations.
+// What the targets of plans say of a catalog's images: labels and outlines.
 
 #include <algorithm>
 #include <cmath>
@@ -139,8 +139,9 @@ absl::Status Catalog::CheckTarget(const plan::Target& target) {
     ASSIGN_OR_RETURN(const auto masks, Masks(target.classes));
     if (!masks.empty()) return absl::OkStatus();
     return absl::FailedPreconditionError(
-        StrCat("no segmentation in the folder has a segment called ", Listed(target.classes),
-               "; put the SEG objects beside the images and index again"));
+        StrCat("no segmentation and no structure set in the folder outlines a structure called ",
+               Listed(target.classes),
+               "; put the SEG or RTSTRUCT objects beside the images and index again"));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> known, Targets());
   for (const std::string& column : ColumnsOf(target)) {

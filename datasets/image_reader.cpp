@@ -24,9 +24,8 @@ class ThisProcess final : public ImageReader {
     return pipeline::MakeInput(*file, preprocessing);
   }
 
-  std::vector<OrRefused<SegmentationContent>> ReadSegmentations(
-      std::span<const fs::path> paths) override {
-    std::vector<OrRefused<SegmentationContent>> contents;
+  std::vector<OrRefused<OutlinesContent>> ReadOutlines(std::span<const fs::path> paths) override {
+    std::vector<OrRefused<OutlinesContent>> contents;
     for (const fs::path& path : paths) contents.push_back(ContentOf(path));
     return contents;
   }
@@ -36,13 +35,13 @@ class ThisProcess final : public ImageReader {
                                  const plan::Preprocessing& preprocessing) override {
     auto image = dicom::ImageFile::Open(files.front());
     if (!image.ok()) return image.refused();
-    std::vector<targets::Segmentation> segmentations;
+    std::vector<targets::Outlines> outlines;
     for (const fs::path& path : files.subspan(1)) {
-      auto segmentation = targets::Segmentation::Open(path);
-      if (!segmentation.ok()) return segmentation.refused();
-      segmentations.push_back(*std::move(segmentation));
+      auto one = targets::Outlines::Open(path);
+      if (!one.ok()) return one.refused();
+      outlines.push_back(*std::move(one));
     }
-    return targets::ReadPlacedMask(*image, segmentations, structures, preprocessing);
+    return targets::ReadPlacedMask(*image, outlines, structures, preprocessing);
   }
 
   OrRefused<std::vector<float>> ReadVolume(std::span<const fs::path> files,
@@ -54,14 +53,13 @@ class ThisProcess final : public ImageReader {
   }
 
   OrRefused<PlacedMask> ReadVolumeMask(std::span<const fs::path> files,
-                                       std::span<const fs::path> segmentations,
+                                       std::span<const fs::path> outlines,
                                        const std::vector<std::string>& structures,
                                        const plan::Preprocessing& preprocessing) override {
     const auto reader = volumes::ReadInstancesInThisProcess();
     const auto placed = volumes::Place(*reader, files, preprocessing);
     if (!placed.ok()) return placed.refused();
-    return targets::MakeMask(*placed, segmentations, structures,
-                             targets::ReadSegmentationsInThisProcess());
+    return targets::MakeMask(*placed, outlines, structures, targets::ReadOutlinesInThisProcess());
   }
 
   OrRefused<audio::Recording> ReadRecording(const fs::path& path,
@@ -70,11 +68,11 @@ class ThisProcess final : public ImageReader {
   }
 
  private:
-  static OrRefused<SegmentationContent> ContentOf(const fs::path& path) {
-    const auto segmentation = targets::Segmentation::Open(path);
-    if (!segmentation.ok()) return segmentation.refused();
-    SegmentationContent content{segmentation->referenced_instances(), {}};
-    for (const auto& segment : segmentation->segments()) content.labels.push_back(segment.label);
+  static OrRefused<OutlinesContent> ContentOf(const fs::path& path) {
+    const auto outlines = targets::Outlines::Open(path);
+    if (!outlines.ok()) return outlines.refused();
+    OutlinesContent content{outlines->referenced_instances(), {}};
+    for (const auto& structure : outlines->structures()) content.labels.push_back(structure.label);
     return content;
   }
 };

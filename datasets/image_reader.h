@@ -16,10 +16,11 @@
 
 namespace consilium::datasets {
 
-// What a segmentation is of. Identifiers, all of it: never shown, logged or sent.
-struct SegmentationContent {
+// What a segmentation or structure set outlines. Identifiers, all of it: never shown, logged or
+// sent.
+struct OutlinesContent {
   std::vector<std::string> instances;  // SOP instance UIDs that it references
-  std::vector<std::string> labels;     // of its segments
+  std::vector<std::string> labels;     // of its structures
 };
 
 // Thread-safe.
@@ -31,19 +32,18 @@ class ImageReader {
   // pipeline::MakeInput of the file.
   virtual OrRefused<std::vector<float>> ReadInput(const fs::path& path,
                                                   const plan::Preprocessing& preprocessing) = 0;
-  // Of each path, in their order, what a segmentation there is of (targets/segmentation.h).
-  virtual std::vector<OrRefused<SegmentationContent>> ReadSegmentations(
-      std::span<const fs::path> paths) = 0;
-  // targets::ReadPlacedMask of an image, which is the first of `files`, and its segmentations.
+  // Of each path, in their order, what a file there outlines (targets/outlines.h).
+  virtual std::vector<OrRefused<OutlinesContent>> ReadOutlines(std::span<const fs::path> paths) = 0;
+  // targets::ReadPlacedMask of an image, which is the first of `files`, and what outlines it.
   virtual OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                          const std::vector<std::string>& structures,
                                          const plan::Preprocessing& preprocessing) = 0;
   // volumes::MakeInput of one series' files, of a plan of volumes.
   virtual OrRefused<std::vector<float>> ReadVolume(std::span<const fs::path> files,
                                                    const plan::Preprocessing& preprocessing) = 0;
-  // targets::MakeMask of the same volume by its segmentations.
+  // targets::MakeMask of the same volume by what outlines it.
   virtual OrRefused<PlacedMask> ReadVolumeMask(std::span<const fs::path> files,
-                                               std::span<const fs::path> segmentations,
+                                               std::span<const fs::path> outlines,
                                                const std::vector<std::string>& structures,
                                                const plan::Preprocessing& preprocessing) = 0;
   // audio::ReadRecording of the file.

@@ -24,6 +24,8 @@ namespace {
 constexpr std::size_t kFilesPerTransaction = 4096;
 constexpr std::size_t kMostFilesPerBatch = 128;  // of the reader
 constexpr std::string_view kStep = "indexing";
+// Raised when files are read otherwise than before, so that a new program reads them all again.
+constexpr std::string_view kReading = "reading 2";
 
 struct FoundFile {
   std::string path;  // below the folder
@@ -41,7 +43,7 @@ struct Row {
   Bytes path_hash, sealed_path;
   Refused refused;
   dicom::Header header;  // its patient ID and UIDs already replaced
-  // Of a segmentation: pseudonyms of the instances that it is of, keyed hashes of its labels.
+  // Of what outlines structures: pseudonyms of the instances that it is of, keyed hashes of labels.
   std::set<std::string> segmented;
   std::set<std::string> segments;
 };
@@ -123,7 +125,7 @@ class Indexing {
 
   // What the last run, also an interrupted one, has read by.
   absl::StatusOr<bool> HasSamePolicy() {
-    std::string text = StrCat("burned in ", static_cast<int>(options_.policy.burned_in), ", faces ",
+    std::string text = StrCat(kReading, ", burned in ", static_cast<int>(options_.policy.burned_in), ", faces ",
                               static_cast<int>(options_.policy.faces));
     for (const plan::Retain retain : options_.policy.retain) {
       StrAppend(&text, ", ", plan::Name(retain));
@@ -180,7 +182,7 @@ class Indexing {
           if (absl::IsCancelled(rows[i].status())) continue;
           RETURN_IF_ERROR(rows[i].status());
           RETURN_IF_ERROR(Insert(insert, *files[i], *rows[i]));
-          RETURN_IF_ERROR(InsertSegmentation(*rows[i]));
+          RETURN_IF_ERROR(InsertOutlines(*rows[i]));
         }
         return absl::OkStatus();
       }));
@@ -198,20 +200,20 @@ class Indexing {
     const auto headers = reader_.ReadHeaders(paths);
     CONSILIUM_CHECK(headers.size() == files.size());
     for (std::size_t i = 0; i < files.size(); ++i) rows[i] = RowOf(files[i]->path, headers[i]);
-    ReadSegmentations(paths, rows);
+    ReadOutlines(paths, rows);
   }
 
-  // Segmentations are no images to train on, but what they are of is remembered.
-  void ReadSegmentations(const std::vector<fs::path>& paths, std::span<absl::StatusOr<Row>> rows) {
+  // Segmentations and structure sets are no images to train on, but what they are of is remembered.
+  void ReadOutlines(const std::vector<fs::path>& paths, std::span<absl::StatusOr<Row>> rows) {
     std::vector<std::size_t> which;
     std::vector<fs::path> files;
     for (std::size_t i = 0; i < paths.size(); ++i) {
-      if (!rows[i].ok() || !dicom::IsSegmentation(rows[i]->refused)) continue;
+      if (!rows[i].ok() || !dicom::IsOutlines(rows[i]->refused)) continue;
       which.push_back(i);
       files.push_back(paths[i]);
     }
     if (files.empty()) return;
-    const auto contents = reader_.ReadSegmentations(files);
+    const auto contents = reader_.ReadOutlines(files);
     CONSILIUM_CHECK(contents.size() == files.size());
     for (std::size_t i = 0; i < files.size(); ++i) {
       Row& row = *rows[which[i]];
@@ -293,7 +295,7 @@ class Indexing {
   }
 
   // Of the row that was inserted last.
-  absl::Status InsertSegmentation(const Row& row) {
+  absl::Status InsertOutlines(const Row& row) {
     if (row.segmented.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(auto last, database_.Prepare("SELECT id FROM files WHERE path_hash = ?"));
     ASSIGN_OR_RETURN(const bool found, last.Bind(ByteView(row.path_hash)).Step());

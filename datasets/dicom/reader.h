@@ -23,8 +23,9 @@ namespace consilium::datasets::dicom {
 OrRefused<Header> ReadHeader(const fs::path& path);
 OrRefused<Header> ReadHeader(File file);
 
-// Whether it was refused for being a segmentation (PS3.3 A.51), which targets are made of.
-bool IsSegmentation(const Refused& refused);
+// Whether it was refused for being a segmentation (PS3.3 A.51) or a structure set (A.19), which
+// targets are made of.
+bool IsOutlines(const Refused& refused);
 
 // The decoded image in modality units: ImageFile::ReadModality of its only frame; kSeveralFrames
 // when it has more.

@@ -19,7 +19,8 @@ struct OtherObject {
 constexpr std::string_view kStorageRoot = "1.2.840.10008.5.1.4.1.1.";
 
 constexpr std::string_view kSegmentationWords = "a segmentation",
-                           kLabelMapWords = "a label map segmentation";
+                           kLabelMapWords = "a label map segmentation",
+                           kStructureSetWords = "a structure set";
 
 // The first that fits counts. Those that end with a point stand for a family.
 constexpr std::array<OtherObject, 35> kOtherObjects = {{
@@ -36,7 +37,7 @@ constexpr std::array<OtherObject, 35> kOtherObjects = {{
     {"4.2", "spectroscopy"},
     {"4.4", "tractography results"},
     {"481.2", "a radiotherapy dose"},
-    {"481.3", "a structure set"},
+    {"481.3", kStructureSetWords},
     {"481.1", ""},  // a radiotherapy image is an image
     {"481.", "a radiotherapy plan or record"},
     {"88.", "a structured report"},
@@ -124,9 +125,10 @@ std::optional<Refused> NotForTraining(std::string_view uid) {
   return std::nullopt;
 }
 
-bool IsSegmentation(const Refused& refused) {
+bool IsOutlines(const Refused& refused) {
   return refused.reason == Refusal::kNotForTraining &&
-         (refused.detail == kSegmentationWords || refused.detail == kLabelMapWords);
+         (refused.detail == kSegmentationWords || refused.detail == kLabelMapWords ||
+          refused.detail == kStructureSetWords);
 }
 
 bool ShowsHead(const DataSet& data_set) {

@@ -1,5 +1,7 @@
 #include "datasets/targets/code.h"
 
+#include <algorithm>
+
 #include "common/base/text.h"
 
 namespace consilium::datasets::targets {
@@ -30,6 +32,12 @@ OrRefused<DataSet> OpenTarget(File file) {
                    StrCat(*bytes >> 20, " MiB; at most ", kMaxTargetBytes >> 20)};
   }
   return DataSet::Open(std::move(file));
+}
+
+void KeepEachOnce(std::vector<std::string>& uids) {
+  std::sort(uids.begin(), uids.end());
+  uids.erase(std::unique(uids.begin(), uids.end()), uids.end());
+  std::erase(uids, std::string());
 }
 
 }  // namespace consilium::datasets::targets

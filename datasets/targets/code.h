@@ -12,4 +12,7 @@ Code ReadCode(const dicom::DataSet& data_set, std::uint32_t sequence);
 OrRefused<dicom::DataSet> OpenTarget(const fs::path& path);
 OrRefused<dicom::DataSet> OpenTarget(File file);
 
+// Sorted, without empty ones.
+void KeepEachOnce(std::vector<std::string>& uids);
+
 }  // namespace consilium::datasets::targets

@@ -65,7 +65,7 @@ std::string FoldedLabel(std::string_view label) {
 }
 
 OrRefused<Bytes> ReadImageMask(dicom::ImageFile& image, std::uint32_t frame,
-                               std::span<Segmentation> segmentations,
+                               std::span<Outlines> outlines,
                                const std::vector<std::string>& structures) {
   CONSILIUM_CHECK(structures.size() <= kMostStructures);
   ImagePlane plane;
@@ -78,10 +78,10 @@ OrRefused<Bytes> ReadImageMask(dicom::ImageFile& image, std::uint32_t frame,
   Bytes mask(std::size_t{plane.rows} * plane.columns);
   for (std::size_t i = 0; i < structures.size(); ++i) {
     const std::string wanted = FoldedLabel(structures[i]);
-    for (Segmentation& segmentation : segmentations) {
-      for (const Segment& segment : segmentation.segments()) {
-        if (FoldedLabel(segment.label) != wanted) continue;
-        const auto pixels = segmentation.ReadPlane(segment.number, plane);
+    for (Outlines& file : outlines) {
+      for (const OutlinedStructure& structure : file.structures()) {
+        if (FoldedLabel(structure.label) != wanted) continue;
+        const auto pixels = file.ReadPlane(structure.number, plane);
         if (!pixels.ok()) return pixels.refused();
         for (std::size_t at = 0; at < mask.size(); ++at) {
           if ((*pixels)[at] != 0) mask[at] = static_cast<std::uint8_t>(i + 1);
@@ -108,13 +108,13 @@ Bytes Placed(ByteView mask, const pipeline::Placement& placement) {
   return out;
 }
 
-OrRefused<PlacedMask> ReadPlacedMask(dicom::ImageFile& image, std::span<Segmentation> segmentations,
+OrRefused<PlacedMask> ReadPlacedMask(dicom::ImageFile& image, std::span<Outlines> outlines,
                                      const std::vector<std::string>& structures,
                                      const plan::Preprocessing& preprocessing) {
   pipeline::Placement placement;
   const auto input = pipeline::MakeInput(image, preprocessing, nullptr, &placement);
   if (!input.ok()) return input.refused();
-  const auto mask = ReadImageMask(image, placement.frame, segmentations, structures);
+  const auto mask = ReadImageMask(image, placement.frame, outlines, structures);
   if (!mask.ok()) return mask.refused();
   return PlacedMask{Placed(*mask, placement), InputSpacing(image, placement, preprocessing)};
 }

@@ -4,6 +4,7 @@
 // tracking identifiers, labels that a person typed) are opaque: never shown, logged or sent.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,15 @@ struct Code {
 struct Mask {
   volumes::Grid grid;
   std::vector<std::uint8_t> voxels;  // grid.VoxelCount(), 0 or 1, in the order of Volume::voxels
+};
+
+// One frame of an image that may have been outlined.
+struct ImagePlane {
+  std::string sop_instance_uid;
+  std::uint32_t frame = 0;  // from 0
+  std::uint32_t rows = 0, columns = 0;
+  std::optional<volumes::Grid> grid;  // one slice; nothing: it does not say where it lies
+  std::string frame_of_reference;
 };
 
 }  // namespace consilium::datasets::targets

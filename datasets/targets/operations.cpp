@@ -30,14 +30,13 @@ OrRefused<Bytes> MaskOfImage(ByteView arguments, std::vector<File> files) {
   if (!request) return Refused{Refusal::kUnreadable, "the pool asks for what is not known"};
   auto image = dicom::ImageFile::Open(std::move(files.at(0)));
   if (!image.ok()) return image.refused();
-  std::vector<Segmentation> segmentations;
+  std::vector<Outlines> outlines;
   for (std::size_t i = 1; i < files.size(); ++i) {
-    auto segmentation = Segmentation::Open(std::move(files[i]));
-    if (!segmentation.ok()) return segmentation.refused();
-    segmentations.push_back(*std::move(segmentation));
+    auto one = Outlines::Open(std::move(files[i]));
+    if (!one.ok()) return one.refused();
+    outlines.push_back(*std::move(one));
   }
-  const auto mask =
-      ReadPlacedMask(*image, segmentations, request->structures, request->preprocessing);
+  const auto mask = ReadPlacedMask(*image, outlines, request->structures, request->preprocessing);
   if (!mask.ok()) return mask.refused();
   return Encode(*mask);
 }
@@ -59,6 +58,22 @@ OrRefused<Bytes> MaskOfRegion(ByteView arguments, std::vector<File> files) {
   return std::move(mask->voxels);
 }
 
+OrRefused<Bytes> SummariseOutlines(ByteView, std::vector<File> files) {
+  const auto read = Outlines::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  return Encode(OutlinesSummary{read->structures(), read->referenced_instances()});
+}
+
+OrRefused<Bytes> MaskOfOutline(ByteView arguments, std::vector<File> files) {
+  const auto request = DecodeMaskRequest(arguments);
+  if (!request) return Refused{Refusal::kUnreadable, "the pool asks for what is not known"};
+  auto read = Outlines::Open(std::move(files.at(0)));
+  if (!read.ok()) return read.refused();
+  auto mask = read->ReadMask(request->number, request->grid, request->frame_of_reference);
+  if (!mask.ok()) return mask.refused();
+  return std::move(mask->voxels);
+}
+
 OrRefused<Bytes> WholeReport(ByteView, std::vector<File> files) {
   const auto report = ReadReport(std::move(files.at(0)));
   if (!report.ok()) return report.refused();
@@ -73,6 +88,8 @@ void AddOperations(worker::Operations& operations) {
   operations.Add(kReadPlacedMask, MaskOfImage);
   operations.Add(kReadStructureSet, SummariseStructureSet);
   operations.Add(kReadRegion, MaskOfRegion);
+  operations.Add(kReadOutlines, SummariseOutlines, dicom::InitialiseLibrary);
+  operations.Add(kReadOutline, MaskOfOutline);
   operations.Add(kReadReport, WholeReport);
 }
 

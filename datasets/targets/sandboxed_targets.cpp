@@ -59,6 +59,15 @@ OrRefused<Mask> ReadRegion(worker::WorkerPool& pool, const fs::path& path, int r
                   {static_cast<std::uint32_t>(region), grid, frame_of_reference, 0});
 }
 
+OrRefused<OutlinesSummary> ReadOutlines(worker::WorkerPool& pool, const fs::path& path) {
+  return Summary(pool, kReadOutlines, path, DecodeOutlines);
+}
+
+OrRefused<Mask> ReadOutline(worker::WorkerPool& pool, const fs::path& path, std::uint32_t structure,
+                            const volumes::Grid& grid, const std::string& frame_of_reference) {
+  return ReadMask(pool, targets::kReadOutline, path, {structure, grid, frame_of_reference, 0});
+}
+
 OrRefused<Report> ReadReport(worker::WorkerPool& pool, const fs::path& path) {
   return Summary(pool, kReadReport, path, DecodeReport);
 }

@@ -199,11 +199,7 @@ std::optional<Refused> Segmentation::ReadFrames() {
     }
     frames_.push_back(std::move(frame));
   }
-  std::sort(referenced_instances_.begin(), referenced_instances_.end());
-  referenced_instances_.erase(
-      std::unique(referenced_instances_.begin(), referenced_instances_.end()),
-      referenced_instances_.end());
-  std::erase(referenced_instances_, std::string());
+  KeepEachOnce(referenced_instances_);
   return std::nullopt;
 }
 

@@ -22,15 +22,6 @@ struct Segment {
   std::string tracking_identifier, tracking_uid;
 };
 
-// One frame of an image that may have been segmented.
-struct ImagePlane {
-  std::string sop_instance_uid;
-  std::uint32_t frame = 0;  // from 0
-  std::uint32_t rows = 0, columns = 0;
-  std::optional<volumes::Grid> grid;  // one slice; nothing: it does not say where it lies
-  std::string frame_of_reference;
-};
-
 // One thread at a time.
 class Segmentation {
  public:
@@ -40,6 +31,7 @@ class Segmentation {
   // known; kNoGeometry when a frame says neither where it lies nor which image it is of.
   static OrRefused<Segmentation> Open(const fs::path& path);
   static OrRefused<Segmentation> Open(File file);
+  static OrRefused<Segmentation> Of(OrRefused<dicom::DataSet> data_set);  // of OpenTarget (code.h)
 
   Kind kind() const { return kind_; }
   const std::vector<Segment>& segments() const { return segments_; }
@@ -76,7 +68,6 @@ class Segmentation {
     std::vector<Source> sources;         // what it was made from
   };
 
-  static OrRefused<Segmentation> Of(OrRefused<dicom::DataSet> data_set);
   explicit Segmentation(dicom::ImageFile file) : file_(std::move(file)) {}
   std::optional<Refused> ReadHeader();
   std::optional<Refused> ReadReferences();

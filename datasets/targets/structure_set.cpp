@@ -1,7 +1,9 @@
 #include "datasets/targets/structure_set.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <span>
 
 #include "common/base/text.h"
 #include "datasets/targets/code.h"
@@ -14,7 +16,10 @@ using dicom::Tag;
 
 constexpr std::uint32_t kRois = Tag(0x3006, 0x0020), kRoiContours = Tag(0x3006, 0x0039),
                         kObservations = Tag(0x3006, 0x0080),
-                        kReferencedRoiNumber = Tag(0x3006, 0x0084);
+                        kReferencedRoiNumber = Tag(0x3006, 0x0084), kContours = Tag(0x3006, 0x0040),
+                        kContourImages = Tag(0x3006, 0x0016), kFrames = Tag(0x3006, 0x0010),
+                        kStudies = Tag(0x3006, 0x0012), kSeries = Tag(0x3006, 0x0014),
+                        kInstanceUid = Tag(0x0008, 0x1155);
 
 // A region's number; nothing that fits is no region.
 std::optional<int> RoiNumber(const DataSet& item, std::uint32_t tag) {
@@ -41,15 +46,32 @@ OrRefused<Contour> ReadContour(const DataSet& item) {
   return contour;
 }
 
+// The items that a path of sequences leads to.
+OrRefused<std::vector<DataSet>> Nested(const DataSet& data_set,
+                                       std::span<const std::uint32_t> path) {
+  if (path.empty()) return std::vector<DataSet>{data_set};
+  const OrRefused<std::vector<DataSet>> items = data_set.Sequence(path.front());
+  if (!items.ok()) return items.refused();
+  std::vector<DataSet> all;
+  for (const DataSet& item : *items) {
+    const OrRefused<std::vector<DataSet>> inner = Nested(item, path.subspan(1));
+    if (!inner.ok()) return inner.refused();
+    all.insert(all.end(), inner->begin(), inner->end());
+  }
+  return all;
+}
+
 }  // namespace
 
 OrRefused<StructureSet> StructureSet::Open(const fs::path& path) { return Of(OpenTarget(path)); }
 
 OrRefused<StructureSet> StructureSet::Open(File file) { return Of(OpenTarget(std::move(file))); }
 
+bool StructureSet::Is(const DataSet& data_set) { return data_set.Has(kRois); }
+
 OrRefused<StructureSet> StructureSet::Of(OrRefused<DataSet> data_set) {
   if (!data_set.ok()) return data_set.refused();
-  if (!data_set->Has(kRois)) {
+  if (!Is(*data_set)) {
     return Refused{Refusal::kUnsupportedTarget, "no structure set: it has no regions of interest"};
   }
   StructureSet structures(std::move(*data_set));
@@ -65,7 +87,15 @@ std::optional<Refused> StructureSet::ReadRegions() {
     const auto number = RoiNumber(item, Tag(0x3006, 0x0022));
     if (!number) return Refused{Refusal::kDamaged, "a region of interest without a number"};
     regions_.push_back(
-        {*number, item.Text(Tag(0x3006, 0x0026)), "", item.Text(Tag(0x3006, 0x0024))});
+        {*number, item.Text(Tag(0x3006, 0x0026)), "", item.Text(Tag(0x3006, 0x0024)), false});
+  }
+  const OrRefused<std::vector<DataSet>> drawn = data_set_.Sequence(kRoiContours);
+  if (!drawn.ok()) return drawn.refused();
+  for (const DataSet& item : *drawn) {
+    for (Region& region : regions_) {
+      const bool of_it = RoiNumber(item, kReferencedRoiNumber) == region.number;
+      region.drawn = region.drawn || (of_it && item.Has(kContours));
+    }
   }
   const OrRefused<std::vector<DataSet>> observations = data_set_.Sequence(kObservations);
   if (!observations.ok()) return observations.refused();
@@ -80,19 +110,18 @@ std::optional<Refused> StructureSet::ReadRegions() {
 }
 
 std::optional<Refused> StructureSet::ReadReferences() {
-  const OrRefused<std::vector<DataSet>> frames = data_set_.Sequence(Tag(0x3006, 0x0010));
-  if (!frames.ok()) return frames.refused();
-  for (const DataSet& frame : *frames) {
-    const OrRefused<std::vector<DataSet>> studies = frame.Sequence(Tag(0x3006, 0x0012));
-    if (!studies.ok()) return studies.refused();
-    for (const DataSet& study : *studies) {
-      const OrRefused<std::vector<DataSet>> series = study.Sequence(Tag(0x3006, 0x0014));
-      if (!series.ok()) return series.refused();
-      for (const DataSet& item : *series) {
-        referenced_series_.push_back(item.Text(Tag(0x0020, 0x000e)));
-      }
-    }
+  const auto series = Nested(data_set_, std::array{kFrames, kStudies, kSeries});
+  if (!series.ok()) return series.refused();
+  for (const DataSet& item : *series) {
+    referenced_series_.push_back(item.Text(Tag(0x0020, 0x000e)));
   }
+  for (const auto& path : {std::vector{kFrames, kStudies, kSeries, kContourImages},
+                           std::vector{kRoiContours, kContours, kContourImages}}) {
+    const auto images = Nested(data_set_, path);
+    if (!images.ok()) return images.refused();
+    for (const DataSet& image : *images) referenced_instances_.push_back(image.Text(kInstanceUid));
+  }
+  KeepEachOnce(referenced_instances_);
   return std::nullopt;
 }
 
@@ -100,7 +129,7 @@ OrRefused<std::vector<DataSet>> StructureSet::ContourItems(int region) const {
   const OrRefused<std::vector<DataSet>> rois = data_set_.Sequence(kRoiContours);
   if (!rois.ok()) return rois.refused();
   for (const DataSet& item : *rois) {
-    if (RoiNumber(item, kReferencedRoiNumber) == region) return item.Sequence(Tag(0x3006, 0x0040));
+    if (RoiNumber(item, kReferencedRoiNumber) == region) return item.Sequence(kContours);
   }
   return std::vector<DataSet>{};
 }
@@ -130,9 +159,9 @@ OrRefused<std::vector<Contour>> StructureSet::ReadContours(int region) const {
   return contours;
 }
 
-OrRefused<Mask> StructureSet::ReadMask(int region, const volumes::Grid& grid,
-                                       const std::string& frame_of_reference) const {
-  const OrRefused<std::vector<Contour>> contours = ReadContours(region);
+OrRefused<std::vector<Contour>> StructureSet::ContoursIn(
+    int region, const std::string& frame_of_reference) const {
+  OrRefused<std::vector<Contour>> contours = ReadContours(region);
   if (!contours.ok()) return contours.refused();
   for (const Region& candidate : regions_) {
     if (candidate.number == region && candidate.frame_of_reference != frame_of_reference) {
@@ -140,7 +169,36 @@ OrRefused<Mask> StructureSet::ReadMask(int region, const volumes::Grid& grid,
                      "the region of interest has another frame of reference than the volume"};
     }
   }
+  return contours;
+}
+
+OrRefused<Mask> StructureSet::ReadMask(int region, const volumes::Grid& grid,
+                                       const std::string& frame_of_reference) const {
+  const auto contours = ContoursIn(region, frame_of_reference);
+  if (!contours.ok()) return contours.refused();
   return FillContours(*contours, grid);
+}
+
+OrRefused<std::vector<std::uint8_t>> StructureSet::ReadPlane(int region,
+                                                             const ImagePlane& image) const {
+  if (!image.grid) {
+    return Refused{Refusal::kNoGeometry,
+                   "contours are drawn in the patient, and the image does not say where it lies"};
+  }
+  auto contours = ContoursIn(region, image.frame_of_reference);
+  if (!contours.ok()) return contours.refused();
+  const volumes::PatientToIndex to_index(*image.grid);
+  std::erase_if(*contours, [&](const Contour& contour) {
+    return std::any_of(contour.begin(), contour.end(), [&](const volumes::Vec3& point) {
+      return !(std::abs(to_index(point)[2]) <= 0.5);
+    });
+  });
+  if (contours->empty()) {
+    return std::vector<std::uint8_t>(std::size_t{image.rows} * image.columns);
+  }
+  auto mask = FillContours(*contours, *image.grid);
+  if (!mask.ok()) return mask.refused();
+  return std::move(mask->voxels);
 }
 
 }  // namespace consilium::datasets::targets

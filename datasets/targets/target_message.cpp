@@ -51,8 +51,9 @@ constexpr auto kSegment = [](auto& message, auto& segment) {
 };
 
 constexpr auto kRegion = [](auto& message, auto& region) {
-  auto& [number, name, interpreted_type, frame_of_reference] = region;
+  auto& [number, name, interpreted_type, frame_of_reference, drawn] = region;
   message.Int(number, -1'000'000'000, 1'000'000'000);
+  message.Bool(drawn);
   for (auto* text : {&name, &interpreted_type, &frame_of_reference}) message.Text(*text);
 };
 
@@ -114,6 +115,18 @@ constexpr auto kStructureSet = [](auto& message, auto& summary) {
   List(message, referenced_series, kText);
 };
 
+constexpr auto kStructure = [](auto& message, auto& structure) {
+  auto& [number, label] = structure;
+  message.U32(number);
+  message.Text(label);
+};
+
+constexpr auto kOutlines = [](auto& message, auto& summary) {
+  auto& [structures, referenced_instances] = summary;
+  List(message, structures, kStructure);
+  List(message, referenced_instances, kText);
+};
+
 constexpr auto kReport = [](auto& message, auto& report) {
   auto& [title, completion, verification, groups, evaluations] = report;
   kCode(message, title);
@@ -168,6 +181,11 @@ std::optional<SegmentationSummary> DecodeSegmentation(ByteView message) {
 Bytes Encode(const StructureSetSummary& summary) { return Written(summary, kStructureSet); }
 std::optional<StructureSetSummary> DecodeStructureSet(ByteView message) {
   return Read<StructureSetSummary>(message, kStructureSet);
+}
+
+Bytes Encode(const OutlinesSummary& summary) { return Written(summary, kOutlines); }
+std::optional<OutlinesSummary> DecodeOutlines(ByteView message) {
+  return Read<OutlinesSummary>(message, kOutlines);
 }
 
 Bytes Encode(const Report& report) { return Written(report, kReport); }

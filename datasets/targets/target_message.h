@@ -17,10 +17,13 @@ std::optional<SegmentationSummary> DecodeSegmentation(ByteView message);
 Bytes Encode(const StructureSetSummary& summary);
 std::optional<StructureSetSummary> DecodeStructureSet(ByteView message);
 
+Bytes Encode(const OutlinesSummary& summary);
+std::optional<OutlinesSummary> DecodeOutlines(ByteView message);
+
 Bytes Encode(const Report& report);
 std::optional<Report> DecodeReport(ByteView message);
 
-// Which mask is wanted: a segment's, or a region's.
+// Which mask is wanted: a segment's, a region's or an outlined structure's.
 struct MaskRequest {
   std::uint32_t number = 0;
   volumes::Grid grid;

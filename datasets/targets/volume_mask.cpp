@@ -8,51 +8,51 @@ namespace {
 
 struct Found {
   fs::path path;
-  Segment segment;
+  OutlinedStructure structure;
 };
 
-OrRefused<std::vector<Found>> AllSegments(std::span<const fs::path> paths,
-                                          const SegmentationReader& reader) {
+OrRefused<std::vector<Found>> AllStructures(std::span<const fs::path> paths,
+                                            const OutlineReader& reader) {
   std::vector<Found> all;
   for (const fs::path& path : paths) {
-    auto segments = reader.segments(path);
-    if (!segments.ok()) return segments.refused();
-    for (Segment& segment : *segments) all.push_back({path, std::move(segment)});
+    auto structures = reader.structures(path);
+    if (!structures.ok()) return structures.refused();
+    for (OutlinedStructure& structure : *structures) all.push_back({path, std::move(structure)});
   }
   return all;
 }
 
 }  // namespace
 
-SegmentationReader ReadSegmentationsInThisProcess() {
-  return {.segments = [](const fs::path& path) -> OrRefused<std::vector<Segment>> {
-            const auto segmentation = Segmentation::Open(path);
-            if (!segmentation.ok()) return segmentation.refused();
-            return segmentation->segments();
+OutlineReader ReadOutlinesInThisProcess() {
+  return {.structures = [](const fs::path& path) -> OrRefused<std::vector<OutlinedStructure>> {
+            const auto outlines = Outlines::Open(path);
+            if (!outlines.ok()) return outlines.refused();
+            return outlines->structures();
           },
-          .mask = [](const fs::path& path, std::uint32_t segment, const volumes::Grid& grid,
+          .mask = [](const fs::path& path, std::uint32_t structure, const volumes::Grid& grid,
                      const std::string& frame_of_reference) -> OrRefused<Mask> {
-            auto segmentation = Segmentation::Open(path);
-            if (!segmentation.ok()) return segmentation.refused();
-            return segmentation->ReadMask(segment, grid, frame_of_reference);
+            auto outlines = Outlines::Open(path);
+            if (!outlines.ok()) return outlines.refused();
+            return outlines->ReadMask(structure, grid, frame_of_reference);
           }};
 }
 
 OrRefused<PlacedMask> MakeMask(const volumes::PlacedVolume& placed,
-                               std::span<const fs::path> segmentations,
+                               std::span<const fs::path> outlines,
                                const std::vector<std::string>& structures,
-                               const SegmentationReader& reader) {
+                               const OutlineReader& reader) {
   CONSILIUM_CHECK(structures.size() <= kMostStructures);
-  const auto segments = AllSegments(segmentations, reader);
-  if (!segments.ok()) return segments.refused();
+  const auto all = AllStructures(outlines, reader);
+  if (!all.ok()) return all.refused();
   const volumes::Grid& grid = placed.stack.grid;
   Bytes numbers(grid.VoxelCount());
   for (std::size_t i = 0; i < structures.size(); ++i) {
     const std::string wanted = FoldedLabel(structures[i]);
-    for (const Found& found : *segments) {
-      if (FoldedLabel(found.segment.label) != wanted) continue;
+    for (const Found& found : *all) {
+      if (FoldedLabel(found.structure.label) != wanted) continue;
       const auto mask =
-          reader.mask(found.path, found.segment.number, grid, placed.stack.frame_of_reference);
+          reader.mask(found.path, found.structure.number, grid, placed.stack.frame_of_reference);
       if (!mask.ok()) return mask.refused();
       for (std::size_t at = 0; at < numbers.size(); ++at) {
         if (mask->voxels[at] != 0) numbers[at] = static_cast<std::uint8_t>(i + 1);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which structure each voxel of a plan's input of volumes belongs to, by the segmentations of the
-// series. Where structures overlap, the later one of the list counts.
+// Which structure each voxel of a plan's input of volumes belongs to, by what outlines the series.
+// Where structures overlap, the later one of the list counts.
 
 #include <functional>
 #include <span>
@@ -11,26 +11,26 @@
 #include "common/base/file.h"
 #include "common/plan/plan.h"
 #include "datasets/placed_mask.h"
-#include "datasets/targets/segmentation.h"
+#include "datasets/targets/outlines.h"
 #include "datasets/volumes/input.h"
 
 namespace consilium::datasets::targets {
 
-// Who reads segmentations: this process, or a sandboxed worker.
-struct SegmentationReader {
-  std::function<OrRefused<std::vector<Segment>>(const fs::path&)> segments;
-  // Segmentation::ReadMask of a segment's number.
+// Who reads outlines: this process, or a sandboxed worker.
+struct OutlineReader {
+  std::function<OrRefused<std::vector<OutlinedStructure>>(const fs::path&)> structures;
+  // Outlines::ReadMask of a structure's number.
   std::function<OrRefused<Mask>(const fs::path&, std::uint32_t, const volumes::Grid&,
                                 const std::string& frame_of_reference)>
       mask;
 };
-SegmentationReader ReadSegmentationsInThisProcess();
+OutlineReader ReadOutlinesInThisProcess();
 
 // slices * image_size^2 structure numbers as the input lies (volumes/input.h), each voxel that of
-// the nearest of the volume; 0 beside it. Refuses what Segmentation::ReadMask does.
+// the nearest of the volume; 0 beside it. Refuses what Outlines::ReadMask does.
 OrRefused<PlacedMask> MakeMask(const volumes::PlacedVolume& placed,
-                               std::span<const fs::path> segmentations,
+                               std::span<const fs::path> outlines,
                                const std::vector<std::string>& structures,
-                               const SegmentationReader& reader);
+                               const OutlineReader& reader);
 
 }  // namespace consilium::datasets::targets

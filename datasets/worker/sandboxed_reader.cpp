@@ -17,7 +17,7 @@
 namespace consilium::datasets {
 namespace {
 
-constexpr std::uint64_t kLargestHeader = 64 << 10, kLargestSegmentation = 64 << 20;
+constexpr std::uint64_t kLargestHeader = 64 << 10, kLargestOutlines = 64 << 20;
 
 // What no honest reader says: a file has taken the worker over.
 Refused Nonsense() { return {Refusal::kCrashedReader, "it said what cannot be of any image"}; }
@@ -62,23 +62,24 @@ OrRefused<std::vector<float>> SandboxedReader::ReadInput(const fs::path& path,
   return input;
 }
 
-std::vector<OrRefused<SegmentationContent>> SandboxedReader::ReadSegmentations(
+std::vector<OrRefused<OutlinesContent>> SandboxedReader::ReadOutlines(
     std::span<const fs::path> paths) {
-  const auto results =
-      pool_.CallForEach(targets::kReadSegmentation, {}, paths, kLargestSegmentation);
-  std::vector<OrRefused<SegmentationContent>> contents;
+  const auto results = pool_.CallForEach(targets::kReadOutlines, {}, paths, kLargestOutlines);
+  std::vector<OrRefused<OutlinesContent>> contents;
   for (const OrRefused<Bytes>& result : results) {
     if (!result.ok()) {
       contents.push_back(result.refused());
       continue;
     }
-    auto summary = targets::DecodeSegmentation(*result);
+    auto summary = targets::DecodeOutlines(*result);
     if (!summary) {
       contents.push_back(Nonsense());
       continue;
     }
-    SegmentationContent content{std::move(summary->referenced_instances), {}};
-    for (auto& segment : summary->segments) content.labels.push_back(std::move(segment.label));
+    OutlinesContent content{std::move(summary->referenced_instances), {}};
+    for (auto& structure : summary->structures) {
+      content.labels.push_back(std::move(structure.label));
+    }
     contents.push_back(std::move(content));
   }
   return contents;
@@ -106,24 +107,25 @@ OrRefused<std::vector<float>> SandboxedReader::ReadVolume(
 }
 
 OrRefused<PlacedMask> SandboxedReader::ReadVolumeMask(std::span<const fs::path> files,
-                                                      std::span<const fs::path> segmentations,
+                                                      std::span<const fs::path> outlines,
                                                       const std::vector<std::string>& structures,
                                                       const plan::Preprocessing& preprocessing) {
   volumes::SandboxedInstances reader(pool_);
   const auto placed = volumes::Place(reader, files, preprocessing);
   if (!placed.ok()) return placed.refused();
-  const targets::SegmentationReader of_pool = {
-      .segments = [this](const fs::path& path) -> OrRefused<std::vector<targets::Segment>> {
-        auto summary = targets::ReadSegmentation(pool_, path);
+  const targets::OutlineReader of_pool = {
+      .structures =
+          [this](const fs::path& path) -> OrRefused<std::vector<targets::OutlinedStructure>> {
+        auto summary = targets::ReadOutlines(pool_, path);
         if (!summary.ok()) return summary.refused();
-        return std::move(summary->segments);
+        return std::move(summary->structures);
       },
       .mask =
-          [this](const fs::path& path, std::uint32_t segment, const volumes::Grid& grid,
+          [this](const fs::path& path, std::uint32_t structure, const volumes::Grid& grid,
                  const std::string& frame_of_reference) {
-            return targets::ReadSegment(pool_, path, segment, grid, frame_of_reference);
+            return targets::ReadOutline(pool_, path, structure, grid, frame_of_reference);
           }};
-  return targets::MakeMask(*placed, segmentations, structures, of_pool);
+  return targets::MakeMask(*placed, outlines, structures, of_pool);
 }
 
 OrRefused<audio::Recording> SandboxedReader::ReadRecording(

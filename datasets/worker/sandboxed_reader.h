@@ -20,8 +20,7 @@ class SandboxedReader final : public ImageReader {
   std::vector<OrRefused<dicom::Header>> ReadHeaders(std::span<const fs::path> paths) override;
   OrRefused<std::vector<float>> ReadInput(const fs::path& path,
                                           const plan::Preprocessing& preprocessing) override;
-  std::vector<OrRefused<SegmentationContent>> ReadSegmentations(
-      std::span<const fs::path> paths) override;
+  std::vector<OrRefused<OutlinesContent>> ReadOutlines(std::span<const fs::path> paths) override;
   OrRefused<PlacedMask> ReadMask(std::span<const fs::path> files,
                                  const std::vector<std::string>& structures,
                                  const plan::Preprocessing& preprocessing) override;

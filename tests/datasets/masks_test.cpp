@@ -217,7 +217,7 @@ TEST_CASE("A sandboxed worker gives the same masks as this process") {
   REQUIRE(there.ok());
   CHECK(there->structures == here->structures);
   CHECK(there->spacing_mm == here->spacing_mm);
-  const auto contents = (*sandboxed)->ReadSegmentations({&files[1], 1});
+  const auto contents = (*sandboxed)->ReadOutlines({&files[1], 1});
   REQUIRE(contents.at(0).ok());
   CHECK(contents.at(0)->labels == std::vector<std::string>{"tumour"});
   CHECK(contents.at(0)->instances == std::vector<std::string>{dicom::MakeUid("imagea")});
