@@ -9,12 +9,11 @@
 #include "common/base/status.h"
 #include "common/crypto/piece_hasher.h"
 #include "common/crypto/sha256.h"
+#include "common/model/tensor_at.h"
 #include "coordinator/exact_sum.h"
 
 namespace consilium::coordinator {
 namespace {
-
-constexpr std::size_t kSegmentValues = crypto::kSegmentBytes / sizeof(float);
 
 // More help little, and each holds a few pieces of memory.
 constexpr int kMostThreads = 16;
@@ -25,9 +24,6 @@ std::span<std::uint8_t> AsWritableBytes(std::span<float> values) {
 ByteView AsBytes(std::span<const float> values) {
   return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()};
 }
-std::span<const float> AsFloats(ByteView bytes) {
-  return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
-}
 
 int ThreadsOf(const AttemptSpec& spec) {
   const int wanted =
@@ -35,93 +31,7 @@ int ThreadsOf(const AttemptSpec& spec) {
   return std::clamp(wanted, 1, kMostThreads);
 }
 
-// The tensor that holds value `index` of the flat vector.
-std::string TensorAt(const Layout& layout, std::uint64_t index) {
-  for (const TensorSpec& tensor : layout) {
-    if (index < tensor.Elements()) return tensor.name;
-    index -= tensor.Elements();
-  }
-  return "(beyond the layout)";
-}
-
-absl::StatusOr<SafetensorsHeader> ReadLayoutHeader(const wire::UploadHeader& header) {
-  const std::string& text = header.layout_header;
-  ASSIGN_OR_RETURN(
-      SafetensorsHeader read,
-      ReadSafetensorsHeader(consilium::AsBytes(text), text.size() + header.plaintext_size));
-  if (WriteSafetensorsHeader(read.layout, read.metadata) != text) {
-    return absl::InvalidArgumentError("the initial model's header is not in its canonical form");
-  }
-  return read;
-}
-
-// Whether an upload with header `b` goes on with the one of `a`.
-bool IsSame(const SiteId& site, const wire::UploadHeader& a, const wire::UploadHeader& b) {
-  return wire::EnvelopeContext(site, a) == wire::EnvelopeContext(site, b) &&
-         a.envelope_header == b.envelope_header && a.masked_sums == b.masked_sums &&
-         a.proof == b.proof;
-}
-
-// What stands behind a masked segment in the spool: the hash of all values up to there and of the
-// vector that they belong to, so that a segment of an earlier attempt, under a header that was
-// written over its own, is not taken for one of this. A sealed segment has its own.
-using Tag = std::array<std::uint8_t, crypto::kTagBytes>;
-Tag TagOf(const crypto::Sha256Stream& values, const secagg::UploadProof& proof) {
-  crypto::Sha256Stream bound = values.Copy();
-  bound.Update(proof.sha256.bytes);
-  const Digest so_far = std::move(bound).Finish();
-  Tag tag;
-  std::copy_n(so_far.bytes.begin(), tag.size(), tag.begin());
-  return tag;
-}
-
 }  // namespace
-
-struct Aggregator::Contribution {
-  enum class Progress { kOpen, kWhole, kDropped };
-
-  std::mutex mutex;  // all below
-  Progress progress = Progress::kOpen;
-  const wire::UploadHeader header;
-  std::uint32_t number = 0;                      // of the site's contributions to this attempt
-  std::optional<crypto::EnvelopeOpener> opener;  // absent: masked, the segments are the values
-  crypto::Sha256Stream sha256;                   // of a masked one's values
-  double scaled_weight = 0;
-  std::uint32_t next = 0, segments = 0;
-  std::uint32_t taken_out = 0;  // segments subtracted again
-  File file;                    // segments as they came; of an initial model, the model itself
-  fs::path path;
-  SafetensorsHeader layout;  // of an initial model
-  Bytes values;              // one segment, while the contribution is open
-
-  std::size_t ValueBytesIn(std::uint32_t index) const {
-    const std::uint64_t offset = std::uint64_t{index} * crypto::kSegmentBytes;
-    return std::min<std::uint64_t>(crypto::kSegmentBytes, header.plaintext_size - offset);
-  }
-  std::size_t SegmentBytesIn(std::uint32_t index) const {
-    return ValueBytesIn(index) + (opener ? crypto::kTagBytes : 0);
-  }
-  // `values`: ValueBytesIn(index).
-  absl::Status Open(std::uint32_t index, ByteView segment, std::span<std::uint8_t> out) {
-    if (opener) return opener->Open(index, index + 1 == segments, segment, out);
-    std::copy(segment.begin(), segment.end(), out.begin());
-    return absl::OkStatus();
-  }
-  void EndWith(Progress end) {
-    progress = end;
-    values = {};
-  }
-  absl::Status CheckProof() {
-    for (const std::uint64_t sum : header.masked_sums) {
-      std::array<std::uint8_t, sizeof sum> bytes;
-      StoreLe64(bytes.data(), sum);
-      sha256.Update(bytes);
-    }
-    if (std::move(sha256).Finish() == header.proof.sha256) return absl::OkStatus();
-    return absl::UnauthenticatedError(
-        "the masked update that came is not the one whose hash its site signed");
-  }
-};
 
 absl::StatusOr<std::unique_ptr<Aggregator>> Aggregator::Open(AttemptSpec spec,
                                                              const crypto::X25519KeyPair& recipient,
@@ -153,9 +63,11 @@ Aggregator::Aggregator(AttemptSpec spec, Travelling travelling,
       sum_(spec_.masked ? SumMasked(parameters_) : SumInTheClear(parameters_)) {}
 
 Aggregator::~Aggregator() {
-  for (const auto& contribution : replaced_) Remove(contribution->path).IgnoreError();
+  for (const auto& contribution : replaced_) Remove(contribution->path()).IgnoreError();
   if (spec_.base) return;
-  for (const auto& [site, contribution] : contributions_) Remove(contribution->path).IgnoreError();
+  for (const auto& [site, contribution] : contributions_) {
+    Remove(contribution->path()).IgnoreError();
+  }
 }
 
 absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeader& header) const {
@@ -176,7 +88,7 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
     if (header.kind != wire::ContributionKind::kInitialModel) {
       return absl::InvalidArgumentError("this attempt takes an initial model, not an update");
     }
-    return ReadLayoutHeader(header).status();
+    return Contribution::LayoutOf(header).status();
   }
   if (spec_.masked && (header.kind != wire::ContributionKind::kMaskedUpdate ||
                        header.masked_sums.size() != wire::kUpdateSums)) {
@@ -206,42 +118,12 @@ absl::Status Aggregator::CheckHeader(const SiteId& site, const wire::UploadHeade
   return absl::OkStatus();
 }
 
-// All but its file.
-absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::Describe(
+absl::StatusOr<std::unique_ptr<Contribution>> Aggregator::NewContribution(
     const SiteId& site, const wire::UploadHeader& header) {
-  std::optional<crypto::EnvelopeOpener> opener;
-  if (!spec_.masked) {
-    ASSIGN_OR_RETURN(opener, crypto::EnvelopeOpener::Create(recipient_, header.envelope_header,
-                                                            wire::EnvelopeContext(site, header)));
-  }
-  return std::unique_ptr<Contribution>(
-      new Contribution{.header = header,
-                       .opener = std::move(opener),
-                       .scaled_weight = header.weight / spec_.weight_unit,
-                       .segments = crypto::SegmentCount(header.plaintext_size),
-                       .values = Bytes(crypto::kSegmentBytes)});
-}
-
-absl::StatusOr<std::unique_ptr<Aggregator::Contribution>> Aggregator::NewContribution(
-    const SiteId& site, const wire::UploadHeader& header) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Contribution> made, Describe(site, header));
-  made->number = counter_;
-  if (!spec_.base) {
-    ASSIGN_OR_RETURN(made->layout, ReadLayoutHeader(header));
-    made->path = models_ / StrCat("initial-", spec_.key.run.value, "-", spec_.key.attempt, "-",
-                                  counter_, ".tmp");
-    ASSIGN_OR_RETURN(made->file, File::OpenForWriting(made->path, /*truncate=*/true));
-    RETURN_IF_ERROR(made->file.WriteAt(0, consilium::AsBytes(header.layout_header)));
-    return made;
-  }
-  // The first name is used again in the next round, so that the disk sees few new blocks.
-  made->path = spool_ / StrCat(site.value, counter_ == 0 ? "" : StrCat("-", counter_),
-                               spec_.masked ? ".masked" : ".sealed");
-  const bool is_new = !Exists(made->path);
-  ASSIGN_OR_RETURN(made->file, File::OpenForWriting(made->path, /*truncate=*/false));
-  RETURN_IF_ERROR(WriteSpoolHeader(made->file, {site, made->number, header}));
-  if (is_new) RETURN_IF_ERROR(SyncFolder(spool_));
-  return made;
+  if (spec_.base) return Contribution::Spooled({site, counter_, header}, recipient_, spool_);
+  return Contribution::InitialModel(site, header, recipient_,
+                                    models_ / StrCat("initial-", spec_.key.run.value, "-",
+                                                     spec_.key.attempt, "-", counter_, ".tmp"));
 }
 
 // ---- after a restart
@@ -259,51 +141,22 @@ absl::Status Aggregator::TakeUp() {
 }
 
 absl::Status Aggregator::TakeUp(const SpoolEntry& entry, const fs::path& path, File file) {
-  absl::StatusOr<std::unique_ptr<Contribution>> described = Describe(entry.site, entry.header);
-  if (!described.ok()) return absl::OkStatus();  // as if it had never come
-  std::shared_ptr<Contribution> contribution = *std::move(described);
-  contribution->number = entry.number;
-  contribution->path = path;
-  contribution->file = std::move(file);
-  counter_ = std::max(counter_, static_cast<int>(entry.number));
+  auto found = Contribution::Found(entry, recipient_, path, std::move(file));
+  if (!found.ok()) return absl::OkStatus();  // as if it had never come
+  const std::shared_ptr<Contribution> contribution = *std::move(found);
+  counter_ = std::max(counter_, entry.number);
   std::shared_ptr<Contribution>& slot = contributions_[entry.site];
-  if (slot && slot->number > entry.number) return Remove(path);  // replaced before the restart
-  RETURN_IF_ERROR(TakeUpSegments(*contribution));
+  if (slot && slot->number() > entry.number) return Remove(path);  // replaced before the restart
+  const absl::Status taken_up = contribution->TakeUp(Adding(*contribution));
   if (slot) {
-    slot->EndWith(Contribution::Progress::kDropped);
+    slot->Drop();
     replaced_.push_back(std::move(slot));
   }
-  slot = std::move(contribution);
-  if (slot->next < slot->segments) return absl::OkStatus();
-  if (spec_.masked && !slot->CheckProof().ok()) {
-    // Now: its file is written over when the site sends the update again.
-    const absl::Status taken_out = TakeOut(*slot);
-    contributions_.erase(entry.site);
-    return taken_out;
-  }
-  slot->EndWith(Contribution::Progress::kWhole);
-  return absl::OkStatus();
-}
-
-// As far as they are the ones that came.
-absl::Status Aggregator::TakeUpSegments(Contribution& c) {
-  Bytes spooled(crypto::kSegmentBytes + crypto::kTagBytes);
-  for (; c.next < c.segments; ++c.next) {
-    const std::span<std::uint8_t> all =
-        std::span(spooled).first(c.ValueBytesIn(c.next) + crypto::kTagBytes);
-    if (!c.file.ReadAt(SpoolOffset(c.next), all).ok()) break;
-    const std::span<std::uint8_t> segment = all.first(c.SegmentBytesIn(c.next));
-    const std::span<std::uint8_t> values = std::span(c.values).first(c.ValueBytesIn(c.next));
-    if (!c.Open(c.next, segment, values).ok()) break;
-    crypto::Sha256Stream sha256 = c.sha256.Copy();
-    if (spec_.masked) {
-      sha256.Update(values);
-      if (!std::ranges::equal(TagOf(sha256, c.header.proof), all.last(crypto::kTagBytes))) break;
-    }
-    if (!AddToSum(c, c.next, values).ok()) break;  // refused when it comes again
-    c.sha256 = std::move(sha256);
-  }
-  return absl::OkStatus();
+  slot = contribution;
+  if (taken_up.ok()) return absl::OkStatus();
+  // Now: its file is written over when the site sends the update again.
+  contributions_.erase(entry.site);
+  return TakeOut(*contribution);
 }
 
 absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
@@ -315,24 +168,8 @@ absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
   }
   std::shared_ptr<Contribution>& slot = contributions_[site];
   if (slot) {
-    std::lock_guard contribution_lock(slot->mutex);
-    if (slot->progress == Contribution::Progress::kDropped) {
-      return absl::FailedPreconditionError(
-          StrCat("the contribution of ", site.value, " to ", spec_.key.ToString(), " was dropped"));
-    }
-    const bool same = IsSame(site, slot->header, header);
-    if (!same && spec_.masked) {
-      return absl::InvalidArgumentError(StrCat("site ", site.value,
-                                               " has begun another masked update of ",
-                                               spec_.key.ToString(), "; a second one is refused"));
-    }
-    if (same || slot->progress == Contribution::Progress::kWhole) {
-      // What it need not send again must not be lost by a power cut.
-      if (slot->next > 0 && spec_.base) RETURN_IF_ERROR(slot->file.Sync());
-      if (slot->next == slot->segments) slot->EndWith(Contribution::Progress::kWhole);
-      return slot->next;
-    }
-    slot->EndWith(Contribution::Progress::kDropped);
+    ASSIGN_OR_RETURN(const std::optional<std::uint32_t> next, slot->Resume(header));
+    if (next) return *next;
     replaced_.push_back(std::move(slot));
     ++counter_;
   }
@@ -345,7 +182,7 @@ absl::StatusOr<std::uint32_t> Aggregator::Begin(const SiteId& site,
   return 0;
 }
 
-std::shared_ptr<Aggregator::Contribution> Aggregator::Find(const SiteId& site) {
+std::shared_ptr<Contribution> Aggregator::Find(const SiteId& site) {
   std::lock_guard lock(mutex_);
   const auto found = contributions_.find(site);
   return found == contributions_.end() ? nullptr : found->second;
@@ -355,128 +192,73 @@ absl::StatusOr<bool> Aggregator::AddSegment(const SiteId& site, std::uint32_t in
                                             ByteView segment) {
   const std::shared_ptr<Contribution> contribution = Find(site);
   if (!contribution) return absl::FailedPreconditionError("a segment before its header");
-  Contribution& c = *contribution;
-  std::lock_guard lock(c.mutex);
-  if (c.progress != Contribution::Progress::kOpen) {
-    return absl::FailedPreconditionError(
-        StrCat("the contribution to ", spec_.key.ToString(), " takes no more segments"));
-  }
-  if (index != c.next) {
-    return absl::OutOfRangeError(StrCat("segment ", index, " came, segment ", c.next, " is next"));
-  }
-  if (segment.size() != c.SegmentBytesIn(index)) {
-    c.EndWith(Contribution::Progress::kDropped);
-    return absl::InvalidArgumentError(StrCat("segment ", index, " has ", segment.size(), " bytes, ",
-                                             c.SegmentBytesIn(index), " were expected"));
-  }
-  const std::span<std::uint8_t> values = std::span(c.values).first(c.ValueBytesIn(index));
-  absl::Status status = c.Open(index, segment, values);
-  crypto::Sha256Stream sha256 = c.sha256.Copy();
-  if (status.ok() && spec_.base) {
-    RETURN_IF_ERROR(c.file.WriteAt(SpoolOffset(index), segment));
-    if (spec_.masked) {
-      sha256.Update(values);
-      RETURN_IF_ERROR(
-          c.file.WriteAt(SpoolOffset(index) + segment.size(), TagOf(sha256, c.header.proof)));
-    }
-    status = AddToSum(c, index, values);
-  } else if (status.ok()) {
-    status = WriteValues(c, index, values);
-  }
-  if (status.ok()) {  // it is in the sum
-    ++c.next;
-    c.sha256 = std::move(sha256);
-    if (spec_.masked && c.next == c.segments) status = c.CheckProof();
-  }
-  if (absl::IsInvalidArgument(status) || absl::IsUnauthenticated(status)) {
-    c.EndWith(Contribution::Progress::kDropped);
-  }
-  RETURN_IF_ERROR(status);
-  if (c.next < c.segments) return false;
-  if (spec_.base) RETURN_IF_ERROR(c.file.Sync());
-  c.EndWith(Contribution::Progress::kWhole);
-  return true;
+  return contribution->Take(index, segment, Adding(*contribution));
 }
 
 std::set<SiteId> Aggregator::Whole() {
   std::lock_guard lock(mutex_);
   std::set<SiteId> sites;
   for (const auto& [site, contribution] : contributions_) {
-    std::lock_guard contribution_lock(contribution->mutex);
-    if (contribution->progress == Contribution::Progress::kWhole) sites.insert(site);
+    if (contribution->IsWhole()) sites.insert(site);
   }
   return sites;
 }
 
-absl::Status Aggregator::AddToSum(Contribution& c, std::uint32_t index, ByteView bytes) {
-  const std::uint64_t offset = std::uint64_t{index} * kSegmentValues;
+double Aggregator::ScaledWeight(const Contribution& contribution) const {
+  return contribution.header().weight / spec_.weight_unit;
+}
+
+absl::Status Aggregator::AddToSum(const Contribution& contribution, std::uint64_t first,
+                                  ByteView bytes) {
+  const double scaled_weight = ScaledWeight(contribution);
   {
-    std::lock_guard lock(stripes_[index % stripes_.size()]);
-    if (const absl::Status added = sum_->Add(offset, bytes, c.scaled_weight);
+    std::lock_guard lock(stripes_[first / kSegmentValues % stripes_.size()]);
+    if (const absl::Status added = sum_->Add(first, bytes, scaled_weight);
         !absl::IsInvalidArgument(added)) {
       return added;
     }
   }
-  const std::span<const float> values = AsFloats(bytes);
-  const std::size_t i = ExactSum::FirstRefused(values, c.scaled_weight);
+  const std::span<const float> values = NumbersOf<float>(bytes);
+  const std::size_t i = ExactSum::FirstRefused(values, scaled_weight);
   return absl::InvalidArgumentError(
-      StrCat("the update of tensor \"", TensorAt(travelling_.layout(), offset + i), "\" holds ",
+      StrCat("the update of tensor \"", TensorAt(travelling_.layout(), first + i), "\" holds ",
              std::isfinite(values[i]) ? StrCat("the value ", values[i], ", which is too large")
                                       : std::string("a value that is not a finite number"),
              "; training has diverged, a lower learning rate may help"));
 }
 
-absl::Status Aggregator::WriteValues(Contribution& c, std::uint32_t index, ByteView bytes) {
-  const std::span<const float> values = AsFloats(bytes);
-  const auto bad =
-      std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (bad != values.end()) {
-    const std::uint64_t at = std::uint64_t{index} * kSegmentValues + (bad - values.begin());
-    return absl::InvalidArgumentError(StrCat("tensor \"", TensorAt(c.layout.layout, at),
-                                             "\" of the initial model holds a value that is not "
-                                             "a finite number"));
-  }
-  return c.file.WriteAt(c.layout.data_offset + std::uint64_t{index} * crypto::kSegmentBytes, bytes);
+Contribution::Sink Aggregator::Adding(const Contribution& contribution) {
+  return [this, &contribution](std::uint64_t first, ByteView values) {
+    return AddToSum(contribution, first, values);
+  };
+}
+
+absl::Status Aggregator::TakeOut(Contribution& contribution) {
+  return contribution.TakeBack([&](std::uint64_t first, ByteView values) {
+    sum_->Subtract(first, values, ScaledWeight(contribution));
+    return absl::OkStatus();
+  });
 }
 
 void Aggregator::Drop(const SiteId& site) {
-  if (const auto contribution = Find(site)) {
-    std::lock_guard lock(contribution->mutex);
-    contribution->EndWith(Contribution::Progress::kDropped);
-  }
+  if (const auto contribution = Find(site)) contribution->Drop();
 }
 
 void Aggregator::Close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
-  for (const auto& [site, contribution] : contributions_) {
-    std::lock_guard contribution_lock(contribution->mutex);
-    if (contribution->progress == Contribution::Progress::kOpen)
-      contribution->EndWith(Contribution::Progress::kDropped);
-  }
-}
-
-absl::Status Aggregator::TakeOut(Contribution& c) {
-  Bytes spooled(crypto::kSegmentBytes + crypto::kTagBytes), buffer(crypto::kSegmentBytes);
-  for (std::uint32_t& index = c.taken_out; index < c.next; ++index) {
-    const std::span<std::uint8_t> segment = std::span(spooled).first(c.SegmentBytesIn(index));
-    const std::span<std::uint8_t> values = std::span(buffer).first(c.ValueBytesIn(index));
-    RETURN_IF_ERROR(c.file.ReadAt(SpoolOffset(index), segment));
-    RETURN_IF_ERROR(c.Open(index, segment, values));
-    sum_->Subtract(std::uint64_t{index} * kSegmentValues, values, c.scaled_weight);
-  }
-  return absl::OkStatus();
+  for (const auto& [site, contribution] : contributions_) contribution->DropUnlessWhole();
 }
 
 absl::StatusOr<double> Aggregator::SettleSum(const std::set<SiteId>& counted) {
   double total_weight = 0;
   for (const SiteId& site : counted) {
     const auto contribution = Find(site);
-    if (!contribution || contribution->progress != Contribution::Progress::kWhole) {
+    if (!contribution || !contribution->IsWhole()) {
       return absl::FailedPreconditionError(
           StrCat("the contribution of ", site.value, " is not whole and cannot be counted"));
     }
-    total_weight += contribution->scaled_weight;
+    total_weight += ScaledWeight(*contribution);
   }
   for (const auto& [site, contribution] : contributions_) {
     if (!counted.contains(site)) RETURN_IF_ERROR(TakeOut(*contribution));
@@ -556,6 +338,14 @@ absl::StatusOr<Digest> Aggregator::WriteCandidate(File& out, double total_weight
   return std::move(candidate.hasher).Finish();
 }
 
+// A model that is whole on the disk gets its name.
+absl::StatusOr<MadeModel> Aggregator::Register(const fs::path& written, const ModelId& id,
+                                               std::uint64_t parameters) const {
+  const fs::path model = models_ / StrCat(id.Hex(), ".safetensors");
+  RETURN_IF_ERROR(RenameDurably(written, model));
+  return MadeModel{id, model, parameters};
+}
+
 absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
                                              double server_learning_rate,
                                              const Unmasking* unmasking) {
@@ -563,19 +353,11 @@ absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
   CONSILIUM_CHECK(!counted.empty());
   CONSILIUM_CHECK(spec_.masked == (unmasking != nullptr));
   ASSIGN_OR_RETURN(const double total_weight, SettleSum(counted));
-  const auto finish = [this](File& file, const fs::path& path,
-                             const Digest& id) -> absl::StatusOr<MadeModel> {
-    RETURN_IF_ERROR(file.Sync());
-    const fs::path model = models_ / StrCat(id.Hex(), ".safetensors");
-    RETURN_IF_ERROR(RenameDurably(path, model));
-    return MadeModel{id, model};
-  };
   if (!spec_.base) {
-    Contribution& c = *Find(*counted.begin());
-    ASSIGN_OR_RETURN(const Digest id, crypto::Sha256OfFile(c.path));
-    ASSIGN_OR_RETURN(MadeModel made, finish(c.file, c.path, id));
-    made.parameters = c.header.plaintext_size / sizeof(float);
-    return made;
+    Contribution& first = *Find(*counted.begin());
+    RETURN_IF_ERROR(first.Sync());
+    ASSIGN_OR_RETURN(const Digest id, crypto::Sha256OfFile(first.path()));
+    return Register(first.path(), id, first.header().plaintext_size / sizeof(float));
   }
   const fs::path temporary = models_ / StrCat("candidate-", spec_.key.run.value, "-",
                                               spec_.key.round, "-", spec_.key.attempt, ".tmp");
@@ -583,9 +365,8 @@ absl::StatusOr<MadeModel> Aggregator::Report(const std::set<SiteId>& counted,
     ASSIGN_OR_RETURN(File file, File::OpenForWriting(temporary, /*truncate=*/true));
     ASSIGN_OR_RETURN(const Digest id,
                      WriteCandidate(file, total_weight, server_learning_rate, unmasking));
-    ASSIGN_OR_RETURN(MadeModel made, finish(file, temporary, id));
-    made.parameters = TotalElements(spec_.base->header.layout);
-    return made;
+    RETURN_IF_ERROR(file.Sync());
+    return Register(temporary, id, TotalElements(spec_.base->header.layout));
   };
   absl::StatusOr<MadeModel> made = make();
   if (!made.ok()) Remove(temporary).IgnoreError();

@@ -6,12 +6,10 @@
 // which are added as they come and say nothing before the sum is unmasked.
 //
 // Memory: 8 bytes a parameter (twice the model), 4 with masked updates, and a few segments,
-// whatever the number of sites. A contribution's segments are also spooled to disk as they came
-// (spool.h): that is what takes an uncounted one out of the sum again, exactly (summation.h), and
-// what a restart makes the sum of again. Nothing readable lies in the spool.
-//
-// Durable: a contribution that was said to be whole, and the segments before the one with which a
-// site was told to go on, survive a power loss.
+// whatever the number of sites. A contribution's segments are also kept on disk (contribution.h):
+// that is what takes an uncounted one out of the sum again, exactly (summation.h), and what a
+// restart makes the sum of again. A contribution that was said to be whole, and the segments before
+// the one with which a site was told to go on, survive a power loss.
 
 #include <array>
 #include <map>
@@ -31,6 +29,7 @@
 #include "common/model/safetensors.h"
 #include "common/model/travelling.h"
 #include "common/wire/protocol.h"
+#include "coordinator/contribution.h"
 #include "coordinator/spool.h"
 #include "coordinator/summation.h"
 
@@ -113,23 +112,21 @@ class Aggregator {
                                    const Unmasking* unmasking = nullptr);
 
  private:
-  struct Contribution;
-
   Aggregator(AttemptSpec spec, Travelling travelling, const crypto::X25519KeyPair& recipient,
              fs::path spool, fs::path models);
   absl::Status CheckHeader(const SiteId& site, const wire::UploadHeader& header) const;
   absl::StatusOr<std::unique_ptr<Contribution>> NewContribution(const SiteId& site,
                                                                 const wire::UploadHeader& header);
-  absl::StatusOr<std::unique_ptr<Contribution>> Describe(const SiteId& site,
-                                                         const wire::UploadHeader& header);
   absl::Status TakeUp();
   absl::Status TakeUp(const SpoolEntry& entry, const fs::path& path, File file);
-  absl::Status TakeUpSegments(Contribution& contribution);
   std::shared_ptr<Contribution> Find(const SiteId& site);
-  absl::Status AddToSum(Contribution& contribution, std::uint32_t index, ByteView values);
-  absl::Status WriteValues(Contribution& contribution, std::uint32_t index, ByteView values);
+  double ScaledWeight(const Contribution& contribution) const;
+  absl::Status AddToSum(const Contribution& contribution, std::uint64_t first, ByteView values);
+  Contribution::Sink Adding(const Contribution& contribution);
   absl::Status TakeOut(Contribution& contribution);
   absl::StatusOr<double> SettleSum(const std::set<SiteId>& counted);
+  absl::StatusOr<MadeModel> Register(const fs::path& written, const ModelId& id,
+                                     std::uint64_t parameters) const;
   struct Candidate;
   absl::Status MakePieces(Candidate& candidate);
   absl::Status MakePiece(Candidate& candidate, const Summation::Mean& write_mean,
@@ -143,14 +140,14 @@ class Aggregator {
   const Travelling travelling_;     // of the base
   const std::uint64_t parameters_;  // of an update
   const std::unique_ptr<Summation> sum_;
-  std::array<std::mutex, 61> stripes_;  // sum_, by segment index
+  std::array<std::mutex, 61> stripes_;  // sum_, by segment
 
   std::mutex mutex_;  // contributions_, replaced_, closed_, counter_
   // Shared: an upload may hold a contribution that Begin replaces at that moment.
   std::map<SiteId, std::shared_ptr<Contribution>> contributions_;
   std::vector<std::shared_ptr<Contribution>> replaced_;
   bool closed_ = false;
-  int counter_ = 0;
+  std::uint32_t counter_ = 0;  // of the next contribution that replaces one
 };
 
 }  // namespace consilium::coordinator

@@ -14,12 +14,6 @@
 namespace consilium::coordinator {
 namespace {
 
-template <class Number>
-std::span<const Number> NumbersOf(ByteView bytes) {
-  CONSILIUM_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(Number) == 0);
-  return {reinterpret_cast<const Number*>(bytes.data()), bytes.size() / sizeof(Number)};
-}
-
 class ClearSummation final : public Summation {
  public:
   explicit ClearSummation(std::uint64_t parameters) : sum_(parameters) {}

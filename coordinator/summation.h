@@ -7,9 +7,17 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/bytes.h"
+#include "common/base/status.h"
 #include "coordinator/unmasking.h"
 
 namespace consilium::coordinator {
+
+// The numbers whose bytes these are; they must be aligned for them.
+template <class Number>
+std::span<const Number> NumbersOf(ByteView bytes) {
+  CONSILIUM_CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(Number) == 0);
+  return {reinterpret_cast<const Number*>(bytes.data()), bytes.size() / sizeof(Number)};
+}
 
 // How the contributions of an attempt are added: vectors of 4-byte numbers, piece by piece, in any
 // order with the same result, and taken out again without a trace. Add, Subtract and a Mean may run
