@@ -277,9 +277,9 @@ std::string Describe(const datasets::IndexReport& report) {
   for (const auto& [reason, files] : report.by_reason) {
     StrAppend(&text, "  ", files, " refused: ", datasets::Phrase(reason), "\n");
   }
-  if (!report.has_labels) {
+  if (!report.has_labels && report.accepted > 0) {
     StrAppend(&text, "  no labels: put a labels.csv into the folder, or name one with --labels\n");
-  } else {
+  } else if (report.has_labels) {
     std::string targets;
     for (const std::string& target : report.targets) {
       StrAppend(&targets, targets.empty() ? "" : ", ", target);

@@ -167,7 +167,8 @@ void AddEvaluateOptions(CLI::App& command, EvaluateCommand& arguments) {
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--against", arguments.against.model,
-                     "Another model, on the same patients: a paired comparison");
+                     "Another model, on the same patients: a paired comparison. A file without "
+                     "--against-record is taken as a model of one's own");
   command.add_option("--against-plan", arguments.against.plan, "Its plan; default: as --plan");
   command.add_option("--against-record", arguments.against.record, "Its signed record");
   command.add_option("--threads", arguments.threads, "Threads for decoding; 0: all cores")
@@ -180,7 +181,9 @@ absl::Status Run(const EvaluateCommand& given) {
   if (command.against.plan.empty() && command.against.record.empty()) {
     command.against.plan = command.model.plan;
   }
-  if (command.against.root.empty()) command.against.root = command.model.root;
+  // A file without a record is a model of one's own: there is nothing to prove.
+  const bool published = !command.against.record.empty() || !Exists(command.against.model);
+  if (published && command.against.root.empty()) command.against.root = command.model.root;
   learning::ConfigureRuntime(command.threads);
   ASSIGN_OR_RETURN(const Loaded loaded, Load(command.state, command.model));
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(command.state));
