@@ -103,8 +103,11 @@ struct Section::Impl {
   const toml::node* Get(std::string_view key) const {
     return table == nullptr ? nullptr : table->get(key);
   }
+  void Know(std::string_view key) {
+    if (std::find(known.begin(), known.end(), key) == known.end()) known.emplace_back(key);
+  }
   const toml::node* Take(std::string_view key) {
-    known.emplace_back(key);
+    Know(key);
     return Get(key);
   }
   std::nullopt_t Wrong(std::string_view key, const toml::node& node, std::string_view expected) {
@@ -218,7 +221,7 @@ void Section::Refuse(std::string_view key, std::string_view what) {
 
 void Section::RefuseIfThere(std::initializer_list<std::string_view> keys, std::string_view why) {
   for (const std::string_view key : keys) {
-    impl_->known.emplace_back(key);
+    impl_->Know(key);
     if (Has(key)) Refuse(key, StrCat("has no effect: ", why));
   }
 }
