@@ -28,6 +28,13 @@ absl::Status ReadWords(const toml::node& node, std::string_view key, Words* word
   return absl::OkStatus();
 }
 
+absl::Status ReadFlag(const toml::node& node, std::string_view key, bool* flag) {
+  const auto value = node.value_exact<bool>();
+  if (!value) return Refuse(node, key, "true or false");
+  *flag = *value;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::uint32_t> ReadCount(const toml::node& node, std::string_view key,
                                         std::int64_t least) {
   const auto value = node.value_exact<std::int64_t>();
@@ -38,23 +45,20 @@ absl::StatusOr<std::uint32_t> ReadCount(const toml::node& node, std::string_view
 }
 
 absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* policy) {
-  if (key == "enabled") {
-    const auto value = node.value_exact<bool>();
-    if (!value) return Refuse(node, key, "true or false");
-    policy->enabled = *value;
-    return absl::OkStatus();
+  for (const auto& [name, flag] : {std::pair{"enabled", &Policy::enabled},
+                                   {"sealed_updates", &Policy::sealed_updates},
+                                   {"describe", &Policy::describe},
+                                   {"recordings", &Policy::recordings}}) {
+    if (key == name) return ReadFlag(node, key, &(policy->*flag));
   }
-  if (key == "sealed_updates") {
-    const auto value = node.value_exact<bool>();
-    if (!value) return Refuse(node, key, "true or false");
-    policy->sealed_updates = *value;
-    return absl::OkStatus();
-  }
-  if (key == "describe") {
-    const auto value = node.value_exact<bool>();
-    if (!value) return Refuse(node, key, "true or false");
-    policy->describe = *value;
-    return absl::OkStatus();
+  for (const auto& [name, words] : {std::pair{"researchers", &Policy::researchers},
+                                    {"plans", &Policy::plans},
+                                    {"targets", &Policy::targets},
+                                    {"modalities", &Policy::modalities},
+                                    {"tables", &Policy::tables},
+                                    {"columns", &Policy::columns},
+                                    {"architectures", &Policy::architectures}}) {
+    if (key == name) return ReadWords(node, key, &(policy->*words));
   }
   if (key == "decide") {
     const auto value = node.value_exact<std::string>();
@@ -62,11 +66,6 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
     policy->decide = value == "ask" ? DecideBy::kAsk : DecideBy::kRules;
     return absl::OkStatus();
   }
-  if (key == "researchers") return ReadWords(node, key, &policy->researchers);
-  if (key == "modalities") return ReadWords(node, key, &policy->modalities);
-  if (key == "plans") return ReadWords(node, key, &policy->plans);
-  if (key == "targets") return ReadWords(node, key, &policy->targets);
-  if (key == "architectures") return ReadWords(node, key, &policy->architectures);
   if (key == "minimum_cohort") {
     ASSIGN_OR_RETURN(policy->minimum_cohort, ReadCount(node, key, 2));
     return absl::OkStatus();
@@ -78,9 +77,9 @@ absl::Status ReadKey(std::string_view key, const toml::node& node, Policy* polic
   if (key == "deidentification") return absl::OkStatus();  // read by ParseIndexPolicy
   return absl::InvalidArgumentError(StrCat(
       "policy.toml line ", node.source().begin.line, ": unknown key \"", key,
-      "\"; known are enabled, decide, researchers, plans, targets, modalities, "
-      "architectures, minimum_cohort, sealed_updates, maximum_rounds, describe and the table "
-      "deidentification"));
+      "\"; known are enabled, decide, researchers, plans, targets, modalities, tables, columns, "
+      "recordings, architectures, minimum_cohort, sealed_updates, maximum_rounds, describe and the "
+      "table deidentification"));
 }
 
 absl::Status CheckListed(const Words& allowed, std::string_view what, std::string_view value) {
@@ -103,6 +102,15 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
     return absl::PermissionDeniedError(
         "the site's policy does not let it tell what its images are (describe = true would)");
   }
+  RETURN_IF_ERROR(CheckData(plan));
+  if (!plan.describe) {
+    RETURN_IF_ERROR(
+        CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
+  }
+  return CheckRounds(plan);
+}
+
+absl::Status Policy::CheckData(const plan::Plan& plan) const {
   std::vector<std::string> asked = plan.target.Columns();
   if (TaughtByMasks(plan.target.task) || asked.empty()) asked = {plan.target.name};
   for (const std::string& target : asked) {
@@ -112,16 +120,26 @@ absl::Status Policy::Check(const plan::Plan& plan, std::string_view researcher) 
   for (const std::string& modality : plan.data.modalities) {
     RETURN_IF_ERROR(CheckListed(modalities, "modality", modality));
   }
+  if (!plan.table.name.empty()) {
+    RETURN_IF_ERROR(CheckListed(tables, "table", plan.table.name));
+    for (const plan::Column& column : plan.table.columns) {
+      RETURN_IF_ERROR(CheckListed(columns, "column", column.name));
+    }
+  }
+  if (plan.data.source == plan::Source::kAudio && !recordings) {
+    return absl::PermissionDeniedError(
+        "the site's policy does not allow plans of recordings (recordings = true would)");
+  }
   for (const plan::Retain retain : plan.deidentification.retain) {
     if (deidentification.retain.contains(retain)) continue;
     return absl::PermissionDeniedError(StrCat("the plan asks to retain \"", plan::Name(retain),
                                               "\", the site's policy does not "
                                               "(deidentification.retain)"));
   }
-  if (!plan.describe) {
-    RETURN_IF_ERROR(
-        CheckListed(architectures, "architecture", plan::Name(plan.model.architecture)));
-  }
+  return absl::OkStatus();
+}
+
+absl::Status Policy::CheckRounds(const plan::Plan& plan) const {
   if (plan.aggregation.updates == plan::Updates::kSealed && !sealed_updates) {
     return absl::PermissionDeniedError(
         "the plan's updates are only sealed, so that the coordinator sees this site's own; the "

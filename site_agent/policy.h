@@ -10,6 +10,9 @@
 //   plans = ["chest-opacity"]           # plan names allowed; absent: all
 //   targets = ["opacity"]               # label columns used; absent: all
 //   modalities = ["DX", "CR"]           # DICOM (0008,0060) values used; absent: all
+//   tables = ["stays"]                  # tables read (NAME of NAME.csv); absent: all
+//   columns = ["age", "sodium"]         # of tables, what may be an input; absent: all
+//   recordings = true                   # false: no plan of recordings
 //   architectures = ["resnet18"]        # absent: all
 //   minimum_cohort = 3                  # refuse plans that would count a round on fewer sites; 2
 //                                       # needs sealed_updates
@@ -43,15 +46,20 @@ enum class DecideBy { kRules, kAsk };  // "rules", "ask"
 struct Policy {
   bool enabled = true;
   DecideBy decide = DecideBy::kRules;
-  std::optional<std::vector<std::string>> researchers, plans, targets, modalities, architectures;
+  std::optional<std::vector<std::string>> researchers, plans, targets, modalities, tables, columns,
+      architectures;
   std::uint32_t minimum_cohort = 3;
   bool sealed_updates = false;
   std::optional<std::uint32_t> maximum_rounds;
-  bool describe = true;
+  bool describe = true, recordings = true;
   datasets::IndexPolicy deidentification;  // a plan may retain no more
 
   // kPermissionDenied with the rule that forbids it.
   absl::Status Check(const plan::Plan& plan, std::string_view researcher) const;
+
+ private:
+  absl::Status CheckData(const plan::Plan& plan) const;
+  absl::Status CheckRounds(const plan::Plan& plan) const;
 };
 
 // Unknown keys, wrong types and values out of range are refused (kInvalidArgument with the line).

@@ -46,6 +46,28 @@ TEST_CASE("each rule of a policy forbids what it says") {
   CHECK_THAT(Refusal("maximum_rounds = 9"), ContainsText("at most 9"));
 }
 
+TEST_CASE("a policy names the tables and columns that plans may read, and may forbid recordings") {
+  plan::Plan plan = SomePlan();
+  plan.data = {};
+  plan.data.source = plan::Source::kTable;
+  plan.table.name = "stays";
+  plan.table.columns = {{.name = "age"}, {.name = "sodium"}};
+  const auto refusal = [&](std::string_view toml) {
+    const auto policy = ParsePolicy(toml);
+    INFO(policy.status());
+    REQUIRE(policy.ok());
+    return std::string(policy->Check(plan, "ada").message());
+  };
+  CHECK(refusal("tables = [\"stays\"]\ncolumns = [\"sodium\", \"age\", \"ph\"]").empty());
+  CHECK_THAT(refusal("tables = [\"other\"]"), ContainsText("table \"stays\""));
+  CHECK_THAT(refusal("columns = [\"age\"]"), ContainsText("column \"sodium\""));
+  CHECK(refusal("recordings = false").empty());
+  plan = SomePlan();
+  CHECK(refusal("tables = []\ncolumns = []").empty());
+  plan.data.source = plan::Source::kAudio;
+  CHECK_THAT(refusal("recordings = false"), ContainsText("recordings"));
+}
+
 TEST_CASE("a plan that asks to retain more than the site does is declined with the rule") {
   plan::Plan plan = SomePlan();
   plan.deidentification.retain = {plan::Retain::kPatientCharacteristics,
