@@ -11,6 +11,7 @@
 #include "datasets/deidentification/values.h"
 #include "dcmtk/config/osconfig.h"
 // osconfig.h must come first.
+#include "dcmtk/dcmdata/dcistrmb.h"
 #include "dcmtk/dcmdata/dctk.h"
 #include "tests/catch.h"
 
