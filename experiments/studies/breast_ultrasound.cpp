@@ -1,8 +1,6 @@
 // Benign, malignant or normal: breast ultrasound of one hospital (BUSI; Al-Dhabyani et al., Data in
 // Brief 28:104863, 2020), dealt to three of uneven size.
 
-#include <optional>
-
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "experiments/studies/image_study.h"
@@ -36,22 +34,13 @@ absl::StatusOr<std::vector<StudyImage>> ReadIndex(const fs::path& folder) {
 
 absl::StatusOr<PreparedStudy> PrepareBreastUltrasound(const StudyInput& input,
                                                       const plan::Plan& plan, const fs::path& out) {
-  if (!input.held_out.empty()) {
-    return absl::InvalidArgumentError("--held-out: this set is of one hospital; use --test FOLDER");
-  }
-  ASSIGN_OR_RETURN(const std::vector<StudyImage> images, ReadIndex(input.data));
-  std::optional<std::vector<StudyImage>> tested;
-  if (!input.test.empty()) {
-    ASSIGN_OR_RETURN(tested, ReadIndex(input.test));
-  }
+  ASSIGN_OR_RETURN(const std::vector<ImageSite> sites,
+                   DealOneHospital(input, plan, {ReadIndex, HospitalOf}));
   datasets::ImportOptions form;
   form.modality = "US";
   form.target = plan.target.name;
   form.label_words = true;
-  ASSIGN_OR_RETURN(
-      PreparedStudy prepared,
-      WriteImages(input, plan, DealOneHospital(input, plan, images, tested, HospitalOf), form,
-                  out));
+  ASSIGN_OR_RETURN(PreparedStudy prepared, WriteImages(input, plan, sites, form, out));
   prepared.notes.push_back(
       "The hospitals are dealt by chance from one; each seed tests on other images. The set has "
       "near-duplicates (Pawlowska et al., 2023), which may fall on both sides of a split.");

@@ -2,8 +2,6 @@
 // Segmentation Decathlon, Task04; Antonelli et al., Nat Commun 13:4128, 2022), dealt to four of
 // uneven size.
 
-#include <optional>
-
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "experiments/studies/image_study.h"
@@ -38,24 +36,15 @@ absl::StatusOr<std::vector<StudyImage>> ReadIndex(const fs::path& folder) {
 
 absl::StatusOr<PreparedStudy> PrepareHippocampus(const StudyInput& input, const plan::Plan& plan,
                                                  const fs::path& out) {
-  if (!input.held_out.empty()) {
-    return absl::InvalidArgumentError("--held-out: this set is of one hospital; use --test FOLDER");
-  }
-  ASSIGN_OR_RETURN(const std::vector<StudyImage> images, ReadIndex(input.data));
-  std::optional<std::vector<StudyImage>> tested;
-  if (!input.test.empty()) {
-    ASSIGN_OR_RETURN(tested, ReadIndex(input.test));
-  }
+  ASSIGN_OR_RETURN(const std::vector<ImageSite> sites,
+                   DealOneHospital(input, plan, {ReadIndex, HospitalOf}));
   datasets::ImportOptions form;
   form.modality = "MR";
   form.target = "imported";
   form.volumes = true;
   form.slices = datasets::SlicePlane::kCoronal;
   form.segments = plan.target.classes;
-  ASSIGN_OR_RETURN(
-      PreparedStudy prepared,
-      WriteImages(input, plan, DealOneHospital(input, plan, images, tested, HospitalOf), form,
-                  out));
+  ASSIGN_OR_RETURN(PreparedStudy prepared, WriteImages(input, plan, sites, form, out));
   prepared.notes.push_back(
       "The hospitals are dealt by chance from one, 4, 3, 2 and 1 tenths; each seed tests on other "
       "patients. Each volume is a patient, as the set names none.");

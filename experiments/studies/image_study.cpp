@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -45,13 +46,36 @@ absl::Status Import(const ImageSite& site, const fs::path& table, datasets::Impo
                      StrCat("the images of site ", site.name));
 }
 
+using Names = std::map<std::string, std::string>;  // of patients, as they are written
+
+std::string_view NameOf(Split split) {
+  return split == Split::kTrain ? "train" : split == Split::kValidation ? "validation" : "test";
+}
+
+// The patients' table beside the images.
+absl::Status WriteTable(const ImageSite& site, const Names& names,
+                        const std::vector<std::string>& columns, const fs::path& file) {
+  std::string csv = "patient_id,split";
+  for (const std::string& column : columns) StrAppend(&csv, ",", datasets::CsvCell(column));
+  csv += "\n";
+  std::set<std::string> written;
+  for (const StudyImage& image : site.images) {
+    if (!written.insert(image.patient).second) continue;
+    CONSILIUM_CHECK(image.cells.size() == columns.size());
+    StrAppend(&csv, datasets::CsvCell(names.at(image.patient)), ",", NameOf(image.split));
+    for (const std::string& cell : image.cells) StrAppend(&csv, ",", datasets::CsvCell(cell));
+    csv += "\n";
+  }
+  return WriteFileDurably(file, csv);
+}
+
 absl::StatusOr<StudySite> WriteSite(const StudyInput& input, const plan::Plan& plan,
                                     const ImageSite& site, const datasets::ImportOptions& form,
-                                    const fs::path& out) {
+                                    const std::vector<std::string>& columns, const fs::path& out) {
   ASSIGN_OR_RETURN(const auto pseudonyms, datasets::deidentification::Pseudonymiser::Create(
                                               PseudonymKey(plan.name, site.name, input.seed)));
   std::string csv = "file,label,patient,mask\n";
-  std::map<std::string, std::string> names;
+  Names names;
   std::map<Split, std::size_t> counts;
   for (const StudyImage& image : site.images) {
     std::string& name = names[image.patient];
@@ -64,6 +88,10 @@ absl::StatusOr<StudySite> WriteSite(const StudyInput& input, const plan::Plan& p
   RETURN_IF_ERROR(EnsureFolder(out));
   RETURN_IF_ERROR(WriteFileDurably(table, csv));
   RETURN_IF_ERROR(Import(site, table, form, out / site.name));
+  if (!columns.empty() && !plan.table.name.empty()) {
+    RETURN_IF_ERROR(
+        WriteTable(site, names, columns, out / site.name / StrCat(plan.table.name, ".csv")));
+  }
   StudySite written{
       .name = site.name, .folder = out / site.name, .description = "", .trains = site.trains};
   written.description = site.trains ? StrCat(names.size(), " patients: ", counts[Split::kTrain],
@@ -80,12 +108,13 @@ std::vector<std::string> PatientsOf(const std::vector<StudyImage>& images) {
   return patients;
 }
 
-// By label.
+// By label and group.
 std::vector<int> StrataOf(const std::vector<StudyImage>& images) {
-  std::map<std::string, int> numbers;
-  for (const StudyImage& image : images) numbers.emplace(image.label, numbers.size());
+  std::map<std::pair<std::string, std::string>, int> numbers;
   std::vector<int> strata;
-  for (const StudyImage& image : images) strata.push_back(numbers[image.label]);
+  for (const StudyImage& image : images) {
+    strata.push_back(numbers.try_emplace({image.label, image.group}, numbers.size()).first->second);
+  }
   return strata;
 }
 
@@ -123,42 +152,47 @@ std::vector<Split> DealPatients(const std::vector<std::string>& patients,
   return splits;
 }
 
-std::vector<ImageSite> DealOneHospital(const StudyInput& input, const plan::Plan& plan,
-                                       const std::vector<StudyImage>& images,
-                                       const std::optional<std::vector<StudyImage>>& tested,
-                                       const char* (*hospital_of)(std::uint32_t fold)) {
+absl::StatusOr<std::vector<ImageSite>> DealOneHospital(const StudyInput& input,
+                                                       const plan::Plan& plan,
+                                                       const OneHospital& hospital) {
+  if (!input.held_out.empty()) {
+    return absl::InvalidArgumentError("--held-out: this set is of one hospital; use --test FOLDER");
+  }
+  ASSIGN_OR_RETURN(const std::vector<StudyImage> images, hospital.read(input.data));
   const std::vector<std::uint32_t> folds =
       StratifiedFolds(PatientsOf(images), StrataOf(images), 10, 0);
   std::map<std::string, ImageSite> dealt;
   for (std::size_t i = 0; i < images.size(); ++i) {
-    ImageSite& site = dealt[hospital_of(folds[i])];
-    site.name = hospital_of(folds[i]);
-    site.from = input.data;
+    ImageSite& site = dealt[hospital.hospital_of(folds[i])];
     site.images.push_back(images[i]);
   }
   std::vector<ImageSite> sites;
-  const Fractions fractions{plan.data.validation_fraction, tested ? 0 : plan.data.test_fraction};
+  const bool tests = input.test.empty();
+  const Fractions fractions{plan.data.validation_fraction, tests ? plan.data.test_fraction : 0};
   for (auto& [name, site] : dealt) {
+    site.name = name;
+    site.from = input.data;
     const std::vector<Split> splits =
         DealPatients(PatientsOf(site.images), StrataOf(site.images), fractions, input.seed);
     for (std::size_t i = 0; i < splits.size(); ++i) site.images[i].split = splits[i];
     sites.push_back(std::move(site));
   }
-  if (!tested) return sites;
-  sites.push_back({.name = "test-set", .from = input.test, .images = *tested, .trains = false});
-  for (StudyImage& image : sites.back().images) image.split = Split::kTest;
+  if (tests) return sites;
+  ASSIGN_OR_RETURN(std::vector<StudyImage> tested, hospital.read(input.test));
+  for (StudyImage& image : tested) image.split = Split::kTest;
+  sites.push_back({"test-set", input.test, std::move(tested), /*trains=*/false});
   return sites;
 }
 
 absl::StatusOr<PreparedStudy> WriteImages(const StudyInput& input, const plan::Plan& plan,
                                           const std::vector<ImageSite>& sites,
-                                          const datasets::ImportOptions& form,
-                                          const fs::path& out) {
+                                          const datasets::ImportOptions& form, const fs::path& out,
+                                          const std::vector<std::string>& columns) {
   PreparedStudy prepared;
   std::size_t training = 0;
   for (const ImageSite& site : sites) {
     if (site.images.empty()) continue;
-    ASSIGN_OR_RETURN(StudySite written, WriteSite(input, plan, site, form, out));
+    ASSIGN_OR_RETURN(StudySite written, WriteSite(input, plan, site, form, columns, out));
     training += written.trains;
     prepared.sites.push_back(std::move(written));
   }

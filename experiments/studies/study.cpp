@@ -14,7 +14,7 @@ std::string_view TitleOf(Figure figure, Task task) {
 }
 
 std::span<const Study> Studies() {
-  static const std::array<Study, 9> kStudies = {{
+  static const std::array<Study, 10> kStudies = {{
       {"heart-disease", "Heart disease by hospital", Figure::kAccuracy, kHeartDiseasePlan,
        "UCI Heart Disease (Janosi, Steinbrunn, Pfisterer, Detrano 1988, doi 10.24432/C52P4X), CC "
        "BY "
@@ -51,6 +51,11 @@ std::span<const Study> Studies() {
        "BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020; CC BY 4.0), one hospital dealt to "
        "three.",
        PrepareBreastUltrasound},
+      {"covid-prognosis", "Intensive care of COVID-19, by radiograph and table", Figure::kHeadline,
+       kCovidPrognosisPlan,
+       "COVID-19 Image Repository, Hannover Medical School (Winther et al., 2020, doi "
+       "10.6084/m9.figshare.12275009), CC BY 3.0, one hospital dealt to three.",
+       PrepareCovidPrognosis},
       {"heart-sounds", "Heart sounds by institution", Figure::kHeadline, kHeartSoundsPlan,
        "PhysioNet/CinC Challenge 2016 (Liu et al., Physiol Meas 37:2181, 2016; Goldberger et al., "
        "Circulation 101, 2000), ODC-By 1.0.",

@@ -71,6 +71,8 @@ absl::StatusOr<PreparedStudy> PrepareBrainMri(const StudyInput& input, const pla
                                               const fs::path& out);
 absl::StatusOr<PreparedStudy> PrepareBreastUltrasound(const StudyInput& input,
                                                       const plan::Plan& plan, const fs::path& out);
+absl::StatusOr<PreparedStudy> PrepareCovidPrognosis(const StudyInput& input, const plan::Plan& plan,
+                                                    const fs::path& out);
 absl::StatusOr<PreparedStudy> PrepareHippocampus(const StudyInput& input, const plan::Plan& plan,
                                                  const fs::path& out);
 absl::StatusOr<PreparedStudy> PrepareHeartSounds(const StudyInput& input, const plan::Plan& plan,

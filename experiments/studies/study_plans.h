@@ -10,6 +10,7 @@ extern const char kChestXrayPlan[];
 extern const char kBrainMriSegmentationPlan[];
 extern const char kBrainMriDetectionPlan[];
 extern const char kBreastUltrasoundPlan[];
+extern const char kCovidPrognosisPlan[];
 extern const char kHeartSoundsPlan[];
 extern const char kHippocampusPlan[];
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "datasets/csv.h"
+#include "experiments/example_images.h"
 #include "experiments/studies/image_study.h"
 #include "experiments/studies/splitting.h"
 #include "experiments/studies/study.h"
@@ -203,6 +204,62 @@ TEST_CASE("Seven patients are dealt in the asked shares, too") {
     CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kTest) == 2);
     CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kValidation) == 1);
     CHECK(std::count(splits.begin(), splits.end(), datasets::Split::kTrain) == 4);
+  }
+}
+
+// A set as Hannover published it, drawn: every second patient needed intensive care, most of them
+// imaged in bed.
+void WriteCovidFiles(const fs::path& folder, int patients) {
+  std::string index = "image_id,patient_id,projection,icu_ever\n";
+  std::string data =
+      "patient_id,image_id,sex,admission_offset,projection,crp_offset,crp_val,ldh_offset,ldh_val,"
+      "lymphocytes_offset,lymphocytes_val,pco2_offset,pco2_val,po2_offset,po2_val\n";
+  const std::vector<float> pixels(16 * 16, 0.5f);
+  REQUIRE(EnsureFolder(folder / "png").ok());
+  for (int i = 0; i < patients; ++i) {
+    const std::string patient = StrCat("p", i), image = StrCat("i", i);
+    const char* projection = i % 10 < 4 ? "ap" : i % 2 == 0 ? "ap" : "pa";
+    StrAppend(&index, image, ",", patient, ",", projection, ",", (i + 1) % 2, "\n");
+    // A value of the day, a later one, an infinite one, and one of ten days after admission.
+    StrAppend(&data, patient, ",", image, ",", i % 3 ? "m" : "f", ",-5,", projection, ",-5.0,",
+              10 + i, ",-4.0,200,0,9.9,-5,-inf,,\n");
+    StrAppend(&data, patient, ",later-", image, ",f,-15,", projection, ",-14.0,999,-5,300,,,,,,\n");
+    REQUIRE(WriteFileDurably(folder / "png" / (image + ".png"), *EncodePng(pixels, 16, 16)).ok());
+  }
+  REQUIRE(WriteFileDurably(folder / "index.csv", index).ok());
+  REQUIRE(WriteFileDurably(folder / "data.csv", data).ok());
+}
+
+TEST_CASE("Of COVID-19 patients the table holds what is known at admission, and no projection") {
+  const TemporaryFolder folder;
+  WriteCovidFiles(folder / "data", 60);
+  const auto study = Prepare("covid-prognosis", {.data = folder / "data"}, folder / "out");
+  REQUIRE(study.sites.size() == 5);
+  int tested = 0, rows = 0, by_projection = 0;
+  for (const StudySite& site : study.sites) {
+    const auto table = Table(site, "admission");
+    const auto splits = SplitsOf(table);
+    CHECK(!table.Column("projection"));
+    const auto tests = splits.contains("test") ? splits.at("test") : 0;
+    if (!site.trains) {
+      CHECK(splits.size() == 1);
+      by_projection += tests;
+      continue;
+    }
+    tested += tests;
+    rows += static_cast<int>(table.rows.size());
+    for (const auto& row : table.rows) {
+      CHECK(row.cells[*table.Column("crp")] != "999");
+      CHECK(row.cells[*table.Column("ldh")] == "200");
+      CHECK(row.cells[*table.Column("lymphocytes")].empty());
+      CHECK(row.cells[*table.Column("pco2")].empty());
+    }
+  }
+  CHECK(rows == 60);
+  CHECK(tested >= 18);
+  CHECK(by_projection == tested);
+  for (const plan::Column& column : PlanOf("covid-prognosis").table.columns) {
+    CHECK(column.name != "projection");
   }
 }
 
