@@ -1,8 +1,20 @@
 #include "site_agent/learning/mixed_precision.h"
 
 #include <ATen/autocast_mode.h>
+#include <torch/csrc/api/include/torch/version.h>
 
 namespace consilium::learning {
+namespace {
+
+void SetAutocast(bool enabled) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  at::autocast::set_autocast_enabled(at::kCPU, enabled);
+#else
+  at::autocast::set_cpu_enabled(enabled);
+#endif
+}
+
+}  // namespace
 
 bool MixedPrecision::Available() {
 #if defined(__x86_64__)
@@ -16,12 +28,12 @@ MixedPrecision::MixedPrecision(plan::Precision precision)
     : active_(precision == plan::Precision::kMixed && Available()) {
   if (!active_) return;
   at::autocast::increment_nesting();
-  at::autocast::set_cpu_enabled(true);
+  SetAutocast(true);
 }
 
 MixedPrecision::~MixedPrecision() {
   if (!active_) return;
-  at::autocast::set_cpu_enabled(false);
+  SetAutocast(false);
   // The weights that were cast are about to change.
   if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
 }
