@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 
 #include "datasets/dicom/data_set.h"
-#include "datasets/worker/message.h"
+#include "datasets/results/source_message.h"
 
 namespace consilium::datasets::followup {
 namespace {
@@ -16,25 +15,15 @@ using dicom::Tag;
 
 constexpr std::string_view kSegmentationStorage = "1.2.840.10008.5.1.4.1.1.66.4";
 constexpr std::string_view kLabelMapStorage = "1.2.840.10008.5.1.4.1.1.66.7";
-constexpr std::uint32_t kMostCopied = 64;
 constexpr std::size_t kLongestDate = 16;
 
 // Each of these reads or writes, by the kind of message.
 template <class Message, class I>
 void Fields(Message& message, I& instance) {
-  auto& source = instance.source;
   message.Enum(instance.kind, Instance::Kind::kSegmentation);
   message.Text(instance.patient_id);
   message.Text(instance.date, kLongestDate);
   message.Text(instance.time, kLongestDate);
-  for (auto* text : {&source.sop_class_uid, &source.sop_instance_uid, &source.series_instance_uid,
-                     &source.study_instance_uid, &source.modality, &source.patient_orientation,
-                     &source.frame_of_reference, &source.position_reference_indicator}) {
-    message.Text(*text);
-  }
-  for (auto* number : {&source.rows, &source.columns, &source.frames}) message.U32(*number);
-  message.Int(source.instance_number, 0, 2'000'000'000);
-  message.F64(source.slice_thickness_mm);
 }
 
 // The first of several pairs of date and time that says a date.
@@ -80,8 +69,6 @@ OrRefused<Instance> ReadInstance(const DataSet& data_set) {
   Instance instance;
   instance.source = std::move(*source);
   instance.source.plane.reset();
-  instance.source.lossy_ratio.clear();
-  instance.source.lossy_method.clear();
   instance.patient_id = data_set.Text(Tag(0x0010, 0x0020));
   const std::string& sop_class = instance.source.sop_class_uid;
   if (sop_class == kSegmentationStorage || sop_class == kLabelMapStorage) {
@@ -103,11 +90,7 @@ OrRefused<Instance> ReadInstance(const DataSet& data_set) {
 Bytes Encode(const Instance& instance) {
   worker::MessageWriter message;
   Fields(message, instance);
-  message.U32(static_cast<std::uint32_t>(instance.source.patient_and_study.size()));
-  for (const results::CopiedElement& element : instance.source.patient_and_study) {
-    message.U32(element.tag);
-    message.Text(element.value);
-  }
+  results::Write(message, instance.source);
   return std::move(message).Take();
 }
 
@@ -115,25 +98,7 @@ std::optional<Instance> DecodeInstance(ByteView bytes) {
   worker::MessageReader message(bytes);
   Instance instance;
   Fields(message, instance);
-  std::uint32_t copied = 0;
-  message.U32(copied);
-  if (copied > kMostCopied) return std::nullopt;
-  results::SourceImage& source = instance.source;
-  for (std::uint32_t i = 0; i < copied; ++i) {
-    results::CopiedElement& element = source.patient_and_study.emplace_back();
-    message.U32(element.tag);
-    message.Text(element.value);
-  }
-  const auto is_side = [](std::uint32_t pixels) { return pixels >= 1 && pixels <= 65535; };
-  const bool sound =
-      message.Done() && !source.sop_class_uid.empty() && !source.sop_instance_uid.empty() &&
-      !source.series_instance_uid.empty() && !source.study_instance_uid.empty() &&
-      is_side(source.rows) && is_side(source.columns) && source.frames >= 1 &&
-      std::isfinite(source.slice_thickness_mm) && source.slice_thickness_mm >= 0 &&
-      std::all_of(
-          source.patient_and_study.begin(), source.patient_and_study.end(),
-          [](const results::CopiedElement& element) { return results::IsTakenOver(element.tag); });
-  if (!sound) return std::nullopt;
+  if (!results::Read(message, &instance.source) || !message.Done()) return std::nullopt;
   return instance;
 }
 

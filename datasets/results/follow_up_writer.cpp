@@ -12,6 +12,7 @@
 #include "datasets/dicom/library.h"
 #include "datasets/dicom/writer.h"
 #include "datasets/results/content.h"
+#include "datasets/results/report_writer.h"
 // DCMTK's configuration comes before its other headers.
 #include "dcmtk/config/osconfig.h"
 #include "dcmtk/dcmdata/dctk.h"
@@ -21,8 +22,8 @@ namespace {
 
 constexpr int kSeriesNumber = 9910;  // behind those of NameOf
 const Code kBaseline = {"C1442488", "UMLS", "Baseline"};
-const Code kMillimetre = {"mm", "UCUM", "mm"}, kMillilitre = {"ml", "UCUM", "ml"},
-           kPercent = {"%", "UCUM", "Percent"}, kNoUnits = {"1", "UCUM", "no units"};
+const Code kMillimetre = {"mm", "UCUM", "mm"}, kPercent = {"%", "UCUM", "Percent"},
+           kNoUnits = {"1", "UCUM", "no units"};
 
 absl::Status Check(const FollowUpReport& report) {
   if (report.time_points.empty() || report.finding.empty() || report.program.empty()) {
@@ -149,6 +150,10 @@ void AddAlgorithm(Content& group, const FollowUpReport& report) {
   group.AddText(kModifies, DicomCode("111002", "Algorithm Parameters"), report.method);
 }
 
+void AddMeasurement(Content& group, const NewMeasurement& measurement) {
+  group.AddNumber(kContains, measurement.name, measurement.value, measurement.unit);
+}
+
 void AddDiameter(Content& group, const Code& name, const ReportedLine& line,
                  const FrameReference& image) {
   Content number = group.AddNumber(kContains, name, line.length_mm, kMillimetre);
@@ -169,7 +174,7 @@ void AddLesion(Content& measurements, const FollowUpReport& report, const Report
   group.AddImage(kContains, &source, lesion.image);
   const Code segment = DicomCode("121191", "Referenced Segment");
   group.AddImage(kContains, &segment, lesion.segmentation, lesion.segment);
-  group.AddNumber(kContains, {"118565006", "SCT", "Volume"}, lesion.volume_ml, kMillilitre);
+  AddMeasurement(group, VolumeInMl(lesion.volume_ml));
   AddDiameter(group, {"103339001", "SCT", "Long Axis"}, lesion.longest, lesion.image);
   AddDiameter(group, {"103340004", "SCT", "Short Axis"}, lesion.perpendicular, lesion.image);
   if (!lesion.comment.empty()) {
@@ -192,17 +197,16 @@ void AddSum(Content& measurements, const FollowUpReport& report, const ReportedS
   const Code source = DicomCode("121112", "Source of Measurement");
   const FrameReference image = ReferenceTo(report.time_points[sum.time_point].source);
   group.AddImage(kContains, &source, {image.sop_class_uid, image.sop_instance_uid, 0});
-  const auto add = [&](const Code& name, double value, const Code& unit) {
-    group.AddNumber(kContains, name, value, unit);
-  };
-  add(OwnCode("target-sum", "Sum of diameters of target lesions"), sum.sum_mm, kMillimetre);
-  add({"118565006", "SCT", "Volume"}, sum.volume_ml, kMillilitre);
+  AddMeasurement(group, {OwnCode("target-sum", "Sum of diameters of target lesions"), sum.sum_mm,
+                         kMillimetre});
+  AddMeasurement(group, VolumeInMl(sum.volume_ml));
   if (sum.change_percent) {
-    add(OwnCode("target-change", "Change of sum from baseline"), *sum.change_percent, kPercent);
+    AddMeasurement(group, {OwnCode("target-change", "Change of sum from baseline"),
+                           *sum.change_percent, kPercent});
   }
   if (sum.volume_change_percent) {
-    add(OwnCode("volume-change", "Change of volume from baseline"), *sum.volume_change_percent,
-        kPercent);
+    AddMeasurement(group, {OwnCode("volume-change", "Change of volume from baseline"),
+                           *sum.volume_change_percent, kPercent});
   }
   if (sum.response) {
     group.AddCode(kContains, DicomCode("112048", "Current Response"), *sum.response)

@@ -129,7 +129,7 @@ std::string Plain(std::string_view text, std::size_t longest) {
 }
 
 std::string NameAndVersion(const ModelDescription& model) {
-  return Plain(StrCat(model.name.substr(0, 48), " ", model.id.Short()));
+  return Plain(StrCat(AlgorithmName(model).substr(0, 48), " ", model.id.Short()));
 }
 
 void DescribeResult(Attributes& out, const SourceImage& source, const ModelDescription& model,
@@ -159,7 +159,7 @@ void DescribeResult(Attributes& out, const SourceImage& source, const ModelDescr
   out.Text(DCM_ContentDate, local.date);
   out.Text(DCM_ContentTime, local.time);
   out.Text(DCM_Manufacturer, "Consilium");
-  out.Text(DCM_ManufacturerModelName, Plain(model.name));
+  out.Text(DCM_ManufacturerModelName, Plain(AlgorithmName(model)));
   std::string versions = StrCat("Consilium ", std::string_view(kVersion));
   const bool named = model.id != ModelId();
   out.Text(DCM_DeviceSerialNumber, named ? model.id.Hex() : "NONE");  // type 1

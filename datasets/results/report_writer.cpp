@@ -35,6 +35,9 @@ absl::Status Check(const NewReport& report) {
   }
   for (const NewFinding& finding : report.findings) {
     if (finding.code.empty()) return absl::InvalidArgumentError("a finding has no code");
+    if (report.volume && finding.segment == 0) {
+      return absl::InvalidArgumentError("a finding of a volume has no segment");
+    }
     if (finding.segment > 0 && !report.segmentation) {
       return absl::InvalidArgumentError("a finding has a segment, but the report no segmentation");
     }
@@ -66,9 +69,12 @@ void AddImageLibrary(Content& root, const SourceImage& source, const NewReport& 
 
 // TID 4019.
 void AddAlgorithm(Content& group, const ModelDescription& model, const NewFinding& finding) {
-  group.AddText(kModifies, DicomCode("111001", "Algorithm Name"), model.name);
+  group.AddText(kModifies, DicomCode("111001", "Algorithm Name"), AlgorithmName(model));
   group.AddText(kModifies, DicomCode("111003", "Algorithm Version"), model.id.Hex());
   std::string parameters = StrCat("target ", model.target);
+  if (!model.personal.empty()) {
+    StrAppend(&parameters, "; this site's own model, by ", model.personal);
+  }
   if (!model.run.empty()) StrAppend(&parameters, "; run ", model.run);
   if (!model.federation.empty()) StrAppend(&parameters, "; federation ", model.federation);
   if (finding.classification && finding.classification->operating_point) {
@@ -96,11 +102,29 @@ void AddClassification(Content& group, const NewReport& report, const NewFinding
                        answer.operating_point->threshold, ratio);
 }
 
-// TID 1501.
-void AddMeasurementGroup(Content& measurements, const ModelDescription& model,
-                         const ResultName& name, const NewReport& report,
-                         const NewFinding& finding) {
-  Content group = measurements.AddContainer(DicomCode("125007", "Measurement Group"), 1501);
+// What the group was measured on.
+void AddSources(Content& group, const SourceImage& source, const NewReport& report,
+                const NewFinding& finding) {
+  if (!report.volume) {
+    const Code measured = DicomCode("121112", "Source of Measurement");
+    for (const FrameReference& image : report.images) group.AddImage(kContains, &measured, image);
+  }
+  if (finding.segment > 0) {
+    const Code segment = DicomCode("121191", "Referenced Segment");
+    group.AddImage(kContains, &segment, *report.segmentation, finding.segment);
+  }
+  if (report.volume) {
+    group.AddUid(kContains, DicomCode("121232", "Source series for segmentation"),
+                 source.series_instance_uid);
+  }
+}
+
+// TID 1501; of volumes TID 1411.
+void AddMeasurementGroup(Content& measurements, const SourceImage& source,
+                         const ModelDescription& model, const ResultName& name,
+                         const NewReport& report, const NewFinding& finding) {
+  Content group = measurements.AddContainer(DicomCode("125007", "Measurement Group"),
+                                            report.volume ? 1411 : 1501);
   const std::string tracking =
       finding.tracking.empty() ? model.target : StrCat(model.target, " ", finding.tracking);
   group.AddText(kObservedIn, DicomCode("112039", "Tracking Identifier"),
@@ -111,14 +135,7 @@ void AddMeasurementGroup(Content& measurements, const ModelDescription& model,
                dicom::MakeUid(StrCat(name.sop_instance_uid, group_name)));
   group.AddCode(kContains, DicomCode("121071", "Finding"), finding.code);
   AddAlgorithm(group, model, finding);
-  for (const FrameReference& image : report.images) {
-    const Code source = DicomCode("121112", "Source of Measurement");
-    group.AddImage(kContains, &source, image);
-  }
-  if (finding.segment > 0) {
-    const Code segment = DicomCode("121191", "Referenced Segment");
-    group.AddImage(kContains, &segment, *report.segmentation, finding.segment);
-  }
+  AddSources(group, source, report, finding);
   if (finding.box) {
     const Box& box = *finding.box;
     group.AddLine(kContains,
@@ -133,7 +150,8 @@ void AddMeasurementGroup(Content& measurements, const ModelDescription& model,
   group.AddText(kContains, DicomCode("121106", "Comment"),
                 StrCat(std::string_view(kResearchUse),
                        "; not for diagnosis or treatment. No person has verified it. "
-                       "A score is the model's own and no probability of disease in a patient."));
+                       "A score is the model's own and no probability of disease in a patient.",
+                       report.note.empty() ? "" : " ", report.note));
 }
 
 // C.17.2: the SR document general module.
@@ -171,6 +189,14 @@ void DescribeDocument(Attributes& out, const SourceImage& source, const NewRepor
 
 }  // namespace
 
+NewMeasurement Area(double mm2) {
+  return {{"42798000", "SCT", "Area"}, mm2, {"mm2", "UCUM", "square millimeter"}};
+}
+
+NewMeasurement VolumeInMl(double ml) {
+  return {{"118565006", "SCT", "Volume"}, ml, {"ml", "UCUM", "milliliter"}};
+}
+
 Code FindingNamed(std::string_view target) {
   for (const auto& [name, code, meaning] : kFindings) {
     if (name == target) return {std::string(code), "SCT", std::string(meaning)};
@@ -202,7 +228,7 @@ absl::Status WriteReport(const fs::path& path, const SourceImage& source,
   AddImageLibrary(root, source, report);
   Content measurements = root.AddContainer(DicomCode("126010", "Imaging Measurements"));
   for (const NewFinding& finding : report.findings) {
-    AddMeasurementGroup(measurements, model, name, report, finding);
+    AddMeasurementGroup(measurements, source, model, name, report, finding);
   }
   return WriteObject(path, file, status);
 }

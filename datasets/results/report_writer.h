@@ -57,7 +57,15 @@ struct NewReport {
   std::vector<NewFinding> findings;            // a measurement group each; one or more
   std::vector<FrameReference> images;          // that it is about; at least one
   std::optional<FrameReference> segmentation;  // that goes with it
+  // The images are slices of one volume, and findings are of all of it: each group names the series
+  // (TID 1411) and not every image (TID 1501).
+  bool volume = false;
+  std::string note;  // what who reads it must know besides, a sentence; empty: nothing
 };
+
+// Measurements that the standard has codes for.
+NewMeasurement Area(double mm2);
+NewMeasurement VolumeInMl(double ml);
 
 // The code of a plan's target: SNOMED CT where its name is one of the findings that are known here,
 // else of our own scheme.

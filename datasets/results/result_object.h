@@ -25,7 +25,12 @@ struct ModelDescription {
   std::string run;         // that made it: "chest-opacity-0003"; empty: not known
   std::string target;      // what it finds: the plan's [target] name
   std::string federation;  // that published it; empty: it was not published
+  // Of a site's own model: how it was made and of which global model, "fine_tuning of
+  // 3f2a9c01b2c4"; empty: it is a federation's.
+  std::string personal;
 };
+// Its name as results have it: "chest-opacity", of a site's own "chest-opacity (personal)".
+std::string AlgorithmName(const ModelDescription& model);
 
 // The numbers are parts of UIDs and series numbers: append only.
 enum class ResultKind { kSegmentation = 1, kReport = 2, kPicture = 3 };
@@ -37,5 +42,9 @@ struct ResultName {
   int series_number = 0, instance_number = 0;
 };
 ResultName NameOf(ResultKind kind, const ModelId& model, const SourceImage& image);
+// Of a whole series, of which `image` is one: `instances` stands for those that were there, so that
+// a series that has grown since has another result.
+ResultName NameOf(ResultKind kind, const ModelId& model, const SourceImage& image,
+                  const Digest& instances);
 
 }  // namespace consilium::datasets::results

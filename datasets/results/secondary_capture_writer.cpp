@@ -12,7 +12,8 @@ namespace consilium::datasets::results {
 
 absl::Status WriteSecondaryCapture(const fs::path& path, const SourceImage& source,
                                    const ModelDescription& model, const ResultName& name,
-                                   const Picture& picture, const FrameReference& shown, Time now) {
+                                   const Picture& picture, const std::vector<FrameReference>& shown,
+                                   Time now) {
   if (picture.rows == 0 || picture.columns == 0 || picture.rows > 65535 ||
       picture.columns > 65535 ||
       picture.rgb.size() != std::size_t{picture.rows} * picture.columns * 3) {
@@ -30,16 +31,19 @@ absl::Status WriteSecondaryCapture(const fs::path& path, const SourceImage& sour
   out.Text(DCM_ImageType, "DERIVED\\SECONDARY");
   out.Text(DCM_PatientOrientation, source.patient_orientation);
   out.Text(DCM_BurnedInAnnotation, "YES");
-  out.Text(DCM_DerivationDescription,
-           Plain(StrCat("Class activation of model ", NameAndVersion(model),
-                        " drawn over the image, window applied, scaled, with burned-in text. ",
-                        std::string_view(kResearchUse)),
-                 1024));
+  out.Text(
+      DCM_DerivationDescription,
+      Plain(StrCat("What model ", NameAndVersion(model),
+                   " says, drawn over the image, window applied, scaled, with burned-in text. ",
+                   std::string_view(kResearchUse)),
+            1024));
   out.Text(DCM_ImageComments, kResearchUse);
-  Attributes item = out.Reference(DCM_SourceImageSequence, shown);
-  item.PutCode(DCM_PurposeOfReferenceCodeSequence,
-               {"121322", "DCM", "Source image for image processing operation"});
-  item.Text(DCM_SpatialLocationsPreserved, "NO");
+  for (const FrameReference& frame : shown) {
+    Attributes item = out.Reference(DCM_SourceImageSequence, frame);
+    item.PutCode(DCM_PurposeOfReferenceCodeSequence,
+                 {"121322", "DCM", "Source image for image processing operation"});
+    item.Text(DCM_SpatialLocationsPreserved, "NO");
+  }
   DescribeLoss(out, source);
   out.Number(DCM_SamplesPerPixel, 3);
   out.Text(DCM_PhotometricInterpretation, "RGB");

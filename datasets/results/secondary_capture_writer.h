@@ -3,6 +3,7 @@
 // A picture as a Secondary Capture image (PS3.3 A.8.1): derived, with burned-in annotation.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
@@ -13,9 +14,11 @@
 
 namespace consilium::datasets::results {
 
-// `shown`: the frame of the source that the picture shows. Errors as WriteSegmentation.
+// `shown`: the frames that the picture shows, of the source or of others of its series. Errors as
+// WriteSegmentation.
 absl::Status WriteSecondaryCapture(const fs::path& path, const SourceImage& source,
                                    const ModelDescription& model, const ResultName& name,
-                                   const Picture& picture, const FrameReference& shown, Time now);
+                                   const Picture& picture, const std::vector<FrameReference>& shown,
+                                   Time now);
 
 }  // namespace consilium::datasets::results

@@ -121,7 +121,7 @@ void NameAlgorithm(Attributes& item, const ModelDescription& model) {
   item.Text(DCM_SegmentAlgorithmName, NameAndVersion(model));
   Attributes algorithm = item.Item(DCM_SegmentationAlgorithmIdentificationSequence);
   algorithm.PutCode(DCM_AlgorithmFamilyCodeSequence, {"123110", "DCM", "Artificial Intelligence"});
-  algorithm.Text(DCM_AlgorithmName, Plain(model.name));
+  algorithm.Text(DCM_AlgorithmName, Plain(AlgorithmName(model)));
   algorithm.Text(DCM_AlgorithmVersion, model.id.Hex());
   algorithm.Text(DCM_AlgorithmSource,
                  Plain(model.federation.empty() ? "Consilium" : model.federation));

@@ -35,10 +35,11 @@ OrRefused<Subject> ReadSubject(dicom::ImageFile file, const plan::Preprocessing&
 Bytes Encode(const Subject& subject);
 std::optional<Subject> DecodeSubject(ByteView message, const plan::Preprocessing& preprocessing);
 
-// The same in a worker of the pool.
-inline constexpr char kReadSubject[] = "subject";
-void AddSubjectOperation(worker::Operations& operations);
+// The same in a worker of the pool, and its source alone.
+inline constexpr char kReadSubject[] = "subject", kReadSource[] = "source";
+void AddSubjectOperations(worker::Operations& operations);
 OrRefused<Subject> ReadSubject(worker::WorkerPool& pool, const fs::path& path,
                                const plan::Preprocessing& preprocessing);
+OrRefused<SourceImage> ReadSourceImage(worker::WorkerPool& pool, const fs::path& path);
 
 }  // namespace consilium::datasets::results

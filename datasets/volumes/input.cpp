@@ -69,8 +69,8 @@ OrRefused<PlacedVolume> Place(InstanceReader& reader, std::span<const fs::path> 
   return placed;
 }
 
-OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed,
-                                        const plan::Preprocessing& preprocessing) {
+OrRefused<Volume> LoadBrightness(const PlacedVolume& placed,
+                                 const plan::Preprocessing& preprocessing) {
   StackOptions options;
   options.tilt = StackOptions::Tilt::kKeep;
   auto volume = LoadVolume(placed.stack, options, 0);
@@ -84,9 +84,20 @@ OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed,
   image.rows = volume->grid.size[1] * volume->grid.size[2];
   image.pixels = std::move(volume->voxels);
   volume->voxels = pipeline::ToBrightness(image, preprocessing);
-  auto input = Resample(*volume, placed.input, Interpolation::kLinear, 0);
+  return volume;
+}
+
+OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed, const Volume& brightness) {
+  auto input = Resample(brightness, placed.input, Interpolation::kLinear, 0);
   if (!input.ok()) return input.refused();
   return std::move(input->voxels);
+}
+
+OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed,
+                                        const plan::Preprocessing& preprocessing) {
+  const auto brightness = LoadBrightness(placed, preprocessing);
+  if (!brightness.ok()) return brightness.refused();
+  return MakeInput(placed, *brightness);
 }
 
 }  // namespace consilium::datasets::volumes

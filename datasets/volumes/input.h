@@ -35,10 +35,16 @@ Grid InputGrid(const Grid& volume, const plan::Preprocessing& preprocessing);
 OrRefused<PlacedVolume> Place(InstanceReader& reader, std::span<const fs::path> files,
                               const plan::Preprocessing& preprocessing);
 
-// slices * image_size^2 brightness values in [0, 1], slice by slice, row by row: the volume in the
-// plan's units, brightness by the plan's intensity over all its voxels (padding too: files say it
-// slice by slice), then linear between voxels; 0 beside the volume. Nothing is averaged where the
-// input is coarser. Reads the slices.
+// All voxels of the series, on its own grid, as brightness in [0, 1]: the volume in the plan's
+// units, brightness by the plan's intensity over all its voxels (padding too: files say it slice by
+// slice). Reads the slices.
+OrRefused<Volume> LoadBrightness(const PlacedVolume& placed,
+                                 const plan::Preprocessing& preprocessing);
+
+// slices * image_size^2 values of LoadBrightness, slice by slice, row by row: linear between
+// voxels; 0 beside the volume. Nothing is averaged where the input is coarser.
+OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed, const Volume& brightness);
+// Both.
 OrRefused<std::vector<float>> MakeInput(const PlacedVolume& placed,
                                         const plan::Preprocessing& preprocessing);
 

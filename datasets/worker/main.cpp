@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   deidentification::AddOperations(operations);
   explain::AddOperation(operations);
   followup::AddInstanceOperation(operations);
-  results::AddSubjectOperation(operations);
+  results::AddSubjectOperations(operations);
   targets::AddOperations(operations);
   volumes::AddOperations(operations);
   return worker::ServeMain(argc, argv, operations);

@@ -77,10 +77,92 @@ def voxels(segmentation, folder):
     must(found == expected, f"the mask covers {sorted(expected)}, not {sorted(found)}")
 
 
+def place_of(image, reference):
+    """Position and orientation of the frame that is referred to."""
+    if "NumberOfFrames" not in image:
+        return image.ImagePositionPatient, image.ImageOrientationPatient
+    groups = image.PerFrameFunctionalGroupsSequence[int(reference.ReferencedFrameNumber) - 1]
+    shared = image.SharedFunctionalGroupsSequence[0]
+    return (groups.PlanePositionSequence[0].ImagePositionPatient,
+            shared.PlaneOrientationSequence[0].ImageOrientationPatient)
+
+
+def content(item, meaning):
+    """All content items of that name, below the item."""
+    for child in item.get("ContentSequence", []):
+        names = child.get("ConceptNameCodeSequence")
+        if names and names[0].CodeMeaning == meaning:
+            yield child
+        yield from content(child, meaning)
+
+
+def outlined_series(segmentation, report, folder):
+    """The outline of a series refers to every instance of it, each frame lies where its source
+    does, and the report has each segment's volume."""
+    seg, sr = pydicom.dcmread(segmentation), pydicom.dcmread(report)
+    images = {}
+    for file in pathlib.Path(folder).rglob("*.dcm"):
+        image = pydicom.dcmread(file)
+        images[image.SOPInstanceUID] = image
+    series = seg.ReferencedSeriesSequence[0]
+    named = {i.ReferencedSOPInstanceUID for i in series.ReferencedInstanceSequence}
+    must(named == set(images), "it refers to every instance of the series")
+    some = next(iter(images.values()))
+    must(series.SeriesInstanceUID == some.SeriesInstanceUID, "and names the series")
+    must(seg.StudyInstanceUID == some.StudyInstanceUID, "it is in the study")
+    must(seg.FrameOfReferenceUID == some.FrameOfReferenceUID, "in the same coordinates")
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    must(len(frames) == seg.NumberOfFrames, "as many frames as it says")
+    must((seg.Rows, seg.Columns) == (some.Rows, some.Columns), "of the slices' size")
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    measures = shared.PixelMeasuresSequence[0]
+    counts = {}
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence):
+        reference = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        position, orientation = place_of(images[reference.ReferencedSOPInstanceUID], reference)
+        own = groups.PlanePositionSequence[0].ImagePositionPatient
+        must(numpy.allclose(own, position, atol=1e-3), "each frame lies where its source does")
+        angle = shared.PlaneOrientationSequence[0].ImageOrientationPatient
+        must(numpy.allclose(angle, orientation, atol=1e-4), "at the same angle")
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        counts[number] = counts.get(number, 0) + int((frame != 0).sum())
+    voxel = numpy.prod([float(x) for x in measures.PixelSpacing])
+    voxel *= float(measures.SpacingBetweenSlices) / 1000
+    groups = list(content(sr, "Measurement Group"))
+    must(len(groups) == len(seg.SegmentSequence), "a measurement group a segment")
+    for number, group in enumerate(groups, start=1):
+        volume = next(content(group, "Volume")).MeasuredValueSequence[0]
+        must(volume.MeasurementUnitsCodeSequence[0].CodeValue == "ml", "in millilitres")
+        must(abs(float(volume.NumericValue) - counts[number] * voxel) < 1e-3, "as it was outlined")
+        source = next(content(group, "Source series for segmentation"))
+        must(source.UID == some.SeriesInstanceUID, "of the series")
+    print(f"{len(images)} instances, {len(frames)} frames, voxels {counts}")
+
+
+def brightest(segmentation, folder):
+    """The mask is of all voxels from a value on: each source voxel has a value of its own."""
+    seg = pydicom.dcmread(segmentation)
+    images = {}
+    for file in pathlib.Path(folder).iterdir():
+        image = pydicom.dcmread(file)
+        images[image.SOPInstanceUID] = image
+    everything = sorted(int(v) for image in images.values() for v in image.pixel_array.flatten())
+    found = []
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence):
+        reference = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        values = images[reference.ReferencedSOPInstanceUID].pixel_array
+        found += [int(value) for value in values[frame != 0]]
+    must(0 < len(found) < len(everything), "some voxels are in it, and some not")
+    must(sorted(found) == everything[-len(found):], "those are the brightest")
+
+
 if __name__ == "__main__":
     {
         "same-patient-and-study": same_patient_and_study,
         "activation": activation,
         "picture": picture,
         "voxels": voxels,
+        "outlined-series": outlined_series,
+        "brightest": brightest,
     }[sys.argv[1]](*sys.argv[2:])

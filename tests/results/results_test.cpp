@@ -62,7 +62,7 @@ Written WriteAll(const fs::path& folder, const fs::path& image, const SourceImag
   REQUIRE(pixels.ok());
   RequireOk(WriteSecondaryCapture(
       written.picture, source, model, NameOf(ResultKind::kPicture, model.id, source),
-      Draw(MakeBackdrop(*pixels), {}, {kResearchUse}), ReferenceTo(source), TestTime()));
+      Draw(MakeBackdrop(*pixels), {}, {kResearchUse}), {ReferenceTo(source)}, TestTime()));
   return written;
 }
 
