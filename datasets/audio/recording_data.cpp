@@ -12,18 +12,19 @@ namespace {
 
 constexpr std::uint64_t kLargestTable = 64ull << 20;
 
-absl::StatusOr<tables::TableData> ReadRows(const RecordingSource& source, const plan::Plan& plan) {
-  auto text = ReadTextFile(source.folder / kRecordingsFile, kLargestTable);
-  if (absl::IsNotFound(text.status())) {
-    return absl::FailedPreconditionError(
-        StrCat("there is no ", kRecordingsFile,
-               " here: put one into the site's data folder, with the columns file, patient_id and "
-               "what the plan learns"));
+// As many frames as an input has, from `first` on.
+void CopyPart(const Spectrogram& spectrogram, std::uint32_t first, std::size_t frames,
+              std::span<float> out) {
+  CONSILIUM_CHECK(out.size() == spectrogram.bands * frames);
+  for (std::size_t band = 0; band < spectrogram.bands; ++band) {
+    const float* const row = spectrogram.values.data() + band * spectrogram.frames + first;
+    std::copy_n(row, frames, out.begin() + static_cast<std::ptrdiff_t>(band * frames));
   }
-  RETURN_IF_ERROR(text.status());
-  auto rows = tables::TableData::Parse(*text, plan, source.pseudonyms);
-  if (!rows.ok()) return WithContext(rows.status(), kRecordingsFile);
-  return rows;
+}
+
+// Where the middle begins.
+std::uint32_t MiddleBegin(const Spectrogram& spectrogram, const plan::Audio& audio) {
+  return (spectrogram.frames - audio.Frames()) / 2;
 }
 
 // Each row's file, as far as it is asked for.
@@ -75,6 +76,27 @@ RecordingSummary Summarise(const tables::TableData& rows,
 
 }  // namespace
 
+absl::StatusOr<tables::TableData> ReadRows(const RecordingSource& source, const plan::Plan& plan,
+                                           tables::Use use) {
+  auto text = ReadTextFile(source.folder / kRecordingsFile, kLargestTable);
+  if (absl::IsNotFound(text.status())) {
+    return absl::FailedPreconditionError(
+        StrCat("there is no ", kRecordingsFile,
+               " here: put one into the site's data folder, with the columns file, patient_id and "
+               "what the plan learns"));
+  }
+  RETURN_IF_ERROR(text.status());
+  auto rows = tables::TableData::Parse(*text, plan, source.pseudonyms, use);
+  if (!rows.ok()) return WithContext(rows.status(), kRecordingsFile);
+  return rows;
+}
+
+std::vector<float> MiddleOf(const Spectrogram& spectrogram, const plan::Audio& audio) {
+  std::vector<float> out(std::size_t{spectrogram.bands} * audio.Frames());
+  CopyPart(spectrogram, MiddleBegin(spectrogram, audio), audio.Frames(), out);
+  return out;
+}
+
 struct RecordingData::Content {
   plan::Audio audio;
   std::shared_ptr<const Dataset> rows;  // labels and targets
@@ -93,7 +115,7 @@ class RecordingData::RecordingDataset final : public Dataset {
     return {.channels = 1, .height = content_->audio.bands, .width = content_->audio.Frames()};
   }
   Label Get(std::size_t index, std::span<float> out) const override {
-    return CopyFrom(index, Spare(index) / 2, out);
+    return CopyFrom(index, MiddleBegin(Of(index), content_->audio), out);
   }
   Label GetAnyPart(std::size_t index, SeededRandom& random, std::span<float> out) const override {
     return CopyFrom(index, static_cast<std::uint32_t>(random.Below(Spare(index) + 1)), out);
@@ -115,13 +137,7 @@ class RecordingData::RecordingDataset final : public Dataset {
     return Of(index).frames - content_->audio.Frames();
   }
   Label CopyFrom(std::size_t index, std::uint32_t first, std::span<float> out) const {
-    const Spectrogram& spectrogram = Of(index);
-    const std::size_t frames = content_->audio.Frames();
-    CONSILIUM_CHECK(out.size() == spectrogram.bands * frames);
-    for (std::size_t band = 0; band < spectrogram.bands; ++band) {
-      const float* const row = spectrogram.values.data() + band * spectrogram.frames + first;
-      std::copy_n(row, frames, out.begin() + static_cast<std::ptrdiff_t>(band * frames));
-    }
+    CopyPart(Of(index), first, content_->audio.Frames(), out);
     return GetLabel(index);
   }
 

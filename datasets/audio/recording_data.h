@@ -39,6 +39,12 @@ struct RecordingSource {
   unsigned threads = 0;  // 0: one for each processor
 };
 
+// The rows of recordings.csv, no file read. Errors as tables::TableData::Read.
+absl::StatusOr<tables::TableData> ReadRows(const RecordingSource& source, const plan::Plan& plan,
+                                           tables::Use use = tables::Use::kLearning);
+// What an evaluation sees of a recording: the middle of it, bands x audio.Frames().
+std::vector<float> MiddleOf(const Spectrogram& spectrogram, const plan::Audio& audio);
+
 struct RecordingSummary {
   SplitCounts train, validation, test, total;
   std::map<std::string, std::uint64_t> refusals;  // rows and files, by the reason's name

@@ -71,13 +71,15 @@ absl::StatusOr<CsvTable> ParseTable(std::string_view text) {
   return table;
 }
 
-absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const plan::Plan& plan) {
+absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const plan::Plan& plan,
+                                   Use use) {
   Finder finder(header);
   Places places;
   places.patient = finder.Need(kPatientColumn);
-  places.split = finder.Find(kSplitColumn);
+  if (use == Use::kLearning) places.split = finder.Find(kSplitColumn);
   if (plan.data.source == plan::Source::kAudio) places.file = finder.Need(kFileColumn);
-  if (plan.data.source != plan::Source::kDicom) {  // beside images, labels.csv has the target
+  // Beside images, labels.csv has the target.
+  if (use == Use::kLearning && plan.data.source != plan::Source::kDicom) {
     for (const std::string& name : plan.target.Columns()) {
       places.target.push_back(finder.Need(name));
     }

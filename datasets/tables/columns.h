@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/plan/plan.h"
 #include "datasets/csv.h"
+#include "datasets/tables/table_data.h"
 
 namespace consilium::datasets::tables {
 
@@ -27,7 +28,9 @@ struct Places {  // indices into the header
 // ParseCsv, and what else exports come as, in words: UTF-16, other separators than the comma.
 absl::StatusOr<CsvTable> ParseTable(std::string_view text);
 
-// kFailedPrecondition with all columns that are missing, and those that are nearly called so.
-absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const plan::Plan& plan);
+// kFailedPrecondition with all columns that are missing, and those that are nearly called so. Of
+// prediction neither target nor split is looked for.
+absl::StatusOr<Places> FindColumns(const std::vector<std::string>& header, const plan::Plan& plan,
+                                   Use use = Use::kLearning);
 
 }  // namespace consilium::datasets::tables

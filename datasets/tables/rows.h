@@ -16,10 +16,11 @@ struct TableData::Rows {
   // One after another, by a stable hash of the patient and of the row's place among his rows.
   std::vector<Split> splits;
   std::vector<Dataset::Label> labels;
-  std::vector<float> targets;       // target_elements each
-  std::vector<float> numbers;       // table.Numbers() each; NaN: missing
-  std::vector<std::int16_t> codes;  // one a category column: index of its value; -1: missing
-  std::vector<std::string> files;   // of recordings, else empty
+  std::vector<float> targets;         // target_elements each
+  std::vector<float> numbers;         // table.Numbers() each; NaN: missing
+  std::vector<std::int16_t> codes;    // one a category column: index of its value; -1: missing
+  std::vector<std::string> files;     // of recordings, else empty
+  std::vector<std::string> patients;  // of prediction, else empty
 
   std::size_t size() const { return labels.size(); }
 };
@@ -28,7 +29,7 @@ struct TableData::Rows {
 class TableReader {
  public:
   static absl::StatusOr<TableData> Read(std::string_view csv, const plan::Plan& plan,
-                                        const deidentification::Pseudonymiser& pseudonyms);
+                                        const deidentification::Pseudonymiser& pseudonyms, Use use);
 };
 
 }  // namespace consilium::datasets::tables

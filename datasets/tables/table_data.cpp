@@ -118,7 +118,8 @@ class TableData::RowDataset final : public Dataset {
 };
 
 absl::StatusOr<TableData> TableData::Read(const fs::path& folder, const plan::Plan& plan,
-                                          const deidentification::Pseudonymiser& pseudonyms) {
+                                          const deidentification::Pseudonymiser& pseudonyms,
+                                          Use use) {
   const std::string file = StrCat(plan.table.name, ".csv");
   auto text = ReadTextFile(folder / file, kLargestFile);
   if (absl::IsNotFound(text.status())) {
@@ -126,14 +127,15 @@ absl::StatusOr<TableData> TableData::Read(const fs::path& folder, const plan::Pl
         StrCat("there is no table ", file, " here: put it into the site's data folder"));
   }
   RETURN_IF_ERROR(text.status());
-  auto data = Parse(*text, plan, pseudonyms);
+  auto data = Parse(*text, plan, pseudonyms, use);
   if (!data.ok()) return WithContext(data.status(), file);
   return data;
 }
 
 absl::StatusOr<TableData> TableData::Parse(std::string_view csv, const plan::Plan& plan,
-                                           const deidentification::Pseudonymiser& pseudonyms) {
-  return TableReader::Read(csv, plan, pseudonyms);
+                                           const deidentification::Pseudonymiser& pseudonyms,
+                                           Use use) {
+  return TableReader::Read(csv, plan, pseudonyms, use);
 }
 
 std::shared_ptr<const Dataset> TableData::Make(const Split* split) const {
@@ -151,6 +153,8 @@ std::shared_ptr<const Dataset> TableData::AllExamples() const { return Make(null
 
 const std::vector<std::string>& TableData::files() const { return rows_->files; }
 const std::vector<Split>& TableData::splits() const { return rows_->splits; }
+const std::vector<std::string>& TableData::patients() const { return rows_->patients; }
+const plan::Table& TableData::table() const { return rows_->table; }
 
 metrics::PreparationSums TableData::Preparation() const {
   std::vector<std::size_t> training;

@@ -16,7 +16,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -40,6 +43,10 @@ enum class RowRefusal {
 };
 std::string_view Name(RowRefusal reason);
 std::string_view Phrase(RowRefusal reason);  // "patient_id is empty"
+
+// What rows are read for. Of prediction a table needs neither target nor split (columns of those
+// names are not read), and rows keep their order and whose they are.
+enum class Use { kLearning, kPrediction };
 
 // Of the rows that are examples.
 struct ColumnCounts {
@@ -66,10 +73,12 @@ class TableData {
   // kInvalidArgument: what is wrong in the file, with line and column, at most ten faults: no CSV,
   // a cell that is no number, a target that is not 0 or 1, a patient in two splits.
   static absl::StatusOr<TableData> Read(const fs::path& folder, const plan::Plan& plan,
-                                        const deidentification::Pseudonymiser& pseudonyms);
+                                        const deidentification::Pseudonymiser& pseudonyms,
+                                        Use use = Use::kLearning);
   // The same of the file's text.
   static absl::StatusOr<TableData> Parse(std::string_view csv, const plan::Plan& plan,
-                                         const deidentification::Pseudonymiser& pseudonyms);
+                                         const deidentification::Pseudonymiser& pseudonyms,
+                                         Use use = Use::kLearning);
 
   // One split, or all rows together. An example's input is the plan's columns (Table::Inputs()):
   // numbers in the column's unit (NaN: missing), each category as one input a value (all 0:
@@ -91,7 +100,10 @@ class TableData {
   // table's folder, and the row's split. Identifiers: never shown elsewhere, logged or sent.
   const std::vector<std::string>& files() const;
   const std::vector<Split>& splits() const;
+  // Of prediction: patient_id as it stands in each row of AllExamples(). Identifiers.
+  const std::vector<std::string>& patients() const;
 
+  const plan::Table& table() const;
   const TableSummary& summary() const { return summary_; }
 
  private:
@@ -105,6 +117,20 @@ class TableData {
 
   std::shared_ptr<const Rows> rows_;  // shared: the datasets may outlive this
   TableSummary summary_;
+};
+
+// The columns of each patient, of a table that stands beside images. Immutable and thread-safe.
+class PatientRows {
+ public:
+  explicit PatientRows(const TableData& data);
+  // As an example's input has them; `patient`: PatientNumber of the pseudonym. False when there is
+  // no row of his: then all is missing.
+  bool Fill(std::uint64_t patient, std::span<float> out) const;
+
+ private:
+  const plan::Table table_;
+  const std::shared_ptr<const Dataset> rows_;
+  std::unordered_map<std::uint64_t, std::size_t> row_of_;  // by patient
 };
 
 }  // namespace consilium::datasets::tables

@@ -48,6 +48,7 @@ class Faults {
 // A row that is an example, before the order is known.
 struct Example {
   std::string patient;  // pseudonym
+  std::string name;     // of prediction: as the row has it
   int line = 0;
   Split split = Split::kTrain;
   int target = 0;
@@ -184,11 +185,13 @@ bool IsBelow(std::string_view path) {
 
 class Reading {
  public:
-  Reading(const plan::Plan& plan, const deidentification::Pseudonymiser& pseudonyms, Places places)
+  Reading(const plan::Plan& plan, const deidentification::Pseudonymiser& pseudonyms, Places places,
+          Use use)
       : plan_(plan),
         pseudonyms_(pseudonyms),
         places_(std::move(places)),
         beside_images_(plan.data.source == plan::Source::kDicom),
+        predicting_(use == Use::kPrediction),
         target_(plan.target, places_.target, faults_) {
     const auto& columns = plan.table.columns;
     counts_.resize(columns.size());
@@ -245,7 +248,7 @@ class Reading {
 
   void ReadRow(const CsvRow& row) {
     const std::string_view patient = Trimmed(row.cells[places_.patient]);
-    Taught taught = beside_images_ ? Taught() : target_.Read(row);
+    Taught taught = beside_images_ || predicting_ ? Taught() : target_.Read(row);
     const std::string_view file =
         places_.file ? Trimmed(row.cells[*places_.file]) : std::string_view();
     if (places_.file && file.empty()) taught.refusal = RowRefusal::kMissingFile;
@@ -257,9 +260,10 @@ class Reading {
     Example example;
     example.patient = pseudonyms_.PatientPseudonym(patient);
     example.line = row.line;
+    if (predicting_) example.name = patient;
     if (beside_images_) {
       CheckFirstOf(row, example.patient);
-    } else {
+    } else if (!predicting_) {
       example.split = SplitOfRow(row, example.patient);
     }
     example.target = taught.target;
@@ -367,7 +371,7 @@ class Reading {
   const plan::Plan& plan_;
   const deidentification::Pseudonymiser& pseudonyms_;
   const Places places_;
-  const bool beside_images_;
+  const bool beside_images_, predicting_;
   Faults faults_;
   TargetReader target_;
   std::set<std::string> files_, patients_;
@@ -378,8 +382,8 @@ class Reading {
   std::vector<std::unordered_map<std::string, std::int16_t>> words_;  // a category's values
 };
 
-// The rows in their stable order: adding a patient moves nobody else.
-std::vector<std::size_t> Order(const std::vector<Example>& examples) {
+// The rows in their stable order: adding a patient moves nobody else. Of prediction as they stand.
+std::vector<std::size_t> Order(const std::vector<Example>& examples, Use use) {
   std::map<std::string_view, int> rows_of;
   std::vector<std::uint64_t> keys;
   for (const Example& example : examples) {
@@ -387,6 +391,7 @@ std::vector<std::size_t> Order(const std::vector<Example>& examples) {
   }
   std::vector<std::size_t> order(examples.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
+  if (use == Use::kPrediction) return order;
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return std::tie(keys[a], examples[a].patient) < std::tie(keys[b], examples[b].patient);
   });
@@ -415,10 +420,11 @@ void Append(const std::vector<T>& from, std::vector<T>& to) {
 }  // namespace
 
 absl::StatusOr<TableData> TableReader::Read(std::string_view csv, const plan::Plan& plan,
-                                            const deidentification::Pseudonymiser& pseudonyms) {
+                                            const deidentification::Pseudonymiser& pseudonyms,
+                                            Use use) {
   ASSIGN_OR_RETURN(const CsvTable table, ParseTable(csv));
-  ASSIGN_OR_RETURN(Places places, FindColumns(table.header, plan));
-  Reading reading(plan, pseudonyms, std::move(places));
+  ASSIGN_OR_RETURN(Places places, FindColumns(table.header, plan, use));
+  Reading reading(plan, pseudonyms, std::move(places), use);
   RETURN_IF_ERROR(reading.ReadAll(table));
   auto rows = std::make_shared<TableData::Rows>();
   rows->table = plan.table;
@@ -432,7 +438,7 @@ absl::StatusOr<TableData> TableReader::Read(std::string_view csv, const plan::Pl
     default:
       break;
   }
-  for (const std::size_t i : Order(reading.examples)) {
+  for (const std::size_t i : Order(reading.examples, use)) {
     const Example& example = reading.examples[i];
     rows->splits.push_back(example.split);
     rows->labels.push_back({example.target, PatientNumber(example.patient)});
@@ -440,6 +446,7 @@ absl::StatusOr<TableData> TableReader::Read(std::string_view csv, const plan::Pl
     Append(example.numbers, rows->numbers);
     Append(example.codes, rows->codes);
     if (plan.data.source == plan::Source::kAudio) rows->files.push_back(example.file);
+    if (use == Use::kPrediction) rows->patients.push_back(example.name);
   }
   TableData data;
   CountSplits(reading.examples, data.summary_);

@@ -1,5 +1,7 @@
 #include "site_agent/learning/predictor.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/softplus.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cmath>
@@ -54,9 +56,15 @@ void Outline(std::span<const float> probabilities, std::size_t pixels, Predictio
   }
 }
 
-absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, const TaskShape& shape,
-                               std::uint32_t block, const Batch& batch) {
+// Of hazards' logits: beyond each interval lives who lives beyond all up to it.
+absl::StatusOr<std::vector<float>> SurvivalOf(const at::Tensor& output) {
+  return Numbers(at::softplus(output).cumsum(1).neg().exp());
+}
+
+absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, const plan::Plan& plan,
+                               const Batch& batch) {
   const c10::InferenceMode no_gradients;
+  const TaskShape shape = plan.target.Shape();
   Prediction prediction;
   const at::Tensor input = TensorOf(batch);
   ImageClassifier* const classifier = network.AsImageClassifier();
@@ -66,7 +74,7 @@ absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, const
     output = classifier->Classify(features);
     prediction.activation = ActivationOf(*classifier, features);
   } else {
-    output = AnswerOf(network, input, block);
+    output = AnswerOf(network, input, plan.training.block);
   }
   RETURN_IF_ERROR(Numbers(output).status());
   ASSIGN_OR_RETURN(std::vector<float> values, Numbers(task.Predict(output)));
@@ -87,6 +95,9 @@ absl::StatusOr<Prediction> Run(Network& network, const LearningTask& task, const
       break;
     case Task::kSurvival:
       prediction.log_hazard = values[0];
+      if (!plan.target.intervals.empty()) {
+        ASSIGN_OR_RETURN(prediction.survival, SurvivalOf(output));
+      }
       break;
   }
   return prediction;
@@ -122,10 +133,8 @@ absl::StatusOr<Prediction> Predictor::Predict(std::span<const float> input) {
     return absl::InvalidArgumentError(
         StrCat("an input of ", input.size(), " values; the plan's ", SizeOf(shape), " are needed"));
   }
-  return WithTorch("prediction", [&] {
-    return Run(*network_, *task_, plan_.target.Shape(), plan_.training.block,
-               BatchOfOne(input, shape));
-  });
+  return WithTorch("prediction",
+                   [&] { return Run(*network_, *task_, plan_, BatchOfOne(input, shape)); });
 }
 
 }  // namespace consilium::learning

@@ -36,7 +36,9 @@ struct Prediction {
   std::vector<float> confidence;
   // detection: in pixels of the input, from the highest score down, at most 100 (tasks/boxes.h).
   std::vector<metrics::ScoredBox> boxes;
-  double log_hazard = 0;  // survival: relative, larger is worse
+  double log_hazard = 0;  // survival: relative, larger is worse (tasks/hazards.cpp of intervals)
+  // survival with the plan's target.intervals: the chance to live beyond the end of each.
+  std::vector<float> survival;
 };
 
 // Not thread-safe.
