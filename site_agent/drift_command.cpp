@@ -110,16 +110,7 @@ std::string ToJson(const DriftReport& report) {
 
 void AddDriftOptions(CLI::App& command, DriftCommand& arguments) {
   command.footer(kExamples);
-  command
-      .add_option("model,--model", arguments.model.model,
-                  "A published model's file, or the beginning of its id")
-      ->required();
-  command.add_option("--record", arguments.model.record,
-                     "Its signed record; default: MODEL.record.json beside the file");
-  command.add_option("--plan", arguments.model.plan,
-                     "Its plan; default: as this site was invited with it");
-  command.add_option("--root", arguments.model.root,
-                     "The federation's root key, where the site is not enrolled");
+  AddModelOptions(command, arguments.model, /*required=*/true);
   command.add_option("--state", arguments.state, "Folder that keeps this site's identity and work")
       ->required();
   command.add_option("--data", arguments.data, "Folder tree of DICOM files")->required();
@@ -141,7 +132,6 @@ absl::Status Run(const DriftCommand& command) {
   }
   learning::ConfigureRuntime(command.threads);
   ASSIGN_OR_RETURN(const PublishedModel model, LoadPublishedModel(command.state, command.model));
-  const bool trained_here = TookPart(command.state, model.description.run);
   ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(command.state));
   TerminalProgress progress;
   ASSIGN_OR_RETURN(const auto sites,
@@ -149,7 +139,8 @@ absl::Status Run(const DriftCommand& command) {
   ASSIGN_OR_RETURN(
       const DriftBaseline baseline,
       EnsureBaseline(command.state, model, *sites.front(),
-                     BaselineEnd(model, trained_here, since.value_or(SecondsNow())), progress));
+                     BaselineEnd(model, model.trained_here, since.value_or(SecondsNow())),
+                     progress));
   ASSIGN_OR_RETURN(const DriftReport report,
                    LookForDrift(baseline, model, *sites.front(), since, progress));
   std::printf("%s", command.json ? (ToJson(report) + "\n").c_str() : ToText(report).c_str());

@@ -30,7 +30,7 @@ constexpr std::uint64_t kSeed = 1;  // of resampling: the same data gives the sa
 struct Loaded {
   ModelId id;
   PublishedModel model;
-  bool published = false, trained_here = false;
+  bool published = false;
 };
 
 absl::StatusOr<Loaded> Load(const fs::path& state, const ModelChoice& choice) {
@@ -42,8 +42,7 @@ absl::StatusOr<Loaded> Load(const fs::path& state, const ModelChoice& choice) {
   }
   ASSIGN_OR_RETURN(PublishedModel model, LoadPublishedModel(state, choice));
   const ModelId id = model.description.id;
-  const bool trained_here = TookPart(state, model.description.run);
-  return Loaded{id, std::move(model), true, trained_here};
+  return Loaded{id, std::move(model), true};
 }
 
 absl::StatusOr<std::vector<datasets::Split>> SplitsOf(const std::string& split,
@@ -51,7 +50,7 @@ absl::StatusOr<std::vector<datasets::Split>> SplitsOf(const std::string& split,
   using datasets::Split;
   if (split == "test") return std::vector{Split::kTest};
   if (split == "validation") return std::vector{Split::kValidation};
-  if (model.trained_here) {
+  if (model.model.trained_here) {
     return absl::InvalidArgumentError(
         "--split all: this site trained the model, whose training patients are among all of them; "
         "say --split test");
@@ -85,7 +84,7 @@ absl::Status Compare(const EvaluateCommand& command, const Loaded& loaded,
 absl::StatusOr<EvaluationReport> Report(const EvaluateCommand& command, const Loaded& loaded,
                                         Progress& progress) {
   const plan::Plan& plan = loaded.model.plan;
-  const bool external = loaded.published && !loaded.trained_here;
+  const bool external = loaded.published && !loaded.model.trained_here;
   const std::string split = !command.split.empty() ? command.split : external ? "all" : "test";
   ASSIGN_OR_RETURN(const auto splits, SplitsOf(split, loaded));
   ASSIGN_OR_RETURN(const auto sites,
@@ -113,7 +112,7 @@ absl::StatusOr<EvaluationReport> Report(const EvaluateCommand& command, const Lo
                           .comparison = std::nullopt};
   if (loaded.published) {
     const auto& description = loaded.model.description;
-    report.published = {description.federation, description.run, loaded.trained_here};
+    report.published = {description.federation, description.run, loaded.model.trained_here};
   }
   if (report.metrics.ok()) {
     std::vector<std::size_t> all(evaluated.units());
@@ -128,10 +127,10 @@ absl::StatusOr<EvaluationReport> Report(const EvaluateCommand& command, const Lo
   }
   if (loaded.published && sites.size() == 1) {
     // Later `drift` compares with what the model met here first.
-    RETURN_IF_ERROR(EnsureBaseline(command.state, loaded.model, *sites.front(),
-                                   BaselineEnd(loaded.model, loaded.trained_here, SecondsNow()),
-                                   progress)
-                        .status());
+    RETURN_IF_ERROR(
+        EnsureBaseline(command.state, loaded.model, *sites.front(),
+                       BaselineEnd(loaded.model, loaded.model.trained_here, SecondsNow()), progress)
+            .status());
   }
   return report;
 }
@@ -140,17 +139,7 @@ absl::StatusOr<EvaluationReport> Report(const EvaluateCommand& command, const Lo
 
 void AddEvaluateOptions(CLI::App& command, EvaluateCommand& arguments) {
   command.footer(kExamples);
-  command
-      .add_option("model,--model", arguments.model.model,
-                  "A model's file, or the beginning of a published model's id")
-      ->required();
-  command.add_option("--plan", arguments.model.plan,
-                     "Its plan; default: as this site was invited with it");
-  command.add_option(
-      "--record", arguments.model.record,
-      "Of a published model: its signed record; default: MODEL.record.json beside it");
-  command.add_option("--root", arguments.model.root,
-                     "The federation's root key, where the site is not enrolled");
+  AddModelOptions(command, arguments.model, /*required=*/true);
   command.add_option("--data", arguments.data, "Folder tree of DICOM files; may be repeated")
       ->allow_extra_args(false)
       ->required();

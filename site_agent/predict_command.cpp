@@ -2,22 +2,20 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 #include <tuple>
 
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "common/base/status.h"
-#include "common/base/text_table.h"
+#include "common/base/text.h"
 #include "datasets/pacs/send.h"
 #include "site_agent/learning/trainer.h"
+#include "site_agent/predict_output.h"
+#include "site_agent/row_prediction.h"
 
 namespace consilium::site_agent {
 namespace {
 
-using nlohmann::ordered_json;
 namespace pacs = datasets::pacs;
 
 constexpr char kExamples[] = R"(Examples:
@@ -27,6 +25,8 @@ constexpr char kExamples[] = R"(Examples:
     consilium-site predict --state site --record chest.record.json --archive pacs.example:11112 \
       --called PACS --calling CONSILIUM --pull --since 2026-11-01 --modality DX --data new \
       --out results --send
+  Rows of a table or of recordings.csv in the folder, whose target need not be there:
+    consilium-site predict --state site --record heart.record.json --data tables --out results
   As they arrive (beside `consilium-site listen --state site ...`):
     consilium-site predict --state site --record chest.record.json --data site/incoming --watch \
       --out results --archive https://pacs.example/dicom-web --basic-auth login.txt --send
@@ -70,94 +70,14 @@ class FolderWatch {
   std::set<std::tuple<fs::path, std::uint64_t, Time>> seen_;
 };
 
-// What was sent, of several calls.
-struct Sent {
-  std::uint64_t sent = 0, before = 0;
-  std::map<std::string, std::uint64_t> refused;
-};
-
 absl::Status SendFrom(const fs::path& path, pacs::Destination& destination,
-                      pacs::SendJournal& journal, Sent* sum, Progress& progress) {
+                      pacs::SendJournal& journal, SentResults* sum, Progress& progress) {
   ASSIGN_OR_RETURN(const pacs::SendReport report,
                    pacs::SendFiles(path, destination, journal, {}, progress));
   sum->sent += report.sent;
   sum->before += report.sent_before;
   for (const auto& [reason, count] : report.refused) sum->refused[reason] += count;
   return absl::OkStatus();
-}
-
-std::string InWords(const PredictionReport& report, const std::optional<Sent>& sent) {
-  TextTable table({"images", "files"});
-  table.AddRow({"scored", StrCat(report.scored.size())});
-  if (report.before > 0) {
-    table.AddRow({"scored before (--again scores them anew)", StrCat(report.before)});
-  }
-  for (const auto& [reason, count] : report.refused) {
-    table.AddRow({StrCat("refused: ", datasets::Phrase(reason)), StrCat(count)});
-  }
-  table.AddRow({"results written", StrCat(report.results)});
-  if (sent) {
-    table.AddRow({"results sent", StrCat(sent->sent)});
-    if (sent->before > 0) table.AddRow({"sent before", StrCat(sent->before)});
-    for (const auto& [reason, count] : sent->refused) {
-      table.AddRow({StrCat("refused by the archive: ", reason), StrCat(count)});
-    }
-  }
-  return table.ToString();
-}
-
-ordered_json ToJson(const PublishedModel& model, const PredictionReport& report,
-                    const std::optional<Sent>& sent, const fs::path& data) {
-  const auto& about = model.description;
-  ordered_json json = {{"model", about.id.Hex()}, {"name", about.name},
-                       {"run", about.run},        {"federation", about.federation},
-                       {"target", about.target},  {"files", report.files}};
-  json["operating_point"] = nullptr;
-  if (model.operating_point) {
-    json["operating_point"] = {{"threshold", model.operating_point->threshold},
-                               {"established", model.operating_point->established}};
-  }
-  json["scored"] = report.scored.size();
-  json["before"] = report.before;
-  json["refused"] = ordered_json::object();
-  for (const auto& [reason, count] : report.refused) {
-    json["refused"][std::string(datasets::Name(reason))] = count;
-  }
-  json["results"] = report.results;
-  json["images"] = ordered_json::array();
-  for (const ScoredImage& image : report.scored) {
-    ordered_json line = {{"file", image.file.lexically_relative(data).string()},
-                         {"scores", ordered_json::object()},
-                         {"present", nullptr},
-                         {"results", image.results.string()}};
-    for (const auto& [name, score] : image.scores) line["scores"][name] = score;
-    // Of a yes-or-no question, as before there were others.
-    if (model.plan.target.task == Task::kBinary) line["score"] = image.scores.at(0).second;
-    if (image.present) line["present"] = *image.present;
-    json["images"].push_back(std::move(line));
-  }
-  if (sent) {
-    json["sent"] = {{"sent", sent->sent}, {"before", sent->before}, {"refused", sent->refused}};
-  }
-  return json;
-}
-
-std::string Introduce(const PublishedModel& model) {
-  const auto& about = model.description;
-  std::string text = StrCat("model ", about.name, " ", about.id.Short(), " of run ", about.run,
-                            ", published by ", about.federation, ": verified\n");
-  if (model.plan.target.task != Task::kBinary) {
-    StrAppend(&text, "it answers for ", absl::StrJoin(model.plan.target.classes, ", "), " (",
-              Name(model.plan.target.task), ")\n");
-  } else if (model.operating_point) {
-    absl::StrAppendFormat(&text, "%s is called present from a score of %.4f on (%s)\n",
-                          about.target, model.operating_point->threshold,
-                          model.operating_point->established);
-  } else {
-    StrAppend(&text, "its record establishes no threshold: scores are given, and nothing is ",
-              "called present or absent\n");
-  }
-  return text;
 }
 
 // One run of the command.
@@ -174,7 +94,7 @@ class PredictRun {
     ASSIGN_OR_RETURN(const auto pool, datasets::worker::WorkerPool::Create(
                                           {.workers = static_cast<unsigned>(command_.threads)}));
     ASSIGN_OR_RETURN(const auto prediction,
-                     Prediction::Create(model_, *pool, journal, clock_, command_.options));
+                     Prediction::Create({model_, *pool, journal, clock_}, command_.options));
     std::unique_ptr<pacs::Destination> destination;
     if (command_.send) {
       ASSIGN_OR_RETURN(destination, pacs::OpenDestination(command_.archive.peer, progress_));
@@ -250,7 +170,7 @@ class PredictRun {
 
   void Show() const {
     if (command_.json) {
-      std::printf("%s\n", ToJson(model_, report_, sum_, command_.data).dump(2).c_str());
+      std::printf("%s", ToJson(model_, report_, sum_, command_.data).c_str());
     } else {
       Say(InWords(report_, sum_));
     }
@@ -272,8 +192,25 @@ class PredictRun {
   const SystemClock clock_;
   TerminalProgress progress_;
   PredictionReport report_;
-  std::optional<Sent> sum_;
+  std::optional<SentResults> sum_;
 };
+
+// Of tables and recordings: all rows that are there now, as one file.
+absl::Status RunRows(const PredictCommand& command, const PublishedModel& model) {
+  if (command.watch || command.pull || command.send || command.options.activation) {
+    return absl::InvalidArgumentError(
+        StrCat("this model reads ", plan::Name(model.plan.data.source), " rows and answers in ",
+               kPredictionsFile, ": --watch, --pull, --send and --activation are for images"));
+  }
+  ASSIGN_OR_RETURN(const auto pool, datasets::worker::WorkerPool::Create(
+                                        {.workers = static_cast<unsigned>(command.threads)}));
+  TerminalProgress progress;
+  ASSIGN_OR_RETURN(const RowPredictions made, PredictRows(model, command.data, *pool, progress));
+  ASSIGN_OR_RETURN(const fs::path file, WriteCsv(command.options.out, model, made));
+  const std::string text = command.json ? ToJson(model, made, file) : InWords(made, file);
+  std::fputs(text.c_str(), stdout);
+  return absl::OkStatus();
+}
 
 absl::Status Check(const PredictCommand& command) {
   if ((command.pull || command.send) && command.archive.peer.archive.empty()) {
@@ -290,16 +227,14 @@ absl::Status Check(const PredictCommand& command) {
 void AddPredictOptions(CLI::App& command, PredictCommand& arguments) {
   command.footer(kExamples);
   command.add_option("--state", arguments.state, "The site's folder")->required();
-  command.add_option("--model", arguments.model.model,
-                     "A model's file, or the beginning of a published model's id");
-  command.add_option("--record", arguments.model.record,
-                     "Its signed record; default: MODEL.record.json beside the file");
-  command.add_option("--plan", arguments.model.plan,
-                     "Its plan; default: as this site was invited with it");
-  command.add_option("--root", arguments.model.root,
-                     "The federation's root key, where the site is not enrolled");
+  AddModelOptions(command, arguments.model, /*required=*/false);
+  command.add_flag("--personal", arguments.personal,
+                   "This site's own model of that model's run instead of the published one");
   command
-      .add_option("--data", arguments.data, "Folder tree of DICOM files; of --pull, where they go")
+      .add_option(
+          "--data", arguments.data,
+          "Folder tree of DICOM files (of --pull, where they go), or the folder of the table or of "
+          "recordings.csv")
       ->required();
   command.add_option("--out", arguments.options.out, "Folder that the results go to")->required();
   command.add_flag("--activation", arguments.options.activation,
@@ -310,6 +245,11 @@ void AddPredictOptions(CLI::App& command, PredictCommand& arguments) {
   command
       .add_option("--poll", arguments.poll_s, "With --watch: seconds between looks (default: 5)")
       ->check(CLI::Range(0.1, 3600.0));
+  command
+      .add_option("--settle", arguments.settle_s,
+                  "With --watch, of volumes: seconds without a new file after which a series is "
+                  "taken for whole (default: 30)")
+      ->check(CLI::Range(0.0, 86400.0));
   command.add_flag("--pull", arguments.pull, "First fetch what the query names from the archive");
   command.add_flag("--send", arguments.send, "Send the results to the archive");
   pacs::AddPeerOptions(command, arguments.archive.peer, /*required=*/false);
@@ -321,11 +261,18 @@ void AddPredictOptions(CLI::App& command, PredictCommand& arguments) {
 
 absl::Status Run(PredictCommand& command) {
   RETURN_IF_ERROR(Check(command));
+  if (command.watch) command.options.settle = FromSeconds(command.settle_s);
   learning::ConfigureRuntime(command.threads);
-  ASSIGN_OR_RETURN(const PublishedModel model, LoadPublishedModel(command.state, command.model));
+  ASSIGN_OR_RETURN(PublishedModel model, LoadPublishedModel(command.state, command.model));
+  const std::string proved = Introduce(model);
+  if (command.personal) {
+    ASSIGN_OR_RETURN(model, PersonalInsteadOf(command.state, std::move(model)));
+  }
   std::FILE* to = command.json ? stderr : stdout;
-  std::fputs(Introduce(model).c_str(), to);
+  std::fputs((proved + AnswersOf(model)).c_str(), to);
   std::fflush(to);
+  if (model.plan.data.source != plan::Source::kDicom) return RunRows(command, model);
+  command.options.data = command.data;
   return PredictRun(command, model).Run();
 }
 

@@ -22,8 +22,9 @@ struct PredictCommand {
   ModelChoice model;
   PredictionOptions options;
   datasets::pacs::PullArguments archive;  // for --pull, and its peer for --send
+  bool personal = false;
   bool pull = false, send = false, watch = false;
-  double poll_s = 5;
+  double poll_s = 5, settle_s = 30;
   int threads = 0;
   bool json = false;
 };

@@ -8,8 +8,9 @@
 
 namespace consilium::site_agent {
 
-// Which images a model has scored, so that each is scored once: by the SHA-256 of the instance's
-// UID, no names and no UIDs. One process at a time; not thread-safe.
+// What a model has scored, so that each is scored once: an image by the SHA-256 of its instance's
+// UID, a series by that of all of its instances' UIDs; no names and no UIDs. One process at a time;
+// not thread-safe.
 class PredictionJournal {
  public:
   static absl::StatusOr<PredictionJournal> Open(const fs::path& file);

@@ -89,15 +89,11 @@ void Outline(const Prediction& prediction, const Subject& subject, const plan::T
   const std::vector<std::uint8_t> mask = results::OnImage(prediction.mask, subject.placement);
   const auto pixels = static_cast<double>(mask.size());
   results::NewSegmentation segmentation{
-      .planes = results::PlanesOf(subject.source, subject.placement.frame)};
-  for (std::size_t i = 0; i < target.classes.size(); ++i) {
-    const std::string& name = target.classes[i];
-    results::NewSegment segment{.label = name,
-                                .description = "",
-                                .category = kMorphology,
-                                .type = results::FindingNamed(name)};
-    segment.voxels.reserve(mask.size());
-    for (const std::uint8_t value : mask) segment.voxels.push_back(value == i + 1);
+      .planes = results::PlanesOf(subject.source, subject.placement.frame),
+      .segments = SegmentsOf(mask, target)};
+  for (std::size_t i = 0; i < segmentation.segments.size(); ++i) {
+    const results::NewSegment& segment = segmentation.segments[i];
+    const std::string& name = segment.label;
     const auto inside = std::count(segment.voxels.begin(), segment.voxels.end(), 1);
     results::NewFinding finding{
         .code = segment.type, .tracking = name, .segment = static_cast<std::uint32_t>(i + 1)};
@@ -105,14 +101,12 @@ void Outline(const Prediction& prediction, const Subject& subject, const plan::T
     if (subject.source.plane) {
       const auto& spacing = subject.source.plane->spacing_mm;
       const double area = static_cast<double>(inside) * spacing[0] * spacing[1];
-      finding.measurements.push_back(
-          {{"42798000", "SCT", "Area"}, area, {"mm2", "UCUM", "square millimeter"}});
+      finding.measurements.push_back(results::Area(area));
       line = absl::StrFormat("%s %.0f mm2", name, area);
     }
     out->scores.emplace_back(name, static_cast<double>(inside) / pixels);
     out->caption.push_back(std::move(line));
     out->findings.push_back(std::move(finding));
-    segmentation.segments.push_back(std::move(segment));
   }
   out->overlay.assign(mask.begin(), mask.end());
   for (float& value : out->overlay) value = value > 0 ? 1.0f : 0.0f;
@@ -182,27 +176,35 @@ void Point(const Prediction& prediction, const Subject& subject, const plan::Tar
 
 }  // namespace
 
-absl::Status CheckPredictable(const plan::Plan& plan) {
-  if (plan.data.source != plan::Source::kDicom || plan.table.Inputs() > 0) {
-    return absl::UnimplementedError(
-        "predict reads DICOM images, and this model's plan has other inputs too: use "
-        "`consilium-site "
-        "evaluate` for what it reaches on this site's data");
+std::vector<results::NewSegment> SegmentsOf(const std::vector<std::uint8_t>& mask,
+                                            const plan::Target& target) {
+  std::vector<results::NewSegment> segments;
+  for (std::size_t i = 0; i < target.classes.size(); ++i) {
+    const std::string& name = target.classes[i];
+    results::NewSegment& segment =
+        segments.emplace_back(results::NewSegment{.label = name,
+                                                  .description = "",
+                                                  .category = kMorphology,
+                                                  .type = results::FindingNamed(name)});
+    segment.voxels.reserve(mask.size());
+    for (const std::uint8_t value : mask) segment.voxels.push_back(value == i + 1);
   }
-  if (plan.preprocessing.slices > 0 || plan.target.task == Task::kSurvival) {
-    return absl::UnimplementedError(
-        StrCat("predict makes no results of ", Name(plan.target.task),
-               plan.preprocessing.slices > 0 ? " of volumes" : "",
-               ": use `consilium-site evaluate` for what the model reaches on this site's data"));
-  }
-  return absl::OkStatus();
+  return segments;
+}
+
+std::string CaptionBegin() {
+  return StrCat(std::string_view(results::kResearchUse), ", not verified by a person");
+}
+
+std::string CaptionOf(const results::ModelDescription& model) {
+  return StrCat("model ", results::AlgorithmName(model), " ", model.id.Short(),
+                model.personal.empty() ? "" : ", this site's own by ", model.personal);
 }
 
 PredictionResults ResultsOf(const Prediction& prediction, const Subject& subject,
                             const PublishedModel& model, bool activation) {
-  const results::ModelDescription& about = model.description;
   PredictionResults out;
-  out.caption = {StrCat(std::string_view(results::kResearchUse), ", not verified by a person")};
+  out.caption = {CaptionBegin()};
   std::string_view colour;
   switch (model.plan.target.task) {
     case Task::kBinary:
@@ -222,9 +224,9 @@ PredictionResults ResultsOf(const Prediction& prediction, const Subject& subject
       colour = "colour: boxes about what the model takes for it";
       break;
     case Task::kSurvival:
-      CONSILIUM_CHECK(false);  // CheckPredictable
+      CONSILIUM_CHECK(false);  // only of tables (row_prediction.h)
   }
-  out.caption.push_back(StrCat("model ", about.name, " ", about.id.Short()));
+  out.caption.push_back(CaptionOf(model.description));
   if (!colour.empty()) out.caption.emplace_back(colour);
   return out;
 }

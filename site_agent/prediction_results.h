@@ -30,9 +30,12 @@ struct PredictionResults {
   std::vector<std::string> caption;  // lines below it
 };
 
-// Whether results can be made of this plan's predictions: kUnimplemented, in words, of plans of
-// tables, recordings, volumes and survival.
-absl::Status CheckPredictable(const plan::Plan& plan);
+// A segment a structure of the plan, of a mask with a structure's number at each voxel.
+std::vector<datasets::results::NewSegment> SegmentsOf(const std::vector<std::uint8_t>& mask,
+                                                      const plan::Target& target);
+// The first line below every picture, and the one that names the model.
+std::string CaptionBegin();
+std::string CaptionOf(const datasets::results::ModelDescription& model);
 
 PredictionResults ResultsOf(const learning::Prediction& prediction,
                             const datasets::results::Subject& subject, const PublishedModel& model,

@@ -1,5 +1,6 @@
 #include "site_agent/published_model.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "common/crypto/sha256.h"
 #include "common/model/safetensors.h"
 #include "coordinator/researcher/verify_model.h"
+#include "site_agent/personal_model.h"
 #include "site_agent/site_state.h"
 
 namespace consilium::site_agent {
@@ -132,8 +134,6 @@ std::optional<datasets::results::OperatingPoint> OperatingPointOf(const json& re
   return datasets::results::OperatingPoint{value, std::move(established)};
 }
 
-}  // namespace
-
 bool TookPart(const fs::path& state, const std::string& run) {
   const auto site = SiteState::Open(state, SiteState::Access::kLook);
   if (!site.ok()) return false;
@@ -143,6 +143,8 @@ bool TookPart(const fs::path& state, const std::string& run) {
     return known.run.value == run && known.consent == Consent::kAccepted;
   });
 }
+
+}  // namespace
 
 absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state,
                                                   const ModelChoice& choice) {
@@ -183,8 +185,45 @@ absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state,
                                                   .run = TextOf(record, "run"),
                                                   .target = plan.target.name,
                                                   .federation = TextOf(record, "federation")};
-  return PublishedModel{std::move(model),         std::move(plan),   std::move(description),
-                        OperatingPointOf(record), TrainedBy(record), TextOf(record, "created")};
+  const bool trained_here = TookPart(state, description.run);
+  return PublishedModel{std::move(model),
+                        std::move(plan),
+                        std::move(description),
+                        OperatingPointOf(record),
+                        TrainedBy(record),
+                        TextOf(record, "created"),
+                        trained_here};
+}
+
+absl::StatusOr<PublishedModel> PersonalInsteadOf(const fs::path& state, PublishedModel published) {
+  const std::string& run = published.description.run;
+  const auto own = PersonalModels(SiteFolder{state}.Personal()).Find(RunId(run));
+  if (absl::IsNotFound(own.status())) {
+    return absl::NotFoundError(StrCat(
+        "this site has no personal model of ", run,
+        ": one is made here when the site takes part in a run whose plan has "
+        "[personalisation] (`consilium-site personal show` lists them); leave out --personal "
+        "to use the published model"));
+  }
+  RETURN_IF_ERROR(own.status());
+  ASSIGN_OR_RETURN(published.state, PersonalModels::Load(*own));
+  published.description.personal = StrCat(plan::Name(own->method), " of ", own->global.Short());
+  published.description.id = own->id;
+  published.operating_point.reset();
+  return published;
+}
+
+void AddModelOptions(CLI::App& command, ModelChoice& choice, bool required) {
+  auto* const model =
+      command.add_option(required ? "model,--model" : "--model", choice.model,
+                         "A model's file, or the beginning of a published model's id");
+  if (required) model->required();
+  command.add_option("--record", choice.record,
+                     "A published model's signed record; default: MODEL.record.json beside the "
+                     "file");
+  command.add_option("--plan", choice.plan, "Its plan; default: as this site was invited with it");
+  command.add_option("--root", choice.root,
+                     "The federation's root key, where the site is not enrolled");
 }
 
 }  // namespace consilium::site_agent

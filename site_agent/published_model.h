@@ -15,6 +15,10 @@
 #include "datasets/results/report_writer.h"
 #include "datasets/results/result_object.h"
 
+namespace CLI {
+class App;
+}
+
 namespace consilium::site_agent {
 
 struct ModelChoice {
@@ -34,6 +38,7 @@ struct PublishedModel {
   std::optional<datasets::results::OperatingPoint> operating_point;
   std::vector<std::string> trained_by;  // the sites whose updates it was made of
   std::string published;                // when, as 2026-03-01T12:00:00Z; empty: the record is older
+  bool trained_here = false;            // this site took part in the run, as its state folder knows
 };
 
 // `state`: the site's folder. kUnauthenticated, with the link of the proof that broke: the model
@@ -41,7 +46,13 @@ struct PublishedModel {
 // model, its record, its plan or the root key is not there, with where it is to be had.
 absl::StatusOr<PublishedModel> LoadPublishedModel(const fs::path& state, const ModelChoice& choice);
 
-// Whether this site took part in that run, as its state folder knows.
-bool TookPart(const fs::path& state, const std::string& run);
+// This site's own model of the published model's run instead of it (personal_model.h), by the same
+// plan. The record's operating point is not the own model's, so that there is none. kNotFound: the
+// site has none of that run; other errors as PersonalModels::Find and Load.
+absl::StatusOr<PublishedModel> PersonalInsteadOf(const fs::path& state, PublishedModel published);
+
+// What every command that opens a published model asks for: model (its own argument as well as
+// --model where it is required), --record, --plan and --root.
+void AddModelOptions(CLI::App& command, ModelChoice& choice, bool required);
 
 }  // namespace consilium::site_agent

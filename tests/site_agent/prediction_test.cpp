@@ -1,9 +1,13 @@
 #include "site_agent/prediction.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "common/crypto/sha256.h"
+#include "common/model/safetensors.h"
 #include "datasets/dicom/writer.h"
 #include "datasets/image_reader.h"
+#include "datasets/results/subject.h"
 #include "datasets/targets/report.h"
 #include "datasets/transform.h"
 #include "site_agent/learning/trainer.h"
@@ -203,7 +207,7 @@ struct Site {
 
   PredictionReport Predict(PredictionOptions options) {
     options.out = folder / "out";
-    auto prediction = Prediction::Create(model, *pool, *journal, clock, options);
+    auto prediction = Prediction::Create({model, *pool, *journal, clock}, options);
     REQUIRE(prediction.ok());
     PredictionReport report;
     NoProgress quiet;
@@ -219,7 +223,7 @@ TEST_CASE("what fits the plan is scored, what does not is refused by its reason"
   const PredictionReport report = site.Predict({.activation = true});
   CHECK(report.files == 5);
   REQUIRE(report.scored.size() == 1);
-  const ScoredImage& scored = report.scored[0];
+  const Scored& scored = report.scored[0];
   CHECK(scored.file.filename() == "DX.dcm");
   REQUIRE(scored.scores.size() == 1);
   CHECK(scored.scores[0].first == "opacity");
@@ -385,14 +389,53 @@ TEST_CASE("a detector's boxes of half or more are findings with their box on the
   CHECK(std::count(results.overlay.begin(), results.overlay.end(), 1.0f) > 0);
 }
 
-TEST_CASE("a model whose inputs are no images makes no results, and says what to use instead") {
-  plan::Plan plan;
-  plan.data.source = plan::Source::kTable;
-  CHECK(absl::IsUnimplemented(CheckPredictable(plan)));
-  plan.data.source = plan::Source::kDicom;
-  CHECK(CheckPredictable(plan).ok());
-  plan.preprocessing.slices = 16;
-  CHECK(absl::IsUnimplemented(CheckPredictable(plan)));
+// As the agent leaves it after fine-tuning (personal_model.h).
+ModelId WritePersonalModel(const fs::path& state, const std::string& run, const ModelState& model,
+                           const ModelId& global) {
+  const fs::path folder = state / "personal" / run;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  REQUIRE(SaveSafetensors(folder / "made.part", model).ok());
+  const ModelId id = crypto::Sha256OfFile(folder / "made.part").value();
+  REQUIRE(Rename(folder / "made.part", folder / (id.Hex() + ".safetensors")).ok());
+  const nlohmann::json record = {{"method", "fine_tuning"},
+                                 {"global", global.Hex()},
+                                 {"published", true},
+                                 {"steps", 1},
+                                 {"model", id.Hex()}};
+  REQUIRE(WriteFileDurably(folder / "personal.json", record.dump()).ok());
+  return id;
+}
+
+TEST_CASE("a site's own model answers instead, and its results say so") {
+  Site site(/*threshold=*/0.5);
+  const std::string run = site.model.description.run;
+  const ModelId published = site.model.description.id;
+  CHECK(absl::IsNotFound(PersonalInsteadOf(site.folder / "state", site.model).status()));
+  std::vector<float> values(site.model.state.values().begin(), site.model.state.values().end());
+  values.back() += 1;  // the bias of the answer
+  const ModelId own =
+      WritePersonalModel(site.folder / "state", run,
+                         *ModelState::Create(site.model.state.layout(), values), published);
+  const double before = site.Predict({}).scored.at(0).scores.at(0).second;
+
+  auto personal = PersonalInsteadOf(site.folder / "state", site.model);
+  INFO(personal.status().message());
+  REQUIRE(personal.ok());
+  site.model = *std::move(personal);
+  CHECK(site.model.description.id == own);
+  CHECK(!site.model.operating_point);  // it was established for the published model
+  const PredictionReport report = site.Predict({});
+  REQUIRE(report.scored.size() == 1);  // by this model not yet
+  const double after = report.scored[0].scores.at(0).second;
+  const auto logit = [](double score) { return std::log(score / (1 - score)); };
+  CHECK(logit(after) - logit(before) == Approx(1).epsilon(1e-3));
+  const fs::path result = report.scored[0].results / "report.dcm";
+  datasets::results::CheckWithDciodvfy(result);
+  if (!datasets::results::HasProgram("dsrdump")) return;
+  const std::string text = datasets::results::DumpReport(result);
+  CHECK_THAT(text, ContainsText("chest-opacity (personal)"));
+  CHECK_THAT(text, ContainsText("by fine_tuning of " + published.Short()));
 }
 
 TEST_CASE("an image is scored once, and anew as the same objects") {
