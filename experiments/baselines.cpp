@@ -149,10 +149,12 @@ TestResult ResultOf(const metrics::TaskSums& sums, double at_specificity) {
 }
 
 std::string EvaluationName(const ModelFile& model, const SiteData& site) {
-  const std::string what = model.kind == ModelKind::kFederated ? "federated"
-                           : model.kind == ModelKind::kPooled  ? "pooled"
-                                                               : "only-" + model.site;
-  return StrCat("test-", what, "-on-", site.name);
+  const std::string of = model.site.empty() ? "" : "-" + model.site;
+  return StrCat("test-", KeyOf(model.kind), of, "-on-", site.name);
+}
+
+bool IsTestedAt(const ModelFile& model, const SiteData& site) {
+  return model.kind != ModelKind::kPersonal || model.site == site.name;
 }
 
 // Patients are split by their pseudonyms: with another key the pooled model would be trained on
@@ -209,6 +211,7 @@ absl::StatusOr<std::vector<ModelSums>> TestSums(const BaselinePlace& place,
   std::vector<Job> jobs;
   for (const ModelFile& model : models) {
     for (const SiteData& site : sites) {
+      if (!IsTestedAt(model, site)) continue;
       jobs.push_back({EvaluationName(model, site),
                       site.state,
                       {"evaluate", "--model", model.file, "--plan", place.plan, "--data", site.data,
@@ -220,6 +223,7 @@ absl::StatusOr<std::vector<ModelSums>> TestSums(const BaselinePlace& place,
   for (const ModelFile& model : models) {
     ModelSums result{model, {}};
     for (const SiteData& site : sites) {
+      if (!IsTestedAt(model, site)) continue;
       ASSIGN_OR_RETURN(metrics::TaskSums sums,
                        ReadSums(place.logs / (EvaluationName(model, site) + ".out")));
       result.by_site.emplace(site.name, std::move(sums));

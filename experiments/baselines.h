@@ -31,7 +31,7 @@ struct BaselinePlace {
 
 struct ModelFile {
   ModelKind kind = ModelKind::kLocal;
-  std::string site;  // kLocal
+  std::string site;  // kLocal, kPersonal
   fs::path file;
 };
 
@@ -45,7 +45,7 @@ struct ModelSums {
   ModelFile model;
   std::map<std::string, metrics::TaskSums> by_site;
 };
-// Each model on each site's test patients.
+// Each model on each site's test patients; a site's own (kPersonal) on that site's only.
 absl::StatusOr<std::vector<ModelSums>> TestSums(const BaselinePlace& place,
                                                 const std::vector<SiteData>& sites,
                                                 const std::vector<ModelFile>& models,

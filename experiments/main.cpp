@@ -81,6 +81,16 @@ void AddPacsSessionOptions(CLI::App* app, PacsSessionOptions* options) {
   app->add_flag("--fresh", options->fresh, "Replace what an earlier session left in --out");
 }
 
+std::map<std::string, plan::PersonalMethod> PersonalMethods() {
+  using Method = plan::PersonalMethod;
+  std::map<std::string, Method> methods;
+  for (const Method method :
+       {Method::kLocalNorm, Method::kLocalHead, Method::kDitto, Method::kFineTuning}) {
+    methods.emplace(plan::Name(method), method);
+  }
+  return methods;
+}
+
 void AddStudyOptions(CLI::App* app, StudyOptions* options) {
   std::string names;
   for (const Study& study : Studies()) StrAppend(&names, names.empty() ? "" : ", ", study.name);
@@ -100,6 +110,10 @@ void AddStudyOptions(CLI::App* app, StudyOptions* options) {
   app->add_option("--plan", options->plan, "Instead of the study's own plan (TOML)");
   app->add_option("--rounds", options->rounds, "Instead of the plan's [stop] rounds")
       ->check(CLI::Range(1, 10000));
+  app->add_option("--personal", options->personal,
+                  "Each site makes a model of its own, too, instead of the plan's "
+                  "[personalisation] method; tested on its own patients")
+      ->transform(CLI::CheckedTransformer(PersonalMethods()));
   app->add_option("--cores", options->cores, "Cores to use; default: all")
       ->check(CLI::Range(1, 1024));
   app->add_flag("--fresh", options->fresh, "Remove what an earlier study left in --out");

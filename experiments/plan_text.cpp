@@ -49,14 +49,19 @@ absl::StatusOr<std::string> OverridePlan(const std::string& toml, const PlanOver
   if (overrides.updates) {
     text = SetValue(text, "aggregation", "updates", StrCat("\"", Name(*overrides.updates), "\""));
   }
+  if (overrides.personal) {
+    text = SetValue(text, "personalisation", "method",
+                    StrCat("\"", plan::Name(*overrides.personal), "\""));
+  }
   ASSIGN_OR_RETURN(const plan::Plan plan, plan::ParsePlan(text));
   const bool set = (!overrides.rounds || plan.stop.rounds == *overrides.rounds) &&
                    (!overrides.seed || plan.seed == *overrides.seed) &&
-                   (!overrides.updates || plan.aggregation.updates == *overrides.updates);
+                   (!overrides.updates || plan.aggregation.updates == *overrides.updates) &&
+                   (!overrides.personal || plan.personalisation.method == *overrides.personal);
   if (!set) {
     return absl::InvalidArgumentError(
-        "the plan's [stop] rounds, [plan] seed or [aggregation] updates could not be replaced; "
-        "write them on lines of their own");
+        "the plan's [stop] rounds, [plan] seed, [aggregation] updates or [personalisation] method "
+        "could not be replaced; write them on lines of their own");
   }
   return text;
 }

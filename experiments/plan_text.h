@@ -13,9 +13,10 @@ namespace consilium::experiments {
 extern const char kQuickstartPlan[];
 
 struct PlanOverrides {
-  std::optional<std::uint32_t> rounds;   // [stop] rounds
-  std::optional<std::uint64_t> seed;     // [plan] seed
-  std::optional<plan::Updates> updates;  // [aggregation] updates
+  std::optional<std::uint32_t> rounds;           // [stop] rounds
+  std::optional<std::uint64_t> seed;             // [plan] seed
+  std::optional<plan::Updates> updates;          // [aggregation] updates
+  std::optional<plan::PersonalMethod> personal;  // [personalisation] method
 };
 
 // The plan's text with these values in place of its own, comments kept. The result is checked as a

@@ -38,10 +38,6 @@ constexpr std::pair<RunEventKind, const char*> kEventNames[] = {
     {RunEventKind::kTrained, "trained"},
 };
 
-constexpr std::pair<ModelKind, const char*> kModelKinds[] = {{ModelKind::kFederated, "federated"},
-                                                             {ModelKind::kLocal, "local"},
-                                                             {ModelKind::kPooled, "pooled"}};
-
 template <class Table, class Value>
 const char* NameIn(const Table& table, Value value) {
   for (const auto& [candidate, name] : table) {
@@ -50,12 +46,16 @@ const char* NameIn(const Table& table, Value value) {
   return "unknown";
 }
 
+[[noreturn]] void Unknown(const std::string& word) {
+  throw json::other_error::create(500, "unknown word '" + word + "'", static_cast<json*>(nullptr));
+}
+
 template <class Value, class Table>
 Value ValueIn(const Table& table, const std::string& name) {
   for (const auto& [value, candidate] : table) {
     if (candidate == name) return value;
   }
-  throw json::other_error::create(500, "unknown word '" + name + "'", static_cast<json*>(nullptr));
+  Unknown(name);
 }
 
 json FromEvent(const wire::RunEvent& event) {
@@ -149,7 +149,7 @@ TestResult ToResult(const json& in) {
 json FromModel(const TestedModel& model) {
   json by_site = json::object();
   for (const auto& [site, result] : model.by_site) by_site[site] = FromResult(result);
-  return {{"kind", NameIn(kModelKinds, model.kind)},
+  return {{"kind", KeyOf(model.kind)},
           {"site", model.site},
           {"by_site", by_site},
           {"pooled", FromResult(model.pooled)}};
@@ -157,7 +157,10 @@ json FromModel(const TestedModel& model) {
 
 TestedModel ToModel(const json& in) {
   TestedModel model;
-  model.kind = ValueIn<ModelKind>(kModelKinds, in.at("kind").get<std::string>());
+  const std::string kind = in.at("kind");
+  const auto known = ModelKindFrom(kind);
+  if (!known) Unknown(kind);
+  model.kind = *known;
   model.site = in.at("site");
   for (const auto& [site, result] : in.at("by_site").items())
     model.by_site[site] = ToResult(result);
@@ -217,18 +220,6 @@ Task TaskOf(const Results& results) {
     if (model.pooled) return model.pooled->task;
   }
   return Task::kBinary;
-}
-
-std::string TestedModel::Name() const {
-  switch (kind) {
-    case ModelKind::kFederated:
-      return "federated";
-    case ModelKind::kLocal:
-      return "only " + site;
-    case ModelKind::kPooled:
-      return "pooled data";
-  }
-  return "";
 }
 
 std::string ToJson(const Results& r) {

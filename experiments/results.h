@@ -14,6 +14,7 @@
 #include "common/base/ids.h"
 #include "common/metrics/task_sums.h"
 #include "common/wire/protocol.h"
+#include "experiments/model_kind.h"
 
 namespace consilium::experiments {
 
@@ -33,15 +34,13 @@ TestFigures FiguresOf(const metrics::TaskMetrics& metrics);
 // pooled result.
 using TestResult = std::optional<TestFigures>;
 
-enum class ModelKind { kFederated, kLocal, kPooled };
-
 struct TestedModel {
   ModelKind kind = ModelKind::kFederated;
   std::string site;                           // kLocal: which site trained it
   std::map<std::string, TestResult> by_site;  // on each site's test set
   TestResult pooled;                          // on all test sets together
 
-  std::string Name() const;  // "federated", "only north", "pooled data"
+  std::string Name() const { return TitleOf(kind, site); }
 };
 
 struct Part {  // of the experiment's time

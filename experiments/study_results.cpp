@@ -13,21 +13,9 @@ namespace {
 using metrics::TaskSums;
 using nlohmann::json;
 
-constexpr std::pair<ModelKind, const char*> kKinds[] = {{ModelKind::kFederated, "federated"},
-                                                        {ModelKind::kLocal, "local"},
-                                                        {ModelKind::kPooled, "pooled"}};
-
-const char* KindName(ModelKind kind) {
-  return std::find_if(std::begin(kKinds), std::end(kKinds),
-                      [&](const auto& k) { return k.first == kind; })
-      ->second;
-}
-
-ModelKind KindFrom(const std::string& name) {
-  for (const auto& [kind, known] : kKinds) {
-    if (name == known) return kind;
-  }
-  throw json::other_error::create(500, "unknown kind of model '" + name + "'",
+ModelKind KindFrom(const std::string& key) {
+  if (const auto kind = ModelKindFrom(key)) return *kind;
+  throw json::other_error::create(500, "unknown kind of model '" + key + "'",
                                   static_cast<json*>(nullptr));
 }
 
@@ -179,18 +167,6 @@ Spread AtSite(const StudyResults& results, const StudyModel& model, const std::s
 
 }  // namespace
 
-std::string StudyModel::Name() const {
-  switch (kind) {
-    case ModelKind::kFederated:
-      return "federated";
-    case ModelKind::kLocal:
-      return "only " + site;
-    case ModelKind::kPooled:
-      return "pooled data";
-  }
-  return "";
-}
-
 std::string ToJson(const StudySeed& seed) {
   json sites = json::array(), models = json::array();
   for (const StudySite& site : seed.sites) {
@@ -202,7 +178,7 @@ std::string ToJson(const StudySeed& seed) {
     for (const auto& [site, sums] : model.by_site) {
       by_site[site] = json::parse(metrics::ToJson(sums));
     }
-    models.push_back({{"kind", KindName(model.kind)}, {"site", model.site}, {"by_site", by_site}});
+    models.push_back({{"kind", KeyOf(model.kind)}, {"site", model.site}, {"by_site", by_site}});
   }
   const json out = {{"seed", seed.seed},      {"sites", sites},        {"notes", seed.notes},
                     {"models", models},       {"rounds", seed.rounds}, {"model", seed.model_id},
@@ -315,6 +291,13 @@ std::vector<std::string> VerdictOf(const StudyResults& results, const Study& stu
         "Trained on all sites' data in one place, the same model reaches %.3f: %.3f %s.",
         *pooled.mean, std::abs(*pooled.mean - *federated.mean),
         *pooled.mean > *federated.mean ? "more" : "less"));
+  }
+  const Spread personal = MeanOverSites(results, ModelKind::kPersonal, "", study.figure);
+  if (personal.mean) {
+    sentences.push_back(absl::StrFormat(
+        "With what each site made of it for itself, on its own test patients: %.3f, %.3f %s.",
+        *personal.mean, std::abs(*personal.mean - *federated.mean),
+        *personal.mean > *federated.mean ? "more" : "less"));
   }
   std::optional<double> best;
   std::string best_site;

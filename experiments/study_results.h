@@ -17,17 +17,18 @@ namespace consilium::experiments {
 
 struct StudyModel {
   ModelKind kind = ModelKind::kFederated;
-  std::string site;                                  // kLocal: which site trained it
-  std::map<std::string, metrics::TaskSums> by_site;  // on each site's test split
+  std::string site;  // kLocal: which site trained it
+  // On each site's test split; kPersonal: of each site its own model.
+  std::map<std::string, metrics::TaskSums> by_site;
 
-  std::string Name() const;  // "federated", "only north", "pooled data"
+  std::string Name() const { return TitleOf(kind, site); }
 };
 
 struct StudySeed {
   std::uint64_t seed = 0;
   std::vector<StudySite> sites;
   std::vector<std::string> notes;
-  std::vector<StudyModel> models;  // the federated one, local ones in the order of sites, pooled
+  std::vector<StudyModel> models;  // federated, personal, local ones in the order of sites, pooled
   std::uint32_t rounds = 0;        // of the federation
   std::string model_id;            // hex; of the federated model
   std::map<std::string, double> seconds;  // of each part

@@ -13,6 +13,7 @@
 #include "datasets/catalog.h"
 #include "experiments/baselines.h"
 #include "experiments/federation.h"
+#include "experiments/personal_models.h"
 #include "experiments/plan_text.h"
 #include "experiments/run_history.h"
 #include "experiments/studies/image_study.h"
@@ -48,8 +49,9 @@ class SeedRun {
   absl::StatusOr<StudySeed> Run() {
     RETURN_IF_ERROR(RemoveTree(folder_));
     RETURN_IF_ERROR(EnsureFolder(folder_ / "models"));
-    ASSIGN_OR_RETURN(const std::string toml,
-                     OverridePlan(toml_, {.rounds = options_.rounds, .seed = found_.seed}));
+    ASSIGN_OR_RETURN(const std::string toml, OverridePlan(toml_, {.rounds = options_.rounds,
+                                                                  .seed = found_.seed,
+                                                                  .personal = options_.personal}));
     ASSIGN_OR_RETURN(plan_, plan::ParsePlan(toml));
     RETURN_IF_ERROR(WriteFileDurably(PlanFile(), toml, 0644));
     RETURN_IF_ERROR(Part("sites", [&] { return Prepare(); }));
@@ -114,6 +116,10 @@ class SeedRun {
     ASSIGN_OR_RETURN(const std::string run, Submit(federation));
     RETURN_IF_ERROR(Watch(federation, run));
     RETURN_IF_ERROR(ReadRun(federation, run));
+    if (plan_.personalisation.method != plan::PersonalMethod::kNone) {
+      ASSIGN_OR_RETURN(personal_, AwaitPersonalModels(federation, run, published_, training_,
+                                                      FromSeconds(plan_.cohort.round_deadline_s)));
+    }
     federation.StopSites();
     return absl::OkStatus();
   }
@@ -158,7 +164,8 @@ class SeedRun {
       return absl::AbortedError("the run ended before it had a model to test");
     }
     federated_ = federation.CoordinatorState() / "models" / (found_.model_id + ".safetensors");
-    if (!history.published) {
+    published_ = history.published;
+    if (!published_) {
       found_.notes.push_back(StrCat("Seed ", found_.seed,
                                     ": the release gate did not let the model through; it is "
                                     "tested here all the same."));
@@ -177,6 +184,7 @@ class SeedRun {
   absl::Status TrainToCompare() {
     const std::uint32_t epochs = std::max(1u, found_.rounds * plan_.training.local_epochs);
     ASSIGN_OR_RETURN(models_, TrainBaselines(Place(), training_, epochs, progress_));
+    models_.insert(models_.begin(), personal_.begin(), personal_.end());
     models_.insert(models_.begin(), {ModelKind::kFederated, "", federated_});
     return absl::OkStatus();
   }
@@ -186,10 +194,19 @@ class SeedRun {
     std::vector<SiteData> all = training_;
     all.insert(all.end(), testing_.begin(), testing_.end());
     ASSIGN_OR_RETURN(std::vector<ModelSums> tested, TestSums(Place(), all, models_, progress_));
-    for (ModelSums& sums : tested) {
-      found_.models.push_back({sums.model.kind, sums.model.site, std::move(sums.by_site)});
-    }
+    for (ModelSums& sums : tested) Keep(std::move(sums));
     return absl::OkStatus();
+  }
+
+  // The sites' own models are one, of which each site has its own.
+  void Keep(ModelSums sums) {
+    const bool personal = sums.model.kind == ModelKind::kPersonal;
+    if (personal && found_.models.back().kind == ModelKind::kPersonal) {
+      found_.models.back().by_site.merge(sums.by_site);
+      return;
+    }
+    found_.models.push_back(
+        {sums.model.kind, personal ? "" : sums.model.site, std::move(sums.by_site)});
   }
 
   fs::path PlanFile() const { return folder_ / "plan.toml"; }
@@ -202,7 +219,8 @@ class SeedRun {
   const fs::path programs_;
   plan::Plan plan_;
   std::vector<SiteData> training_, testing_;
-  std::vector<ModelFile> models_;
+  std::vector<ModelFile> models_, personal_;
+  bool published_ = false;
   fs::path federated_;
   TerminalProgress progress_;
   StudySeed found_;
@@ -215,6 +233,7 @@ std::string CommandOf(const StudyOptions& options) {
   for (const std::string& site : options.held_out) StrAppend(&command, " --held-out ", site);
   if (!options.plan.empty()) StrAppend(&command, " --plan ", options.plan.string());
   if (options.rounds) StrAppend(&command, " --rounds ", *options.rounds);
+  if (options.personal) StrAppend(&command, " --personal ", plan::Name(*options.personal));
   return command;  // without the seeds: more of them go on with the same folder
 }
 

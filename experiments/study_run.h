@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/file.h"
+#include "common/plan/plan.h"
 #include "experiments/study_results.h"
 
 namespace consilium::experiments {
@@ -24,14 +25,15 @@ struct StudyOptions {
   std::string name;
   fs::path data, test;
   std::vector<std::string> held_out;
-  bool leave_one_out = false;           // once for each site, held out (leave_one_out.h)
-  std::uint32_t seeds = 3;              // 1 to N
-  fs::path out;                         // empty: study-NAME
-  fs::path plan;                        // empty: the study's own
-  std::optional<std::uint32_t> rounds;  // instead of the plan's
-  bool fresh = false;                   // remove what an earlier study left in OUT
-  bool json = false;                    // results to standard output, all else to standard error
-  int cores = 0;                        // 0: what this process may use
+  bool leave_one_out = false;                    // once for each site, held out (leave_one_out.h)
+  std::uint32_t seeds = 3;                       // 1 to N
+  fs::path out;                                  // empty: study-NAME
+  fs::path plan;                                 // empty: the study's own
+  std::optional<std::uint32_t> rounds;           // instead of the plan's
+  std::optional<plan::PersonalMethod> personal;  // likewise: a model of each site's own
+  bool fresh = false;                            // remove what an earlier study left in OUT
+  bool json = false;  // results to standard output, all else to standard error
+  int cores = 0;      // 0: what this process may use
 };
 
 // Prints what it does. kFailedPrecondition: OUT holds another study, or one of other options.

@@ -28,8 +28,8 @@ TEST_CASE("A study federates, trains alone and pooled, tests all at all sites, a
   const TemporaryFolder folder;
   WriteHeartFiles(folder / "data");
   WriteHeartFile(folder / "data" / "processed.unseen.data", 40, 8);
-  const std::vector<std::string> options = {"--seeds", "1",          "--rounds",
-                                            "2",       "--held-out", "unseen"};
+  const std::vector<std::string> options = {"--seeds",    "1",      "--rounds",   "2",
+                                            "--held-out", "unseen", "--personal", "ditto"};
   const ExitState state = RunStudyProgram(folder, options);
   INFO(Tail(folder / "stderr", 30) << Tail(folder / "stdout", 30));
   REQUIRE(state.code == 0);
@@ -39,10 +39,16 @@ TEST_CASE("A study federates, trains alone and pooled, tests all at all sites, a
   const auto seed = StudySeedFromJson(*text);
   RequireOk(seed.status());
   CHECK(seed->rounds == 2);
-  REQUIRE(seed->models.size() == 5);
+  REQUIRE(seed->models.size() == 6);
   CHECK(seed->models.front().kind == ModelKind::kFederated);
   CHECK(seed->models.back().kind == ModelKind::kPooled);
+  // Each site's own model is tested on its own patients, of which the unseen site has none.
+  const StudyModel& personal = seed->models[1];
+  REQUIRE(personal.kind == ModelKind::kPersonal);
+  CHECK(personal.by_site.size() == 3);
+  CHECK(personal.by_site.at("south").Count() == 21);
   for (const StudyModel& model : seed->models) {
+    if (model.kind == ModelKind::kPersonal) continue;
     REQUIRE(model.by_site.size() == 4);
     CHECK(model.by_site.at("north").Count() == 21);
     CHECK(model.by_site.at("unseen").Count() == 39);
@@ -58,6 +64,7 @@ TEST_CASE("A study federates, trains alone and pooled, tests all at all sites, a
   const std::string page = *ReadTextFile(folder / "out" / "results.md");
   CHECK_THAT(page, ContainsText("unseen (did not train)"));
   CHECK_THAT(page, ContainsText("only north"));
+  CHECK_THAT(page, ContainsText("federated, own model of each site"));
   CHECK(Exists(folder / "out" / "results.html"));
   CHECK_THAT(Tail(folder / "stdout", 60), ContainsText("mean accuracy over the sites"));
 
