@@ -14,6 +14,7 @@
 #include "datasets/explain/explanation.h"
 #include "datasets/explain/operation.h"
 #include "datasets/explain/reasons.h"
+#include "datasets/explain/volume_explanation.h"
 #include "datasets/requirements.h"
 #include "datasets/worker/header_message.h"
 #include "datasets/worker/sandboxed_reader.h"
@@ -37,6 +38,9 @@ struct Account {
   std::string chosen_by;  // "the modality MG"
   Explanation explanation;
   std::optional<Refused> refused;  // by the reader of headers, the plan or the pipeline
+  std::size_t files = 1;           // of a series
+  // The plan's structures at the pixels of the last step; empty where none were asked for.
+  Bytes structures;
 };
 
 std::string Words(const Refused& refused) {
@@ -60,9 +64,10 @@ std::string Verdict(const Account& account) {
 }
 
 // Modalities are code strings that the reader has checked; all else in this line is ours.
-std::string FileLine(const dicom::Header& header) {
+std::string FileLine(const dicom::Header& header, std::size_t files) {
   std::string line = StrCat(header.modality, ", ", header.columns, " x ", header.rows, " pixels");
   if (header.frames > 1) StrAppend(&line, ", ", header.frames, " frames");
+  if (files > 1) StrAppend(&line, ", ", files, " files");
   StrAppend(&line, ", ", dicom::Name(header.photometric), ", ",
             dicom::Name(header.transfer_syntax));
   return line;
@@ -73,7 +78,7 @@ std::string ToText(const Account& account) {
   const auto line = [&](std::string_view name, const std::string& what) {
     if (!what.empty()) absl::StrAppendFormat(&text, "%-18s %s\n", std::string(name), what);
   };
-  if (account.header.ok()) line("file", FileLine(*account.header));
+  if (account.header.ok()) line("file", FileLine(*account.header, account.files));
   line("preset", StrCat(plan::Name(account.preprocessing.preset), ", by ", account.chosen_by));
   int number = 0;
   for (const Step& step : account.explanation.steps) {
@@ -95,6 +100,7 @@ std::string ToJson(const Account& account) {
                    {"columns", header.columns},
                    {"rows", header.rows},
                    {"frames", header.frames},
+                   {"files", account.files},
                    {"photometric", dicom::Name(header.photometric)},
                    {"transfer_syntax", dicom::Name(header.transfer_syntax)}};
   }
@@ -178,6 +184,22 @@ absl::StatusOr<PlacedMask> ReadMask(worker::WorkerPool& pool, const fs::path& fi
   return *std::move(mask);
 }
 
+// The same of a series, which is the plan's example.
+absl::StatusOr<Account> ExamineSeries(worker::WorkerPool& pool, const fs::path& path,
+                                      const std::vector<fs::path>& masks, const plan::Plan& plan) {
+  ASSIGN_OR_RETURN(const SeriesFiles series, FindSeries(pool, path, plan));
+  VolumeExplanation made = ExplainVolume(pool, series.files, masks, plan);
+  Account account;
+  account.header = series.header;
+  account.files = series.files.size();
+  account.preprocessing = plan.preprocessing;
+  account.chosen_by = StrCat("the plan ", plan.name);
+  account.refused = made.explanation.refused;
+  account.explanation = std::move(made.explanation);
+  account.structures = std::move(made.structures);
+  return account;
+}
+
 const std::map<std::string, plan::Preset>& Presets() {
   static const auto* const presets = [] {
     auto* map = new std::map<std::string, plan::Preset>();
@@ -198,8 +220,11 @@ Command::~Command() = default;
 void Command::AddTo(CLI::App& app) {
   Arguments& arguments = *arguments_;
   CLI::App* command = app.add_subcommand(
-      "explain", "Say step by step what the pipeline does with one image, and show it");
-  command->add_option("file", arguments.file, "A DICOM file")->required();
+      "explain", "Say step by step what the pipeline does with one image or series, and show it");
+  command
+      ->add_option("file", arguments.file,
+                   "A DICOM file; with a plan of volumes the folder of a series")
+      ->required();
   auto* plan = command->add_option("--plan", arguments.plan,
                                    "The plan that says how (default: the modality's preset)");
   std::vector<std::string> names;
@@ -212,8 +237,9 @@ void Command::AddTo(CLI::App& app) {
                    "Of the input (default: the plan's, or 128)")
       ->check(CLI::Range(16, 1024));
   command
-      ->add_option("--mask", arguments.masks,
-                   "DICOM segmentations of the image: outline the plan's structures on the input")
+      ->add_option(
+          "--mask", arguments.masks,
+          "DICOM segmentations of the image or series: outline the plan's structures on the input")
       ->needs(plan);
   command->add_option("--out", arguments.out, "Write a contact sheet of the steps: a PNG file");
   command->add_flag("--json", arguments.json, "The steps as JSON");
@@ -242,10 +268,21 @@ absl::Status Command::Run() {
   worker::PoolOptions options;
   options.workers = 1;
   ASSIGN_OR_RETURN(const auto pool, worker::WorkerPool::Create(options));
-  const Account account = Examine(*pool, arguments.file, plan, preprocessing, std::move(chosen_by));
-  std::optional<PlacedMask> mask;
-  if (!arguments.masks.empty()) {
-    ASSIGN_OR_RETURN(mask, ReadMask(*pool, arguments.file, arguments.masks, *plan, preprocessing));
+  Account account;
+  if (plan && plan->preprocessing.slices > 0) {
+    plan->preprocessing = preprocessing;
+    ASSIGN_OR_RETURN(account, ExamineSeries(*pool, arguments.file, arguments.masks, *plan));
+  } else {
+    if (ListFolder(arguments.file).ok()) {
+      return absl::InvalidArgumentError(
+          "a folder is explained as a series by a plan of volumes: give --plan, or name a file");
+    }
+    account = Examine(*pool, arguments.file, plan, preprocessing, std::move(chosen_by));
+    if (!arguments.masks.empty()) {
+      ASSIGN_OR_RETURN(PlacedMask mask,
+                       ReadMask(*pool, arguments.file, arguments.masks, *plan, preprocessing));
+      account.structures = std::move(mask.structures);
+    }
   }
   const std::string text = arguments.json ? ToJson(account) + "\n" : ToText(account);
   std::fputs(text.c_str(), stdout);
@@ -253,9 +290,10 @@ absl::Status Command::Run() {
     const std::string title =
         StrCat("preset ", plan::Name(account.preprocessing.preset), ", input ",
                account.preprocessing.image_size, " x ", account.preprocessing.image_size);
-    const Outlines outlines{mask ? ByteView(mask->structures) : ByteView(),
+    const Outlines outlines{account.structures,
                             plan ? plan->target.classes : std::vector<std::string>()};
-    const bool drawn = mask && !account.explanation.refused && !account.explanation.steps.empty();
+    const bool drawn = !account.structures.empty() && !account.explanation.refused &&
+                       !account.explanation.steps.empty();
     ASSIGN_OR_RETURN(const Bytes png,
                      ToPng(MakeContactSheet(title, account.explanation.steps, Verdict(account),
                                             drawn ? &outlines : nullptr)));

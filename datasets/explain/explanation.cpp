@@ -69,24 +69,7 @@ std::vector<float> Histogram(const std::vector<float>& values, float low, float 
 class Recorder : public pipeline::StageObserver {
  public:
   explicit Recorder(std::vector<Step>* steps) : steps_(steps) {}
-  void See(pipeline::Stage stage) override {
-    Step step;
-    step.rows = stage.rows;
-    step.columns = stage.columns;
-    const auto [least, most] = std::minmax_element(stage.pixels.begin(), stage.pixels.end());
-    step.least = *least;
-    step.most = *most;
-    step.mean = std::accumulate(stage.pixels.begin(), stage.pixels.end(), 0.0) /
-                static_cast<double>(stage.pixels.size());
-    step.low = stage.low;
-    step.high = stage.high;
-    step.histogram =
-        Histogram(stage.pixels, std::min(stage.low, stage.high), std::max(stage.low, stage.high));
-    Shrink(stage, &step);
-    step.name = std::move(stage.name);
-    step.what = std::move(stage.what);
-    steps_->push_back(std::move(step));
-  }
+  void See(pipeline::Stage stage) override { steps_->push_back(StepOf(std::move(stage))); }
 
  private:
   std::vector<Step>* const steps_;
@@ -126,6 +109,25 @@ bool IsSound(const Step& step) {
 }
 
 }  // namespace
+
+Step StepOf(pipeline::Stage stage) {
+  Step step;
+  step.rows = stage.rows;
+  step.columns = stage.columns;
+  const auto [least, most] = std::minmax_element(stage.pixels.begin(), stage.pixels.end());
+  step.least = *least;
+  step.most = *most;
+  step.mean = std::accumulate(stage.pixels.begin(), stage.pixels.end(), 0.0) /
+              static_cast<double>(stage.pixels.size());
+  step.low = stage.low;
+  step.high = stage.high;
+  step.histogram =
+      Histogram(stage.pixels, std::min(stage.low, stage.high), std::max(stage.low, stage.high));
+  Shrink(stage, &step);
+  step.name = std::move(stage.name);
+  step.what = std::move(stage.what);
+  return step;
+}
 
 Explanation Explain(dicom::ImageFile& file, const plan::Preprocessing& preprocessing) {
   Explanation explanation;

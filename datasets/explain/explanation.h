@@ -13,6 +13,10 @@
 #include "datasets/dicom/image_file.h"
 #include "datasets/refusal.h"
 
+namespace consilium::datasets::pipeline {
+struct Stage;
+}
+
 namespace consilium::datasets::explain {
 
 inline constexpr std::uint32_t kLargestPicture = 320;  // pixels of its longer side
@@ -29,6 +33,8 @@ struct Step {
   std::uint32_t channels = 1;  // 3: red, green and blue, one after the other
   std::vector<float> picture;  // the stage, made smaller by averaging where it is too large
 };
+
+Step StepOf(pipeline::Stage stage);
 
 struct Explanation {
   std::vector<Step> steps;
