@@ -176,8 +176,8 @@ class Ledger {
   absl::StatusOr<std::vector<PooledEvaluation>> PooledEvaluations(const RunId& run);
   // None: the run has described nothing (yet).
   absl::StatusOr<std::optional<StoreDescription>> DescriptionOf(const RunId& run);
-  // Over secagg::SurvivorsText of a training attempt's session, as they were sent to the sites
-  // (Commit takes them from there). Empty: the session did not come so far.
+  // Over secagg::SurvivorsText of a training's session, or a preparation's (round 0 here), as sent
+  // to the sites (Commit takes them from there). Empty: the session did not come so far.
   absl::StatusOr<std::map<SiteId, crypto::Signature>> SurvivorSignatures(const AttemptKey& key);
   // The model that was published last from a plan of this name, and its AUROC by site on the test
   // sets, if the sites' own were seen. Sites too small to show are left out.

@@ -114,7 +114,9 @@ absl::Status Ledger::Impl::KeepSurvivorSignatures(std::span<const Action> action
   for (const Action& action : actions) {
     const auto* send = std::get_if<Send>(&action);
     const auto* notice = send ? std::get_if<wire::SecureNotice>(&send->message) : nullptr;
-    if (notice == nullptr || notice->session.purpose != secagg::Purpose::kTraining) continue;
+    if (notice == nullptr) continue;
+    const bool preparation = notice->session.purpose == secagg::Purpose::kPreparation;
+    if (!preparation && notice->session.purpose != secagg::Purpose::kTraining) continue;
     const auto* signatures = std::get_if<wire::SecureNotice::Signatures>(&notice->notice);
     if (signatures == nullptr) continue;
     const AttemptKey& key = notice->session.attempt;
@@ -122,7 +124,8 @@ absl::Status Ledger::Impl::KeepSurvivorSignatures(std::span<const Action> action
       RETURN_IF_ERROR(
           db.Execute("INSERT OR REPLACE INTO survivor_signatures (run, round, attempt, site, "
                      "signature) VALUES (?, ?, ?, ?, ?)",
-                     key.run.value, key.round, key.attempt, site.value, ToHex(signature)));
+                     key.run.value, preparation ? 0 : key.round, key.attempt, site.value,
+                     ToHex(signature)));
     }
     return absl::OkStatus();
   }

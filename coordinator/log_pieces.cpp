@@ -1,8 +1,10 @@
 #include "coordinator/log_pieces.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/base/status.h"
+#include "common/crypto/keys.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -30,6 +32,22 @@ json ToJson(const Countersignature& signature) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<Countersignature>> VerifiableCountersignatures(Ledger& ledger,
+                                                                          std::uint64_t up_to) {
+  ASSIGN_OR_RETURN(const std::string federation, ledger.FederationName());
+  ASSIGN_OR_RETURN(const std::vector<Member> members, ledger.Members());
+  ASSIGN_OR_RETURN(std::vector<Countersignature> signatures, ledger.Countersignatures(up_to));
+  std::erase_if(signatures, [&](const Countersignature& countersignature) {
+    const wire::LogSignature& head = countersignature.signature;
+    const Bytes text = wire::LogHeadText(federation, head.number, head.head);
+    return std::ranges::none_of(members, [&](const Member& member) {
+      return member.name == countersignature.site.value && !member.revoked &&
+             crypto::VerifySignature(member.signing_key, text, head.signature).ok();
+    });
+  });
+  return signatures;
+}
+
 absl::StatusOr<std::string> LogPieces::Next(Ledger& ledger) {
   ASSIGN_OR_RETURN(const std::string federation, ledger.FederationName());
   ASSIGN_OR_RETURN(const std::vector<wire::LogEntry> entries,
@@ -43,7 +61,7 @@ absl::StatusOr<std::string> LogPieces::Next(Ledger& ledger) {
   }
   done_ = entries.size() < kEntriesInAPiece;
   if (done_) {
-    ASSIGN_OR_RETURN(const auto signatures, ledger.Countersignatures(next_ - 1));
+    ASSIGN_OR_RETURN(const auto signatures, VerifiableCountersignatures(ledger, next_ - 1));
     for (const Countersignature& signature : signatures) {
       piece["countersignatures"].push_back(ToJson(signature));
     }

@@ -2,11 +2,18 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "coordinator/ledger.h"
 
 namespace consilium::coordinator {
+
+// Of each site that is a member, the latest signature up to entry `up_to`, if it is by the site's
+// present key: what who has the newest roster can verify. Sites that were revoked, or that have
+// signed nothing since they have a new key, are left out.
+absl::StatusOr<std::vector<Countersignature>> VerifiableCountersignatures(Ledger& ledger,
+                                                                          std::uint64_t up_to);
 
 // The log for those who read it, piece by piece (the form is in service.h). What is added while it
 // is read comes too.

@@ -1,5 +1,6 @@
 #include "coordinator/publication.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "common/base/version.h"
 #include "common/crypto/model_record.h"
 #include "common/metrics/task_sums.h"
+#include "coordinator/log_pieces.h"
 
 namespace consilium::coordinator {
 namespace {
@@ -168,20 +170,22 @@ json PooledTest(const TestEvaluations& tests, double at_specificity) {
   return pooled;
 }
 
-// The session of secure aggregation that the model came out of, as the log has it: {transcript,
-// threshold, sharers, survivors, signatures}. Null when the updates were sealed.
-absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, const ModelId& model) {
-  ASSIGN_OR_RETURN(const std::vector<wire::LogEntry> entries, ledger.LogEntriesAbout(model.Hex()));
+// The session of secure aggregation that the model came out of, as the log's entry with `action` has
+// it: {transcript, threshold, sharers, survivors, signatures}, and `more` of its fields. Null when
+// there is none.
+absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, std::string_view model,
+                                   std::string_view action, std::vector<std::string> more = {}) {
+  ASSIGN_OR_RETURN(const auto entries, ledger.LogEntriesAbout(std::string(model)));
+  more.insert(more.end(), {"transcript", "threshold", "sharers", "survivors"});
   json session;
   for (const wire::LogEntry& entry : entries) {
     const json details = json::parse(entry.details, nullptr, /*allow_exceptions=*/false);
-    if (entry.action != "aggregate" || !details.is_object() || !details.contains("transcript")) {
+    if (entry.action != action || !details.is_object() || !details.contains("transcript") ||
+        details.value("run", "") != run.value) {
       continue;
     }
     session = json::object();
-    for (const char* field : {"transcript", "threshold", "sharers", "survivors"}) {
-      session[field] = details.value(field, json());
-    }
+    for (const std::string& field : more) session[field] = details.value(field, json());
     const AttemptKey key{run, details.value("round", 0u), details.value("attempt", 0u)};
     ASSIGN_OR_RETURN(const auto signatures, ledger.SurvivorSignatures(key));
     session["signatures"] = json::object();
@@ -192,11 +196,22 @@ absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, const Model
   return session;
 }
 
+// Of the model with the federation's scales, with which round one began: {model, base, ...}. Null
+// when the run prepared nothing.
+absl::StatusOr<json> Preparation(Ledger& ledger, const RunId& run,
+                                 const std::vector<wire::RunEvent>& events) {
+  const auto prepared = std::ranges::find(events, RunEventKind::kPrepared, &wire::RunEvent::kind);
+  if (prepared == events.end()) return json();
+  ASSIGN_OR_RETURN(json session, SecureSession(ledger, run, prepared->text, "prepare", {"base"}));
+  if (!session.is_null()) session["model"] = prepared->text;
+  return session;
+}
+
 // The head of the log before the publication, and what the sites have signed of it.
 absl::StatusOr<json> LogJson(Ledger& ledger) {
   ASSIGN_OR_RETURN(const Ledger::LogHead head, ledger.Head());
   ASSIGN_OR_RETURN(const std::vector<Countersignature> signatures,
-                   ledger.Countersignatures(head.number));
+                   VerifiableCountersignatures(ledger, head.number));
   json countersignatures = json::array();
   for (const auto& [site, signature] : signatures) {
     countersignatures.push_back({{"site", site.value},
@@ -221,7 +236,9 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
   ASSIGN_OR_RETURN(const auto events, AllEvents(ledger, state.run, actions));
   ASSIGN_OR_RETURN(const TestEvaluations tests, TestsOf(ledger, state.run, publish.model, actions));
   ASSIGN_OR_RETURN(const auto evaluated_by, EvaluatedBy(ledger, state.run));
-  ASSIGN_OR_RETURN(json secure, SecureSession(ledger, state.run, publish.model));
+  ASSIGN_OR_RETURN(json secure,
+                   SecureSession(ledger, state.run, publish.model.Hex(), "aggregate"));
+  ASSIGN_OR_RETURN(json preparation, Preparation(ledger, state.run, events));
   ASSIGN_OR_RETURN(json log, LogJson(ledger));
   ASSIGN_OR_RETURN(std::string roster, ledger.RosterFile());
   json gate = json::array();
@@ -258,6 +275,7 @@ absl::StatusOr<Publication> MakePublication(Ledger& ledger, const RunState& stat
       {"signing_key", ToHex(signing_key.public_key)},
   };
   if (!secure.is_null()) record["secure"] = std::move(secure);
+  if (!preparation.is_null()) record["preparation"] = std::move(preparation);
   ASSIGN_OR_RETURN(std::string file, crypto::SignModelRecord(signing_key, record.dump()));
   return Publication{publish.model, std::move(file)};
 }

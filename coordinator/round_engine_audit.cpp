@@ -79,9 +79,11 @@ void RoundEngine::AuditEvaluation() {
 void RoundEngine::AuditPreparation(const ModelId& model) {
   const Json details = {{"run", state_.run.value},
                         {"attempt", state_.evaluation_attempt},
+                        {"base", state_.base->Hex()},
                         {"transcript", work_->sum->transcript.Hex()},
                         {"threshold", work_->sum->threshold},
-                        {"sites", Names(work_->sum->survivors)}};
+                        {"sharers", Names(work_->sum->sharers)},
+                        {"survivors", Names(work_->sum->survivors)}};
   actions_.push_back(Audit{"prepare", model.Hex(), Compact(details)});
 }
 

@@ -202,9 +202,9 @@ void RoundEngine::MakePrepared() {
 
 void RoundEngine::Handle(const ModelPrepared& event) {
   if (!Preparing() || !work_ || work_->key != event.key || work_->scales.empty()) return;
+  AuditPreparation(event.model);
   state_.base = event.model;
   state_.candidate.reset();
-  AuditPreparation(event.model);
   Note(RunEventKind::kPrepared, event.model.Hex(),
        {{"sites", work_->sum->survivors.size()},
         {"columns", work_->scales.size()},

@@ -127,7 +127,8 @@ std::string RunTree::SecureStep(const RunEvent& event) {
                                            : std::string();
     describes_ = Has(event, "description");
     if (evaluation) {
-      return Line(event, Has(event, "description") ? "opened" : "evaluated",
+      const bool of_results = !Has(event, "description") && !Has(event, "preparation");
+      return Line(event, of_results ? "evaluated" : "opened",
                   StrCat("by ", Sites(survivors), "; only their sum was opened", lost));
     }
     return Line(event, "unmasked",

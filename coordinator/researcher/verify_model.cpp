@@ -1,6 +1,7 @@
 #include "coordinator/researcher/verify_model.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -92,20 +93,15 @@ Check PlanCheck(const json& record, const identity::Roster& roster) {
   return {"plan", true, StrCat("plan ", plan->Short(), " was ordered, once, by researcher ", name)};
 }
 
-Check ContributionsCheck(const json& record, const identity::Roster& roster) {
-  const json& secure = At(record, "secure");
-  if (secure.is_null()) {
-    return {"contributions", true,
-            "the plan said \"sealed\": the coordinator saw each site's update; which sites took "
-            "part rests on its word"};
-  }
+// That the survivors of a session of secure aggregation signed who took part in it.
+Check SessionCheck(const char* link, const json& secure, const identity::Roster& roster) {
   const auto transcript = DigestAt(secure, "transcript");
   const std::set<SiteId> sharers = SitesAt(secure, "sharers"),
                          survivors = SitesAt(secure, "survivors");
   const std::uint64_t threshold = NumberAt(secure, "threshold");
   if (!transcript || threshold < secagg::kFewestSites || survivors.size() < threshold ||
       !std::includes(sharers.begin(), sharers.end(), survivors.begin(), survivors.end())) {
-    return {"contributions", false,
+    return {link, false,
             StrCat(survivors.size(), " sites of ", sharers.size(), " with threshold ", threshold,
                    " is no session of secure aggregation")};
   }
@@ -115,18 +111,25 @@ Check ContributionsCheck(const json& record, const identity::Roster& roster) {
     const identity::RosterEntry* entry = Site(roster, site);
     if (entry == nullptr || !survivors.contains(SiteId(site)) || !signature.is_string() ||
         !Signed(*entry, text, signature.get<std::string>())) {
-      return {"contributions", false,
-              StrCat("site ", site, " did not sign that these sites contributed")};
+      return {link, false, StrCat("site ", site, " did not sign that these sites contributed")};
     }
     ++valid;
   }
   if (valid < threshold) {
-    return {"contributions", false,
+    return {link, false,
             StrCat("only ", valid, " sites signed who contributed, ", threshold, " must")};
   }
-  return {"contributions", true,
+  return {link, true,
           StrCat(valid, " of ", survivors.size(),
                  " contributing sites signed who took part; only their sum could be opened")};
+}
+
+Check ContributionsCheck(const json& record, const identity::Roster& roster) {
+  const json& secure = At(record, "secure");
+  if (!secure.is_null()) return SessionCheck("contributions", secure, roster);
+  return {"contributions", true,
+          "the plan said \"sealed\": the coordinator saw each site's update; which sites took "
+          "part rests on its word"};
 }
 
 // What the record says of who took part must fit itself, its rounds and its session.
@@ -241,11 +244,22 @@ absl::StatusOr<Log> ReadLog(std::string_view file) {
   return log;
 }
 
+// Whether the log tells of this site's admission after entry `number`: then it may have another key
+// than in a roster of before, or stand in none.
+bool AdmittedAfter(std::uint64_t number, const std::string& site, const Log& log) {
+  return std::ranges::any_of(log.entries(), [&](const json& entry) {
+    return NumberAt(entry, "number") > number && TextAt(entry, "action") == "admit" &&
+           TextAt(entry, "subject") == site;
+  });
+}
+
+// `roster`: as it was after entry `roster_number`.
 absl::Status CheckCountersignatures(const json& list, const identity::Roster& roster,
-                                    const Log& log) {
+                                    std::uint64_t roster_number, const Log& log) {
   for (const json& signature : list) {
     const auto signed_head = Countersigned(signature, roster);
     const std::string site = TextAt(signature, "site");
+    if (!signed_head && AdmittedAfter(roster_number, site, log)) continue;
     if (!signed_head) {
       return absl::UnauthenticatedError(
           StrCat("the countersignature of site ", site, " is not its own"));
@@ -272,7 +286,7 @@ Check LogCheck(const json& record, const identity::Roster& roster, const absl::S
   }
   for (const json* list :
        {&At(At(record, "log"), "countersignatures"), &At(log->document, "countersignatures")}) {
-    if (const auto status = CheckCountersignatures(*list, roster, *log); !status.ok()) {
+    if (const auto status = CheckCountersignatures(*list, roster, number, *log); !status.ok()) {
       return {"log", false, std::string(status.message())};
     }
   }
@@ -281,29 +295,72 @@ Check LogCheck(const json& record, const identity::Roster& roster, const absl::S
                  "countersignature fits them")};
 }
 
-// From the published model back, round by round, to the model that the run began with.
-Check LineageCheck(const json& record, const ModelId& model, const Log& log) {
-  std::map<std::string, std::string> base_of;
+// How a model was made of another, as the log tells it.
+struct Making {
+  bool prepared = false;  // it got the scales of the sites' tables; else it is of a round
+  json details;           // "base", and who took part
+};
+
+// By the model made. Two runs may come to the same prepared model: then `run`'s.
+std::map<std::string, Making> MakingsIn(const Log& log, const std::string& run) {
+  std::map<std::string, Making> makings;
   for (const json& entry : log.entries()) {
-    if (TextAt(entry, "action") != "aggregate") continue;
-    base_of[TextAt(entry, "subject")] = TextAt(Parse(TextAt(entry, "details")), "base");
+    const std::string action = TextAt(entry, "action");
+    if (action != "aggregate" && action != "prepare") continue;
+    Making& making = makings[TextAt(entry, "subject")];
+    if (making.prepared && TextAt(making.details, "run") == run) continue;
+    making = {action == "prepare", Parse(TextAt(entry, "details"))};
   }
-  const auto made = base_of.find(model.Hex());
-  if (made == base_of.end()) {
+  return makings;
+}
+
+// The session of the record that made `model`, whose sites have signed, is what the log tells of.
+bool IsTheSigned(const json& record, const std::string& model, const json& logged) {
+  const json& preparation = At(record, "preparation");
+  if (TextAt(preparation, "model") != model) return false;
+  return std::ranges::all_of(std::array{"base", "transcript", "threshold", "sharers", "survivors"},
+                             [&](const char* field) {
+                               return !At(preparation, field).is_null() &&
+                                      At(preparation, field) == At(logged, field);
+                             });
+}
+
+// From the published model back, round by round, to the model that the run began with; of a plan
+// with a table through the model that has its scales. (A run that began from an earlier run's model
+// goes on through that run's rounds, for whose preparation that model's own record stands.)
+Check LineageCheck(const json& record, const ModelId& model, const Log& log) {
+  const std::string run = TextAt(record, "run");
+  const std::map<std::string, Making> makings = MakingsIn(log, run);
+  const auto made = makings.find(model.Hex());
+  if (made == makings.end() || made->second.prepared) {
     return {"lineage", false, "no entry of the log tells of making this model"};
   }
-  if (made->second != TextAt(record, "parent")) {
+  if (TextAt(made->second.details, "base") != TextAt(record, "parent")) {
     return {"lineage", false, "the log names another parent than the record"};
   }
-  std::size_t steps = 0;
-  std::string at = model.Hex();
-  for (auto i = made; i != base_of.end() && steps <= base_of.size(); i = base_of.find(at)) {
-    at = i->second;
+  std::size_t steps = 0, rounds = 0;
+  std::string at = model.Hex(), scales;
+  for (auto i = made; i != makings.end() && steps <= makings.size(); i = makings.find(at)) {
     ++steps;
+    const auto& [prepared, details] = i->second;
+    if (!prepared) ++rounds;
+    if (prepared && TextAt(details, "run") == run) {
+      if (!IsTheSigned(record, at, details)) {
+        return {"lineage", false,
+                StrCat("the log tells of another preparation of model ", at.substr(0, 12),
+                       " than the sites signed")};
+      }
+      scales = StrCat(", and model ", at.substr(0, 12), " with the scales of ",
+                      SitesAt(details, "survivors").size(), " sites' tables");
+    }
+    at = TextAt(details, "base");
+  }
+  if (!At(record, "preparation").is_null() && scales.empty()) {
+    return {"lineage", false, "the prepared model is not what its rounds began from"};
   }
   return {"lineage", true,
-          StrCat("made in ", steps, steps == 1 ? " round" : " rounds", " from model ",
-                 at.substr(0, 12), ", with which it began")};
+          StrCat("made in ", rounds, rounds == 1 ? " round" : " rounds", " from model ",
+                 at.substr(0, 12), ", with which it began", scales)};
 }
 
 }  // namespace
@@ -356,6 +413,10 @@ Verification VerifyModel(const crypto::Ed25519PublicKey& root, const ModelId& mo
   }
   v.checks.push_back(PlanCheck(record, roster->roster));
   v.checks.push_back(ContributionsCheck(record, roster->roster));
+  const json& preparation = At(record, "preparation");
+  if (!preparation.is_null()) {
+    v.checks.push_back(SessionCheck("preparation", preparation, roster->roster));
+  }
   // Records of before version 0.3 do not say it.
   if (!At(record, "participation").is_null()) v.checks.push_back(ParticipationCheck(record));
   v.checks.push_back(LogHeadCheck(record, roster->roster));
@@ -385,7 +446,7 @@ Verification VerifyLog(const crypto::Ed25519PublicKey& root, std::string_view lo
     v.checks.push_back({"log", false, "it is of another federation"});
   }
   const json& list = At(log->document, "countersignatures");
-  const absl::Status fits = CheckCountersignatures(list, roster->roster, *log);
+  const absl::Status fits = CheckCountersignatures(list, roster->roster, log->heads.size(), *log);
   v.checks.push_back({"countersignatures", fits.ok(),
                       fits.ok() ? StrCat(list.size(), " sites' countersignatures fit this log")
                                 : StrCat(fits.message())});

@@ -9,6 +9,9 @@
 //   secure      {transcript, threshold, sharers, survivors, signatures {site: hex}}: the session of
 //   the model's round;
 //               absent when the plan said that updates are sealed
+//   preparation {model, base, transcript, ... as of secure}: the session that added up the sites'
+//   table columns; from base, the first model, and their scales came model, with which round one
+//   began. Absent when there was nothing to prepare
 //   log         {number, head, countersignatures [{site, number, head, signature}]}: the audit log
 //   before publication
 //
@@ -29,8 +32,9 @@
 namespace consilium::researcher {
 
 struct Check {
-  std::string
-      link;  // "roster", "record", "model", "plan", "contributions", "log head", "log", "lineage"
+  // "roster", "record", "model", "plan", "contributions", "preparation", "participation",
+  // "log head", "log", "lineage"
+  std::string link;
   bool ok = false;
   std::string finding;  // what was proved, or what broke
 };

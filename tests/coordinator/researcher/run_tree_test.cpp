@@ -112,8 +112,7 @@ TEST_CASE("a round that freezes part of its model says how much of it travels") 
   Story story;
   story.Say(RunEventKind::kRoundOpened, 1, "", "",
             {{"sites", 3}, {"parameters", 11'175'000}, {"travelling", 300'000}});
-  CHECK_THAT(story.text(),
-             ContainsText("11175000 parameters, 1.2 of 44.7 MB of the model travel"));
+  CHECK_THAT(story.text(), ContainsText("11175000 parameters, 1.2 of 44.7 MB of the model travel"));
 }
 
 TEST_CASE("A run's events read as the tree in the golden file") {
@@ -122,6 +121,27 @@ TEST_CASE("A run's events read as the tree in the golden file") {
 
 TEST_CASE("A run with secure aggregation shows its steps and what the coordinator could see") {
   CheckGolden("run_tree_masked.txt", FourSitesMasked().text());
+}
+
+TEST_CASE("A run of a table says that its columns were added up unseen, before round one") {
+  const std::string model(64, 'c');
+  Story story;
+  story.Say(RunEventKind::kSubmitted, 0, "", "heart").Say(RunEventKind::kRoundOpened, 0, "", "");
+  for (const char* name : {"advertise", "share", "upload", "agree", "unmask"}) {
+    std::map<std::string, double> values = {{"sites", 4},      {"asked", 4},
+                                            {"threshold", 3},  {"seconds", 0.1},
+                                            {"evaluation", 1}, {"preparation", 1}};
+    if (std::string(name) == "unmask") values.insert({{"survivors", 4}, {"recovered", 0}});
+    story.Say(RunEventKind::kSecureStep, 1, "", name, values);
+  }
+  story.Say(RunEventKind::kPrepared, 1, "", model, {{"sites", 4}, {"columns", 2}, {"seconds", 0.5}})
+      .Say(RunEventKind::kRoundOpened, 1, "", "", {{"sites", 4}, {"parameters", 15}});
+  CHECK(story.text() ==
+        "plan heart\n"
+        "├─ first model            made at one site from the plan's seed\n"
+        "├─ opened                 by 4 sites; only their sum was opened\n"
+        "├─ prepared               2 columns brought to one scale, that of 4 sites together\n"
+        "├─ round 1                4 sites, 15 parameters\n");
 }
 
 TEST_CASE("The status line shows who works and how far, and empties when the round is done") {

@@ -25,11 +25,13 @@ std::string SignatureHex(const crypto::Ed25519KeyPair& key, ByteView text) {
   return ToHex(crypto::Sign(key, text).value());
 }
 
-// A federation of three sites that published one model after two rounds, and everything that proves
-// it.
+enum class Of { kImages, kTable };
+
+// A federation of three sites that published one model after two rounds, of a table after the
+// preparation, and everything that proves it.
 class Published {
  public:
-  Published() {
+  explicit Published(Of data = Of::kImages) : data_(data) {
     roster_.federation = "lung-network";
     roster_.version = 2;
     AddMember("coordinator", identity::Role::kCoordinator, 2);
@@ -79,9 +81,37 @@ class Published {
                         {"head", head_.Hex()}});
   }
 
+  json Session(const Digest& transcript) const {
+    return {{"transcript", transcript.Hex()},
+            {"threshold", 3},
+            {"sharers", {"east", "north", "south"}},
+            {"survivors", {"east", "north", "south"}}};
+  }
+  json SignedSession(const Digest& transcript) const {
+    const std::set<SiteId> sites = {SiteId("east"), SiteId("north"), SiteId("south")};
+    json session = Session(transcript);
+    for (const auto& [site, seed] : kSites) {
+      session["signatures"][site] =
+          SignatureHex(KeyOf(seed), secagg::SurvivorsText(transcript, sites, sites));
+    }
+    return session;
+  }
+
+  // Another run, of the same rows, comes to the same model in a session of its own.
+  void AddPreparation(const Digest& transcript) {
+    for (const auto& [run, of] : {std::pair("chest-0001", transcript),
+                                  std::pair("chest-0002", crypto::Sha256("another run's"))}) {
+      json details = Session(of);
+      details["run"] = run;
+      details["base"] = seeded_.Hex();
+      AddEntry("coordinator", "prepare", first_.Hex(), details);
+    }
+  }
+
   void WriteLog() {
     AddEntry("operator", "admit", "north", json::object());
     AddEntry("ada", "submit", "chest-0001", json::object());
+    if (data_ == Of::kTable) AddPreparation(crypto::Sha256("P"));
     AddEntry("coordinator", "aggregate", middle_.Hex(), {{"base", first_.Hex()}});
     AddEntry("coordinator", "aggregate", model_.Hex(), {{"base", middle_.Hex()}});
     for (const auto& [site, seed] : kSites) {
@@ -104,12 +134,7 @@ class Published {
 
   void WriteRecord() {
     const wire::PlanNonce nonce = {1, 2, 3};
-    const Digest plan = crypto::Sha256("the plan"), transcript = crypto::Sha256("T");
-    const std::set<SiteId> sites = {SiteId("east"), SiteId("north"), SiteId("south")};
-    json signatures;
-    for (const auto& [site, seed] : kSites) {
-      signatures[site] = SignatureHex(KeyOf(seed), secagg::SurvivorsText(transcript, sites, sites));
-    }
+    const Digest plan = crypto::Sha256("the plan");
     record_json_ = {{"model", model_.Hex()},
                     {"parent", middle_.Hex()},
                     {"federation", "lung-network"},
@@ -120,23 +145,24 @@ class Published {
                       {"nonce", ToHex(nonce)},
                       {"signature", SignatureHex(KeyOf(3), wire::PlanText("lung-network", "ada",
                                                                           nonce, plan))}}},
-                    {"secure",
-                     {{"transcript", transcript.Hex()},
-                      {"threshold", 3},
-                      {"sharers", {"east", "north", "south"}},
-                      {"survivors", {"east", "north", "south"}},
-                      {"signatures", signatures}}},
+                    {"secure", SignedSession(crypto::Sha256("T"))},
                     {"log",
                      {{"number", number_},
                       {"head", record_head_.Hex()},
                       {"countersignatures", countersignatures_}}},
                     {"roster", roster_file_}};
+    if (data_ == Of::kTable) {
+      json& preparation = record_json_["preparation"] = SignedSession(crypto::Sha256("P"));
+      preparation["model"] = first_.Hex();
+      preparation["base"] = seeded_.Hex();
+    }
     record_ = crypto::SignModelRecord(KeyOf(2), record_json_.dump()).value();
   }
 
   const crypto::Ed25519KeyPair root_ = KeyOf(1);
-  const ModelId first_ = crypto::Sha256("first"), middle_ = crypto::Sha256("middle"),
-                model_ = crypto::Sha256("model");
+  const Of data_;
+  const ModelId seeded_ = crypto::Sha256("seeded"), first_ = crypto::Sha256("first"),
+                middle_ = crypto::Sha256("middle"), model_ = crypto::Sha256("model");
   identity::Roster roster_;
   std::string roster_file_, record_, log_;
   json record_json_, entries_ = json::array(), countersignatures_ = json::array();
@@ -153,6 +179,59 @@ TEST_CASE("A model, its record and the log prove each other from the root's key"
   CHECK_THAT(verification.checks.back().finding, ContainsText("2 rounds"));
   CHECK(VerifyModel(p.root(), p.model(), p.record(), std::nullopt).ok());
   CHECK(VerifyLog(p.root(), p.log(), p.roster_file()).ok());
+}
+
+TEST_CASE("The lineage of a table's model goes through the preparation that the sites signed") {
+  const Published p(Of::kTable);
+  const Verification verification = p.Verify();
+  INFO(verification.Broken());
+  CHECK(verification.ok());
+  CHECK(verification.checks.size() == 9);
+  CHECK_THAT(verification.checks.back().finding,
+             ContainsText(StrCat(
+                 "made in 2 rounds from model ", crypto::Sha256("seeded").Hex().substr(0, 12),
+                 ", with which it began, and model ", crypto::Sha256("first").Hex().substr(0, 12),
+                 " with the scales of 3 sites' tables")));
+}
+
+TEST_CASE("A lie about the preparation is found by what the sites signed and the log tells") {
+  const Published p(Of::kTable);
+  std::function<void(json&)> lie;
+  std::string broken;
+  SECTION("the record says nothing of it") {
+    lie = [](json& preparation) { preparation = nullptr; };
+    broken = "lineage: the log tells of another preparation of model";
+  }
+  SECTION("of another model") {
+    lie = [](json& preparation) { preparation["model"] = std::string(64, '3'); };
+    broken = "lineage: the log tells of another preparation of model";
+  }
+  SECTION("from another first model") {
+    lie = [](json& preparation) { preparation["base"] = std::string(64, '3'); };
+    broken = "lineage: the log tells of another preparation of model";
+  }
+  SECTION("of fewer sites than signed") {
+    lie = [](json& preparation) { preparation["survivors"] = {"east", "north"}; };
+    broken = "preparation: 2 sites of 3 with threshold 3 is no session";
+  }
+  SECTION("a site has not signed") {
+    lie = [](json& preparation) { preparation["signatures"].erase("east"); };
+    broken = "preparation: only 2 sites signed who contributed, 3 must";
+  }
+  SECTION("of another session") {
+    lie = [](json& preparation) { preparation["transcript"] = std::string(64, '1'); };
+    broken = "preparation: site east did not sign";
+  }
+  const std::string record = p.Resigned([&](json& r) { lie(r["preparation"]); });
+  CHECK_THAT(VerifyModel(p.root(), p.model(), record, p.log()).Broken(), ContainsText(broken));
+}
+
+TEST_CASE("A preparation that no round began from is found") {
+  const Published images, table(Of::kTable);
+  const json preparation = json::parse(table.Verify().record_json)["preparation"];
+  const std::string record = images.Resigned([&](json& r) { r["preparation"] = preparation; });
+  CHECK_THAT(VerifyModel(images.root(), images.model(), record, images.log()).Broken(),
+             ContainsText("lineage: the prepared model is not what its rounds began from"));
 }
 
 TEST_CASE("Any byte of the record changed is found") {
@@ -249,6 +328,38 @@ TEST_CASE("A history rewritten with a whole new chain does not fit the countersi
              ContainsText("signed another history"));
   CHECK_THAT(VerifyModel(p.root(), p.model(), p.record(), forged).Broken(),
              ContainsText("another head than the record names"));
+}
+
+TEST_CASE("A log that goes on with sites that the record does not know still proves the model") {
+  const Published p;
+  json log = json::parse(p.log());
+  const auto add = [&](const std::string& action, const std::string& subject) {
+    const auto number = log["entries"].size() + 1;
+    const wire::LogEntry entry{number, Time(FromSeconds(number)), "operator", action, subject,
+                               "{}"};
+    const Digest before = Digest::FromHex(log["entries"].back()["head"].get<std::string>()).value();
+    log["entries"].push_back({{"number", number},
+                              {"time", entry.time.time_since_epoch().count()},
+                              {"actor", entry.actor},
+                              {"action", action},
+                              {"subject", subject},
+                              {"details", "{}"},
+                              {"head", wire::ExtendedBy(before, entry).Hex()}});
+  };
+  add("roster", "3");
+  const Digest head = Digest::FromHex(log["entries"].back()["head"].get<std::string>()).value();
+  const auto number = log["entries"].size();
+  log["countersignatures"].push_back(
+      {{"site", "west"},
+       {"number", number},
+       {"head", head.Hex()},
+       {"signature", SignatureHex(KeyOf(13), wire::LogHeadText("lung-network", number, head))}});
+  const auto verified = [&] {
+    return VerifyModel(p.root(), p.model(), p.record(), log.dump(2) + "\n").Broken();
+  };
+  CHECK_THAT(verified(), ContainsText("the countersignature of site west is not its own"));
+  add("admit", "west");
+  CHECK(verified().empty());
 }
 
 json ParticipationOf(const std::vector<std::string>& counted, const json& lost,
