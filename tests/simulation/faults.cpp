@@ -30,7 +30,8 @@ std::string_view Name(Fault fault) {
       "late site",
       "clock jumped",
       "stop requested",
-      "site revoked"};
+      "site revoked",
+      "run refused by an operator"};
   return kNames[static_cast<std::size_t>(fault)];
 }
 

@@ -37,8 +37,9 @@ enum class Fault {
   kClockJumped,
   kStopRequested,
   kRevoked,
+  kRunRefused,  // by a site's operator, after the site had accepted it
 };
-inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kRevoked) + 1;
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kRunRefused) + 1;
 std::string_view Name(Fault fault);
 
 class FaultCounts {

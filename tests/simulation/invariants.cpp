@@ -20,6 +20,19 @@ std::set<SiteId> NamesIn(const std::map<SiteId, secagg::Share>& shares) {
   return names;
 }
 
+// What a site is asked to contribute to.
+std::optional<secagg::SessionKey> AskedIn(const wire::ToSite& message) {
+  if (const auto* train = std::get_if<wire::TrainRequest>(&message)) {
+    return secagg::SessionKey{train->key, secagg::Purpose::kTraining};
+  }
+  if (const auto* describe = std::get_if<wire::DescribeRequest>(&message)) {
+    return describe->secure.key;
+  }
+  const auto* evaluate = std::get_if<wire::EvaluateRequest>(&message);
+  if (evaluate == nullptr || !evaluate->secure) return std::nullopt;
+  return evaluate->secure->key;
+}
+
 bool Same(const wire::RunEvent& a, const wire::RunEvent& b) {
   return a.sequence == b.sequence && a.time == b.time && a.kind == b.kind && a.round == b.round &&
          a.attempt == b.attempt && a.site == b.site && a.text == b.text && a.values == b.values;
@@ -42,6 +55,7 @@ Invariants::Run* Invariants::RunOf(const RunId& run) {
 
 void Invariants::OnSent(const SiteId& site, const wire::FromSite& message) {
   if (const auto* trained = std::get_if<wire::Trained>(&message)) {
+    CheckConsent(site, {trained->key, secagg::Purpose::kTraining});
     const auto asked = asked_.find(trained->key);
     if (asked == asked_.end()) return;
     const auto base = models_.find(asked->second.base);
@@ -60,6 +74,7 @@ void Invariants::OnSent(const SiteId& site, const wire::FromSite& message) {
   }
   const auto* answer = std::get_if<wire::SecureAnswer>(&message);
   if (answer == nullptr) return;
+  CheckConsent(site, answer->session);
   Session& session = sessions_[answer->session];
   std::visit(Overloaded{[&](const secagg::Advertisement& a) { Advertised(site, session, a); },
                         [&](const wire::MaskedSums& sums) {
@@ -71,6 +86,13 @@ void Invariants::OnSent(const SiteId& site, const wire::FromSite& message) {
                         [&](const secagg::UnmaskAnswer&) { Unmasked(site, session, *answer); },
                         [](const auto&) {}},
              answer->answer);
+}
+
+void Invariants::CheckConsent(const SiteId& site, const secagg::SessionKey& asked) {
+  const auto found = asked_refused_.find({site, asked});
+  if (found == asked_refused_.end() || !found->second || harmed_.contains(site.value)) return;
+  Violate("consent", StrCat("site ", site.value, " takes part in ", asked.ToString(),
+                            ", and its operator had refused the run"));
 }
 
 void Invariants::Advertised(const SiteId& site, Session& session,
@@ -148,6 +170,9 @@ void Invariants::CheckOneShotRecord(const SiteId& site, const wire::SecureAnswer
 }
 
 void Invariants::OnHeard(const SiteId& site, const wire::ToSite& message) {
+  if (const auto asked = AskedIn(message)) {
+    asked_refused_.try_emplace({site, *asked}, refused_.contains({site, asked->attempt.run}));
+  }
   const auto* notice = std::get_if<wire::SecureNotice>(&message);
   if (notice == nullptr) return;
   if (const auto* signatures = std::get_if<wire::SecureNotice::Signatures>(&notice->notice)) {
@@ -286,6 +311,10 @@ void Invariants::ReadEvents(coordinator::Ledger& ledger, const RunId& run, Run& 
 }
 
 void Invariants::TakeEvent(Run& run, const wire::RunEvent& event) {
+  if (event.text.find("sent nonsense") != std::string::npos &&
+      !harmed_.contains(kCoordinatorMachine)) {
+    Violate("honest", StrCat("what honest sites sent adds up to nonsense: ", event.text));
+  }
   using Kind = wire::RunEventKind;
   switch (event.kind) {
     case Kind::kWaiting:
@@ -335,7 +364,7 @@ void Invariants::TakeEntry(CoordinatorMachine& coordinator, const wire::LogEntry
   if (entry.action == "aggregate") CheckAggregate(coordinator, entry);
   if (entry.action == "publish") CheckPublication(coordinator, entry);
   if (entry.action == "prepare") CheckPreparation(coordinator, entry);
-  if (entry.action == "describe") CheckDescription(coordinator, RunId(entry.subject));
+  if (entry.action == "describe") CheckDescription(coordinator, entry);
   if (entry.action == "end run") {
     coordinator.ledger().With(
         [&](coordinator::Ledger& ledger) { CheckEvaluations(ledger, RunId(entry.subject)); });

@@ -7,17 +7,23 @@
 //  model        every candidate is base + the weighted mean of exactly the counted contributions,
 //               each of which was delivered; a round is aggregated once
 //  evaluation   what the ledger says of a model is what the sites named there make of it
+//  preparation  round one of a table begins from the first model with the scales of exactly the
+//               counted sites' rows, each of which was delivered and opened by enough; once
+//  description  what a run describes is the suppressed sum of exactly its sites' own, likewise
+//  consent      what a site is asked for after its operator refused the run, it does not answer
 //  gate         what is published was evaluated by enough sites, passed the gate, and is there
-//  trained      nobody trains again what it said it had on its disk
-//  masks        keys of a session are advertised once, and mask one vector
-//  shares       a site gives shares of a session once, of one kind for each site, after enough
+//  proof        its record and the log prove it from the root's key, of a table with its
+//  preparation trained      nobody trains again what it said it had on its disk masks        keys
+//  of a session are advertised once, and mask one vector shares       a site gives shares of a
+//  session once, of one kind for each site, after enough
 //               signatures, and opens a quantity with one set of survivors; no sum is opened by
 //               fewer than the threshold
 //  told         the coordinator does not contradict itself: requests, survivors, counted, outcome;
 //               a candidate is there for whoever downloads it until the next one is
 //  durable      what was committed or acknowledged is there after every restart: events, uploads,
 //               the audit log and every head that a site signed
-//  honest       what a site delivered, undamaged on its way, is not refused
+//  honest       what a site delivered, undamaged on its way, is not refused, and what the sites
+//               delivered does not add up to nonsense
 //  agreement    what the ledger counted is what each site's database says was counted
 //  alive        no honest member has to give up; a run ends or says what it waits for
 
@@ -47,6 +53,7 @@ class Invariants {
   void OnHeard(const SiteId& site, const wire::ToSite& message);
   void OnTrained(const SiteId& site, std::span<const float> base, std::uint64_t seed);
   void OnSiteBegins(SiteMachine& site);
+  void OnRefused(const SiteId& site, const RunId& run) { refused_.emplace(site, run); }
   void OnSiteGivesUp(const SiteMachine& site, const absl::Status& why);
   // The disk gave errors: it may have lost what was said to be on it.
   void OnDiskErrors(const std::string& machine) { harmed_.insert(machine); }
@@ -103,6 +110,10 @@ class Invariants {
   void Unmasked(const SiteId& site, Session& session, const wire::SecureAnswer& sent);
   void CheckOneShotRecord(const SiteId& site, const wire::SecureAnswer& sent,
                           const std::set<SiteId>& survivors, const ModelId& model);
+  void CheckConsent(const SiteId& site, const secagg::SessionKey& asked);
+  // The sums of these sites, and of no other, were opened in the session, by enough of them.
+  void CheckOpened(const secagg::SessionKey& key, const std::set<SiteId>& sites,
+                   const std::string& what);
   void CheckLoss(const wire::RunEvent& event);
   void ReadEvents(coordinator::Ledger& ledger, const RunId& run, Run& known);
   void TakeEvent(Run& run, const wire::RunEvent& event);
@@ -110,7 +121,9 @@ class Invariants {
   void CheckAggregate(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckEvaluations(coordinator::Ledger& ledger, const RunId& run);
   void CheckPreparation(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
-  void CheckDescription(CoordinatorMachine& coordinator, const RunId& run);
+  void CheckDescription(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
+  void CheckProof(coordinator::Ledger& ledger, const Run& run, const ModelId& model,
+                  const std::string& record);
   void CheckPublication(CoordinatorMachine& coordinator, const wire::LogEntry& entry);
   void CheckSites(const RunId& run);
   std::optional<Values> ExpectedModel(const AttemptKey& key, const Asked& asked,
@@ -131,6 +144,9 @@ class Invariants {
   std::map<std::pair<SiteId, AttemptKey>, bool> closed_;
   std::map<RunId, std::optional<ModelId>> ended_told_;
   std::map<RunId, ModelId> prepared_;  // what round one begins from, of plans with a table
+  std::set<std::pair<SiteId, RunId>> refused_;
+  // Whether a site had refused the run when it was first asked for this.
+  std::map<std::pair<SiteId, secagg::SessionKey>, bool> asked_refused_;
   // Trainings that a site said were on its disk: by the base's values and the site's seed.
   std::set<std::tuple<SiteId, std::uint64_t, std::uint64_t>> kept_;
   // With whom a site opened a quantity: run, round, purpose, model. All descriptions are one.

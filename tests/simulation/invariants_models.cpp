@@ -12,6 +12,8 @@
 #include "common/model/prepared_model.h"
 #include "common/model/quantizer.h"
 #include "common/model/safetensors.h"
+#include "coordinator/log_pieces.h"
+#include "coordinator/researcher/verify_model.h"
 #include "tests/simulation/coordinator_machine.h"
 #include "tests/simulation/fake_hospital.h"
 #include "tests/simulation/invariants.h"
@@ -37,6 +39,22 @@ bool SameSums(const metrics::TaskSums& x, const metrics::TaskSums& y) {
          a.calibration_count == b.calibration_count &&
          std::abs(a.squared_error - b.squared_error) < kMomentRounding &&
          std::abs(a.log_loss - b.log_loss) < kMomentRounding;
+}
+
+// As a researcher has it.
+absl::StatusOr<std::string> WholeLog(coordinator::Ledger& ledger) {
+  nlohmann::json log;
+  coordinator::LogPieces pieces(1);
+  while (!pieces.done()) {
+    ASSIGN_OR_RETURN(const std::string text, pieces.Next(ledger));
+    nlohmann::json piece = nlohmann::json::parse(text);
+    if (!log.is_null()) {
+      piece["entries"].insert(piece["entries"].begin(), log["entries"].begin(),
+                              log["entries"].end());
+    }
+    log = std::move(piece);
+  }
+  return log.dump(2) + "\n";
 }
 
 }  // namespace
@@ -120,6 +138,24 @@ const Invariants::Values* Invariants::ModelNamed(CoordinatorMachine& coordinator
   return &models_.emplace(model, std::move(values)).first->second;
 }
 
+void Invariants::CheckOpened(const secagg::SessionKey& key, const std::set<SiteId>& sites,
+                             const std::string& what) {
+  const Session& session = sessions_[key];
+  for (const SiteId& site : sites) {
+    if (!session.vectors.contains(site)) {
+      Violate("shares", StrCat(what, " counts site ", site.value, ", which delivered nothing"));
+    }
+  }
+  if (session.survivors != sites) {
+    Violate("told", StrCat(what, " counts others than the sites were told that survived"));
+  }
+  if (!session.config || session.unmasked.size() < session.config->threshold) {
+    Violate("shares",
+            StrCat(what, " was opened by ", session.unmasked.size(), " sites; the threshold is ",
+                   session.config ? session.config->threshold : 0));
+  }
+}
+
 void Invariants::CheckAggregate(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
   const auto details = nlohmann::json::parse(entry.details);
   const AttemptKey key{RunId(details["run"].get<std::string>()),
@@ -158,11 +194,7 @@ void Invariants::CheckAggregate(CoordinatorMachine& coordinator, const wire::Log
     }
   }
   if (asked->second.secure) {
-    const Session& session = sessions_[{key, secagg::Purpose::kTraining}];
-    if (session.unmasked.size() < asked->second.secure->threshold) {
-      Violate("shares", StrCat(what, " was opened by ", session.unmasked.size(),
-                               " sites; the threshold is ", asked->second.secure->threshold));
-    }
+    CheckOpened({key, secagg::Purpose::kTraining}, counted, what);
   }
   const Values* base =
       ModelNamed(coordinator, Digest::FromHex(details["base"].get<std::string>()).value());
@@ -231,11 +263,13 @@ void Invariants::CheckPreparation(CoordinatorMachine& coordinator, const wire::L
     Violate("preparation", StrCat(run.value, " prepares what is no table, or twice"));
     return;
   }
-  const std::set<SiteId> counted = SitesIn(details["sites"]);
+  const std::set<SiteId> counted = SitesIn(details["survivors"]);
   if (counted.size() < known->plan.cohort.minimum_sites) {
     Violate("preparation", StrCat(what, " has the scales of ", counted.size(), " sites; the plan ",
                                   "asks for ", known->plan.cohort.minimum_sites));
   }
+  const AttemptKey attempt{run, 1, details["attempt"].get<std::uint32_t>()};
+  CheckOpened({attempt, secagg::Purpose::kPreparation}, counted, what);
   std::vector<std::uint64_t> ring(metrics::PreparationRingSize(numbers));
   for (const SiteId& site : counted) {
     secagg::Add(ring,
@@ -271,7 +305,8 @@ void Invariants::CheckPreparation(CoordinatorMachine& coordinator, const wire::L
 }
 
 // It is the sum of its sites' own, suppressed, and of the plan's minimum at least.
-void Invariants::CheckDescription(CoordinatorMachine& coordinator, const RunId& run) {
+void Invariants::CheckDescription(CoordinatorMachine& coordinator, const wire::LogEntry& entry) {
+  const RunId run(entry.subject);
   const Run* known = RunOf(run);
   const auto stored = coordinator.ledger().With(
       [&](coordinator::Ledger& ledger) { return ledger.DescriptionOf(run); });
@@ -281,6 +316,13 @@ void Invariants::CheckDescription(CoordinatorMachine& coordinator, const RunId& 
     return;
   }
   const plan::Plan& plan = known->plan;
+  const auto details = nlohmann::json::parse(entry.details);
+  const AttemptKey attempt{run, 1, details["attempt"].get<std::uint32_t>()};
+  CheckOpened({attempt, secagg::Purpose::kDescription}, SitesIn(details["sites"]),
+              StrCat("what ", run.value, " describes"));
+  if ((*stored)->sites != SitesIn(details["sites"])) {
+    Violate("description", StrCat("the log and the ledger name other sites for ", run.value));
+  }
   std::vector<std::uint64_t> sum(metrics::DescriptionSums());
   for (const SiteId& site : (*stored)->sites) {
     secagg::Add(sum, metrics::ToRing(Described(world_.site(site).data().patients(),
@@ -291,6 +333,22 @@ void Invariants::CheckDescription(CoordinatorMachine& coordinator, const RunId& 
       (*stored)->shown !=
           metrics::Suppress(*description, plan.target.name, plan.describe->smallest_count)) {
     Violate("description", StrCat("what ", run.value, " describes is not what its sites have"));
+  }
+}
+
+// As `consilium model verify` does.
+void Invariants::CheckProof(coordinator::Ledger& ledger, const Run& run, const ModelId& model,
+                            const std::string& record) {
+  const auto log = WholeLog(ledger);
+  if (!log.ok()) return;  // disk errors
+  const auto proof = researcher::VerifyModel(FederationKeys::Get().root(), model, record, *log);
+  if (!proof.ok()) Violate("proof", proof.Broken());
+  const bool prepared = std::ranges::any_of(
+      proof.checks, [](const researcher::Check& check) { return check.link == "preparation"; });
+  if (prepared != (NumbersOf(run.plan) > 0)) {
+    Violate("proof", StrCat("the record of ", model.Short(),
+                            prepared ? " proves a preparation that was not asked for"
+                                     : " says nothing of the preparation"));
   }
 }
 
@@ -353,6 +411,8 @@ void Invariants::CheckPublication(CoordinatorMachine& coordinator, const wire::L
     if (registered.ok() && (registered->stage != coordinator::ModelStage::kPublished ||
                             registered->record_json.empty())) {
       Violate("gate", StrCat(what, " is not registered as published with its record"));
+    } else if (registered.ok()) {
+      CheckProof(ledger, *known, model, registered->record_json);
     }
   });
 }

@@ -204,6 +204,8 @@ absl::Status Network::SendUp(const std::shared_ptr<Line>& line, const wire::From
   if (!line->site_open || site.Dead()) return Broke();
   const std::string_view what = NameOf(message);
   world_.invariants->OnSent(site.name(), message);
+  const auto* answer = std::get_if<wire::InviteAnswer>(&message);
+  if (answer != nullptr && answer->accepted) world_.MayRefuse(site, answer->run);
   // It leaves the site: whether it arrives is the network's business.
   if (MessageFaults(line, what)) {
     world_.trace.Arrow(world_.Now(), site.machine(), kCoordinatorMachine, what, " (lost)");

@@ -4,6 +4,8 @@
 
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "common/crypto/sha256.h"
+#include "site_agent/approvals.h"
 #include "tests/simulation/coordinator_machine.h"
 #include "tests/simulation/invariants.h"
 #include "tests/simulation/network.h"
@@ -299,6 +301,18 @@ void SiteMachine::SetPaused(bool paused) {
   if (Notice()) return;
   Pump();
   if (!paused && line_ == nullptr) Connect();
+}
+
+bool SiteMachine::RefuseRun(const RunId& run) {
+  if (!alive()) return false;
+  const auto known = state_->FindRun(run);
+  if (Notice() || !known.ok() || !*known) return false;
+  const absl::Status written = site_agent::WriteApproval(
+      state_->folder().Approvals(), run, crypto::Sha256((*known)->plan_toml), /*approved=*/false);
+  if (Notice() || !written.ok()) return false;
+  world_.trace.Note(world_.Now(), machine(), "refuses ", run.value);
+  world_.invariants->OnRefused(name_, run);
+  return true;
 }
 
 // ---- CoordinatorChannel

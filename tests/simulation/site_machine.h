@@ -41,6 +41,8 @@ class SiteMachine final : public site_agent::CoordinatorChannel {
   void Crash(CrashKind kind, double restart_after_s);
   void CrashAtOperation(CrashKind kind, std::uint64_t operation);  // of its disk, from now
   void SetPaused(bool paused);
+  // As `consilium-site refuse RUN`. False: the site does not know the run, or the word was lost.
+  bool RefuseRun(const RunId& run);
 
   // ---- the network's
   void Arrive(const std::shared_ptr<Line>& line, const wire::ToSite& message);

@@ -43,6 +43,7 @@ World::World(Options given, Trace& traced)
     : options(std::move(given)),
       trace(traced),
       random(options.seed, "world"),
+      refusals(options.seed, "refusals"),
       randomness((FederationKeys::Get(), options.seed)),
       disk(options.seed, nullptr),
       use_disk(disk) {

@@ -83,12 +83,15 @@ class World {
   // Draws, while the weather is bad, and counts.
   bool Strikes(double chance, Fault fault);
   Duration Delay();  // of one message
+  // A site has accepted a run: its operator may think better of it soon.
+  void MayRefuse(SiteMachine& site, const RunId& run);
   fs::path FolderOf(std::string_view machine) const { return fs::path("/sim") / machine; }
   std::vector<std::unique_ptr<SiteMachine>>& sites() { return sites_; }
 
   const Options options;
   Trace& trace;
   SeededRandom random;
+  SeededRandom refusals;  // of its own, so that the rest of a seed's course does not hang on it
   UseRandomness randomness;
   EventQueue events{kBeginning};
   SimulatedDisk disk;

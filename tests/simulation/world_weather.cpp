@@ -129,6 +129,16 @@ void World::PauseSite() {
   events.After(FromSeconds(random.Uniform(1, 60)), [&machine] { machine.SetPaused(false); });
 }
 
+// Mostly while the run is about to describe, or to prepare its tables.
+void World::MayRefuse(SiteMachine& site, const RunId& run) {
+  constexpr double kChance = 0.03;
+  if (!Stormy() || !refusals.Chance(kChance)) return;
+  const double wait = refusals.Chance(0.7) ? refusals.Uniform(0, 10) : refusals.Uniform(0, 200);
+  events.After(FromSeconds(wait), [this, &site, run] {
+    if (site.RefuseRun(run)) faults.Count(Fault::kRunRefused);
+  });
+}
+
 void World::JumpClock() {
   faults.Count(Fault::kClockJumped);
   const Duration by =
