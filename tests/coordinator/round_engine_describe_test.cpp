@@ -2,16 +2,10 @@
 // nothing of it kept that may not be shown.
 
 #include "tests/catch.h"
-#include "tests/coordinator/masked_federation.h"
-#include "tests/coordinator/round_engine_scene.h"
+#include "tests/coordinator/masked_rounds.h"
 
 namespace consilium::coordinator {
 namespace {
-
-using Kind = wire::RunEventKind;
-
-const SiteId kA{"a"}, kB{"b"}, kC{"c"}, kD{"d"};
-const std::vector<std::string> kSteps = {"advertise", "share", "upload", "agree", "unmask"};
 
 plan::Plan DescribePlan(const std::string& more = "") {
   const auto plan =
@@ -39,27 +33,15 @@ metrics::Description Patients(std::size_t patients, std::size_t of_magnetic_reso
   return builder.description();
 }
 
-struct Federation : MaskedFederation {
+struct Federation : SumsFederation {
   explicit Federation(std::size_t sites, const std::string& more = "")
-      : MaskedFederation(DescribePlan(more), sites) {
+      : SumsFederation(DescribePlan(more), sites) {
     for (const SiteId& name : this->sites()) site(name).description = Patients(20, 1);
-  }
-  // The one answer of `site` to `step` is lost, and all after it.
-  void Silence(const SiteId& silent, std::size_t step) {
-    pass = [silent, step](const SiteId& site, const Event& event) {
-      const auto* answered = std::get_if<SecureAnswered>(&event);
-      return site != silent || answered == nullptr || answered->answer.answer.index() < step;
-    };
   }
   StoreDescription Stored() const {
     const auto stored = All<StoreDescription>();
     REQUIRE(stored.size() == 1);
     return stored[0];
-  }
-  EndRun Ended() const {
-    const auto ended = All<EndRun>();
-    REQUIRE(ended.size() == 1);
-    return ended[0];
   }
 };
 
@@ -240,16 +222,12 @@ TEST_CASE("what the audit log keeps of a description is who, what and how, and n
   Federation federation(3);
   federation.Start();
   federation.Run();
-  std::vector<Audit> found;
-  for (const Audit& audit : federation.All<Audit>()) {
-    if (audit.action == "describe") found.push_back(audit);
-  }
-  REQUIRE(found.size() == 1);
-  CHECK(found[0].subject == "masked-0001");
-  CHECK_THAT(found[0].details, ContainsText("\"sites\":[\"a\",\"b\",\"c\"]"));
-  CHECK_THAT(found[0].details, ContainsText("\"target\":\"opacity\""));
-  CHECK_THAT(found[0].details, ContainsText("\"transcript\":\""));
-  CHECK_THAT(found[0].details, !ContainsText("patients"));
+  const Audit found = federation.Audited("describe");
+  CHECK(found.subject == "masked-0001");
+  CHECK_THAT(found.details, ContainsText("\"sites\":[\"a\",\"b\",\"c\"]"));
+  CHECK_THAT(found.details, ContainsText("\"target\":\"opacity\""));
+  CHECK_THAT(found.details, ContainsText("\"transcript\":\""));
+  CHECK_THAT(found.details, !ContainsText("patients"));
 }
 
 }  // namespace

@@ -1,25 +1,12 @@
 // Sites that send garbage are left out of what comes next, and one bad site ends no run.
 
 #include "tests/catch.h"
-#include "tests/coordinator/masked_federation.h"
-#include "tests/coordinator/round_engine_scene.h"
+#include "tests/coordinator/masked_rounds.h"
 
 namespace consilium::coordinator {
 namespace {
 
-using Kind = wire::RunEventKind;
-
-const SiteId kA{"a"}, kB{"b"}, kC{"c"}, kD{"d"}, kE{"e"};
-
-plan::Plan MaskedPlan() {
-  plan::Plan plan = ShortPlan();
-  plan.aggregation.updates = plan::Updates::kMasked;
-  plan.cohort.minimum_sites = 3;
-  plan.gate.minimum_sites = 3;
-  plan.stop.rounds = 3;
-  plan.model.initial = ModelNumber(200);
-  return plan;
-}
+const SiteId kE{"e"};
 
 secagg::UnmaskAnswer* SharesIn(Event& event) {
   auto* answered = std::get_if<SecureAnswered>(&event);
@@ -41,7 +28,7 @@ bool ChangeShares(MaskedFederation& federation, const Event& event,
 }
 
 TEST_CASE("wrong shares of one site are found with one more answer, and the sum is opened") {
-  MaskedFederation federation(MaskedPlan(), 4);
+  MaskedFederation federation(MaskedPlan(3), 4);
   federation.pass = [&](const SiteId& site, const Event& event) {
     if (site != kA || federation.state().round > 1) return true;
     return !ChangeShares(federation, event, [](secagg::UnmaskAnswer& answer) {
@@ -61,7 +48,7 @@ TEST_CASE("wrong shares of one site are found with one more answer, and the sum 
 
 TEST_CASE("a site that shared wrongly is left out of the next round, also after a restart") {
   const bool restart = GENERATE(false, true);
-  MaskedFederation federation(MaskedPlan(), 5);
+  MaskedFederation federation(MaskedPlan(3), 5);
   federation.pass = [&](const SiteId&, const Event& event) {
     if (federation.state().round > 1) return true;
     return !ChangeShares(federation, event, [](secagg::UnmaskAnswer& answer) {

@@ -2,16 +2,11 @@
 // unseen, and round one begins from the model that has the federation's scales.
 
 #include "tests/catch.h"
-#include "tests/coordinator/masked_federation.h"
-#include "tests/coordinator/round_engine_scene.h"
+#include "tests/coordinator/masked_rounds.h"
 
 namespace consilium::coordinator {
 namespace {
 
-using Kind = wire::RunEventKind;
-
-const SiteId kA{"a"}, kB{"b"}, kC{"c"}, kD{"d"};
-const std::vector<std::string> kSteps = {"advertise", "share", "upload", "agree", "unmask"};
 const ModelId kPrepared = ModelNumber(101);
 
 constexpr char kNumbers[] = R"(
@@ -61,21 +56,14 @@ metrics::PreparationSums Rows(double middle) {
   return sums;
 }
 
-struct Federation : MaskedFederation {
+struct Federation : SumsFederation {
   explicit Federation(std::size_t sites, const plan::Plan& plan = TablePlan())
-      : MaskedFederation(plan, sites) {
+      : SumsFederation(plan, sites) {
     double middle = 0.25;
     for (const SiteId& name : this->sites()) {
       site(name).preparation = Rows(middle);
       middle += 0.125;
     }
-  }
-  // The one answer of `site` to `step` of the preparation is lost, and all after it.
-  void Silence(const SiteId& silent, std::size_t step) {
-    pass = [silent, step](const SiteId& site, const Event& event) {
-      const auto* answered = std::get_if<SecureAnswered>(&event);
-      return site != silent || answered == nullptr || answered->answer.answer.index() < step;
-    };
   }
   std::vector<metrics::Scale> ScalesOf(const std::set<SiteId>& counted) {
     metrics::PreparationSums sums(2);
@@ -109,11 +97,6 @@ struct Federation : MaskedFederation {
       if (!open.initial_model && open.key.round == 1) return open.base;
     }
     return std::nullopt;
-  }
-  EndRun Ended() const {
-    const auto ended = All<EndRun>();
-    REQUIRE(ended.size() == 1);
-    return ended[0];
   }
 };
 
@@ -305,16 +288,13 @@ TEST_CASE("what the audit log keeps of a preparation is who and how, and no numb
   Federation federation(3);
   federation.Start();
   federation.Run();
-  std::vector<Audit> found;
-  for (const Audit& audit : federation.All<Audit>()) {
-    if (audit.action == "prepare") found.push_back(audit);
-  }
-  REQUIRE(found.size() == 1);
-  CHECK(found[0].subject == kPrepared.Hex());
-  CHECK_THAT(found[0].details, ContainsText("\"sites\":[\"a\",\"b\",\"c\"]"));
-  CHECK_THAT(found[0].details, ContainsText("\"transcript\":\""));
-  CHECK_THAT(found[0].details, !ContainsText("mean"));
-  CHECK_THAT(found[0].details, !ContainsText("examples"));
+  const Audit found = federation.Audited("prepare");
+  CHECK(found.subject == kPrepared.Hex());
+  CHECK_THAT(found.details, ContainsText("\"survivors\":[\"a\",\"b\",\"c\"]"));
+  CHECK_THAT(found.details, ContainsText(StrCat("\"base\":\"", ModelNumber(100).Hex())));
+  CHECK_THAT(found.details, ContainsText("\"transcript\":\""));
+  CHECK_THAT(found.details, !ContainsText("mean"));
+  CHECK_THAT(found.details, !ContainsText("examples"));
 }
 
 }  // namespace
