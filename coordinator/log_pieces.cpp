@@ -32,6 +32,14 @@ json ToJson(const Countersignature& signature) {
 
 }  // namespace
 
+bool SignedByMember(const std::vector<Member>& members, const SiteId& site, ByteView text,
+                    const crypto::Signature& signature) {
+  return std::ranges::any_of(members, [&](const Member& member) {
+    return member.name == site.value && !member.revoked &&
+           crypto::VerifySignature(member.signing_key, text, signature).ok();
+  });
+}
+
 absl::StatusOr<std::vector<Countersignature>> VerifiableCountersignatures(Ledger& ledger,
                                                                           std::uint64_t up_to) {
   ASSIGN_OR_RETURN(const std::string federation, ledger.FederationName());
@@ -39,11 +47,8 @@ absl::StatusOr<std::vector<Countersignature>> VerifiableCountersignatures(Ledger
   ASSIGN_OR_RETURN(std::vector<Countersignature> signatures, ledger.Countersignatures(up_to));
   std::erase_if(signatures, [&](const Countersignature& countersignature) {
     const wire::LogSignature& head = countersignature.signature;
-    const Bytes text = wire::LogHeadText(federation, head.number, head.head);
-    return std::ranges::none_of(members, [&](const Member& member) {
-      return member.name == countersignature.site.value && !member.revoked &&
-             crypto::VerifySignature(member.signing_key, text, head.signature).ok();
-    });
+    return !SignedByMember(members, countersignature.site,
+                           wire::LogHeadText(federation, head.number, head.head), head.signature);
   });
   return signatures;
 }

@@ -9,8 +9,13 @@
 
 namespace consilium::coordinator {
 
+// Whether `site` is a member, and its present key made `signature` over `text`: what who has the
+// newest roster can verify.
+bool SignedByMember(const std::vector<Member>& members, const SiteId& site, ByteView text,
+                    const crypto::Signature& signature);
+
 // Of each site that is a member, the latest signature up to entry `up_to`, if it is by the site's
-// present key: what who has the newest roster can verify. Sites that were revoked, or that have
+// present key. Sites that were revoked, or that have
 // signed nothing since they have a new key, are left out.
 absl::StatusOr<std::vector<Countersignature>> VerifiableCountersignatures(Ledger& ledger,
                                                                           std::uint64_t up_to);

@@ -11,6 +11,7 @@
 #include "common/base/version.h"
 #include "common/crypto/model_record.h"
 #include "common/metrics/task_sums.h"
+#include "common/secagg/messages.h"
 #include "coordinator/log_pieces.h"
 
 namespace consilium::coordinator {
@@ -170,12 +171,25 @@ json PooledTest(const TestEvaluations& tests, double at_specificity) {
   return pooled;
 }
 
+// What the survivors of `session` have signed.
+absl::StatusOr<Bytes> SurvivorsText(const json& session) {
+  ASSIGN_OR_RETURN(const Digest transcript, Digest::FromHex(session.value("transcript", "")));
+  const auto sites = [&](const char* field) {
+    std::set<SiteId> names;
+    for (const json& name : session[field]) names.emplace(name.get<std::string>());
+    return names;
+  };
+  return secagg::SurvivorsText(transcript, sites("sharers"), sites("survivors"));
+}
+
 // The session of secure aggregation that the model came out of, as the log's entry with `action` has
 // it: {transcript, threshold, sharers, survivors, signatures}, and `more` of its fields. Null when
-// there is none.
+// there is none. The record's roster does not know a site that was revoked since: its signature is
+// left out, and those of the others must be enough.
 absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, std::string_view model,
                                    std::string_view action, std::vector<std::string> more = {}) {
   ASSIGN_OR_RETURN(const auto entries, ledger.LogEntriesAbout(std::string(model)));
+  ASSIGN_OR_RETURN(const std::vector<Member> members, ledger.Members());
   more.insert(more.end(), {"transcript", "threshold", "sharers", "survivors"});
   json session;
   for (const wire::LogEntry& entry : entries) {
@@ -188,8 +202,10 @@ absl::StatusOr<json> SecureSession(Ledger& ledger, const RunId& run, std::string
     for (const std::string& field : more) session[field] = details.value(field, json());
     const AttemptKey key{run, details.value("round", 0u), details.value("attempt", 0u)};
     ASSIGN_OR_RETURN(const auto signatures, ledger.SurvivorSignatures(key));
+    ASSIGN_OR_RETURN(const Bytes text, SurvivorsText(session));
     session["signatures"] = json::object();
     for (const auto& [site, signature] : signatures) {
+      if (!SignedByMember(members, site, text, signature)) continue;
       session["signatures"][site.value] = ToHex(signature);
     }
   }
