@@ -21,6 +21,16 @@ std::size_t FilesIn(const fs::path& folder) {
       std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
+// The site, which is not started yet, accepts the run and is asked to train from a model that is
+// filled with `value`; the model.
+ModelId AskToTrain(TestSite& site, float value = 1) {
+  site.Start();
+  site.Accept(kRun);
+  const ModelId base = site.coordinator.AddModel(SmallModel(value));
+  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  return base;
+}
+
 bool AllEqual(const std::vector<float>& values, float expected) {
   return std::all_of(values.begin(), values.end(), [&](float v) { return v == expected; });
 }
@@ -84,10 +94,7 @@ TEST_CASE("a site makes the first model, trains, evaluates and fetches what was 
 TEST_CASE("nothing readable of an update lies in the state folder") {
   TestSite site;
   site.learner.step = 0.34567f;
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(0));
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  AskToTrain(site, 0);
   site.coordinator.AwaitContribution(kFirst);
   const float planted[2] = {0.34567f, 0.34567f};
   const std::string needle(reinterpret_cast<const char*>(planted), sizeof planted);
@@ -115,11 +122,8 @@ TEST_CASE("an upload that breaks goes on at the segment that the coordinator has
 
 TEST_CASE("an update sealed by a process that was killed is sent by the next") {
   TestSite site;
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  const ModelId base = AskToTrain(site);
   site.AwaitTraining();
   site.coordinator.SetAvailable(false);
   site.learner.hold = false;
@@ -207,11 +211,8 @@ TEST_CASE("an evaluation already made is sent again and not made again") {
 
 TEST_CASE("training is cancelled") {
   TestSite site;
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  const ModelId base = AskToTrain(site);
   site.AwaitTraining();
   SECTION("by the end of the run") { site.coordinator.Send(wire::RunEnded{kRun, "stopped", {}}); }
   SECTION("by the end of the attempt") {
@@ -233,11 +234,8 @@ TEST_CASE("training is cancelled") {
 
 TEST_CASE("the connection stays responsive while the site trains") {
   TestSite site;
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(1));
   site.learner.hold = true;
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  AskToTrain(site);
   site.AwaitTraining();
   site.coordinator.Send(site.federation.Invite(RunId("small-0002"), kSealedPlan));
   CHECK(site.coordinator.Await<wire::InviteAnswer>().accepted);
@@ -246,10 +244,7 @@ TEST_CASE("the connection stays responsive while the site trains") {
 TEST_CASE("an update that is not finite is refused with the tensor's name and never leaves") {
   TestSite site;
   site.learner.constant = 3e38f;  // minus -3e38 is beyond float
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(-3e38f));
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  AskToTrain(site, -3e38f);
   const auto failed = site.coordinator.Await<wire::TaskFailed>();
   CHECK(failed.key == kFirst);
   CHECK_THAT(failed.reason, ContainsText("infinite in tensor \"features.weight\""));
@@ -260,10 +255,7 @@ TEST_CASE("an update that is not finite is refused with the tensor's name and ne
 TEST_CASE("training that fails is told, and the next attempt goes on") {
   TestSite site;
   site.learner.failure = absl::InternalError("training diverged");
-  site.Start();
-  site.Accept(kRun);
-  const ModelId base = site.coordinator.AddModel(SmallModel(1));
-  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  const ModelId base = AskToTrain(site);
   CHECK_THAT(site.coordinator.Await<wire::TaskFailed>().reason, ContainsText("diverged"));
   CHECK((*site.state->FindTask(kFirst))->state == TaskState::kFailed);
   site.learner.failure = absl::OkStatus();

@@ -8,6 +8,7 @@
 #include "common/base/random.h"
 #include "site_agent/learning/trainer.h"
 #include "tests/catch.h"
+#include "tests/common/plan/table_plans.h"
 #include "tests/common/temporary_folder.h"
 #include "tests/site_agent/published.h"
 
@@ -16,17 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kPlan[] = R"([plan]
-name = "heart"
-[data]
-source = "table"
-[model]
-architecture = "logistic"
-[target]
-name = "disease"
-[table]
-name = "heart"
-[[table.columns]]
+const std::string kPlan = plan::TablePlan(R"([[table.columns]]
 name = "pressure"
 minimum = -10
 maximum = 10
@@ -34,7 +25,7 @@ maximum = 10
 name = "ward"
 kind = "category"
 values = ["a", "b", "c"]
-)";
+)");
 
 // 150 patients, whose disease follows their pressure; three of them are in ward c.
 void WriteTable(const fs::path& folder, std::uint64_t seed, double shift, int patients = 150) {

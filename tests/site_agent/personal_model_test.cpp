@@ -68,6 +68,33 @@ class RecordingLearner final : public Learner {
   std::vector<std::vector<float>> starts;
 };
 
+// A site that makes its own models of run kRun.
+struct Bench {
+  // From a global model of this name, filled with `value`.
+  absl::Status Make(const plan::Plan& plan, std::string_view global, float value) {
+    return Make(plan, {kRun, IdOf(global)}, value);
+  }
+  absl::Status Make(const plan::Plan& plan, const PersonalStep& step, float value) {
+    return models.Make(plan, step, Filled(value), data, learner, *progress);
+  }
+  fs::path own() const { return folder / "personal" / kRun.value; }
+
+  const TemporaryFolder folder;
+  const PersonalModels models{folder / "personal"};
+  const FixedDataset data;
+  NoProgress none;
+  Progress* progress = &none;
+  RecordingLearner learner;
+};
+
+// Waits for it, at most a few seconds.
+absl::StatusOr<PersonalModel> AwaitPersonalModel(const PersonalModels& models) {
+  for (int i = 0; i < 5000 && !models.Find(kRun).ok(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return models.Find(kRun);
+}
+
 // Of the tensor that begins at this element.
 constexpr std::size_t kConv = 0, kNorm = 18, kHead = 18 + 4 * 2 + 1;
 
@@ -84,108 +111,88 @@ TEST_CASE("what stays a site's own: norms with their statistics, the last layer,
 }
 
 TEST_CASE("each step trains the global model with what is the site's own of the step before") {
-  const TemporaryFolder folder;
-  const PersonalModels models(folder / "personal");
-  const FixedDataset data;
-  NoProgress progress;
-  RecordingLearner learner;
+  Bench bench;
   const Method method = GENERATE(Method::kLocalNorm, Method::kLocalHead, Method::kDitto);
   const plan::Plan plan = PlanOf(method);
-  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
-  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
-  REQUIRE(learner.starts.size() == 2);
-  const std::vector<float>& start = learner.starts[1];
+  REQUIRE(bench.Make(plan, "a", 10).ok());
+  REQUIRE(bench.Make(plan, "b", 20).ok());
+  REQUIRE(bench.learner.starts.size() == 2);
+  const std::vector<float>& start = bench.learner.starts[1];
   CHECK(start[kConv] == (method == Method::kDitto ? 11 : 20));
   CHECK(start[kNorm] == (method == Method::kLocalHead ? 20 : 11));
   CHECK(start[kHead] == (method == Method::kLocalNorm ? 20 : 11));
-  CHECK(learner.last->epochs == 3);
-  CHECK(learner.last->pulled_to.has_value() == (method == Method::kDitto));
+  CHECK(bench.learner.last->epochs == 3);
+  CHECK(bench.learner.last->pulled_to.has_value() == (method == Method::kDitto));
   if (method == Method::kDitto) {
-    CHECK(learner.last->pulled_to->values()[0] == 20);
-    CHECK(learner.last->plan.aggregation.proximal_mu == 0.25);
+    CHECK(bench.learner.last->pulled_to->values()[0] == 20);
+    CHECK(bench.learner.last->plan.aggregation.proximal_mu == 0.25);
   } else {
-    CHECK(learner.last->plan.aggregation.method == plan::AggregationMethod::kFedAvg);
+    CHECK(bench.learner.last->plan.aggregation.method == plan::AggregationMethod::kFedAvg);
   }
-  const auto made = models.Find(kRun);
+  const auto made = bench.models.Find(kRun);
   REQUIRE(made.ok());
   CHECK(made->steps == 2);
   CHECK(made->global == IdOf("b"));
   CHECK(PersonalModels::Load(*made)->values()[kConv] == start[kConv] + 1);
   // One model and the record.
-  CHECK(ListFolder(folder / "personal" / kRun.value)->size() == 2);
+  CHECK(ListFolder(bench.own())->size() == 2);
 }
 
 TEST_CASE("a step that was made is not made again, and fine tuning waits for what is published") {
-  const TemporaryFolder folder;
-  const PersonalModels models(folder / "personal");
-  const FixedDataset data;
-  NoProgress progress;
-  RecordingLearner learner;
+  Bench bench;
   const plan::Plan tuned = PlanOf(Method::kFineTuning);
-  CHECK_FALSE(models.IsDue(tuned, {kRun, IdOf("a")}));
-  CHECK_FALSE(models.IsDue(PlanOf(Method::kNone), {kRun, IdOf("a"), true}));
+  CHECK_FALSE(bench.models.IsDue(tuned, {kRun, IdOf("a")}));
+  CHECK_FALSE(bench.models.IsDue(PlanOf(Method::kNone), {kRun, IdOf("a"), true}));
   const PersonalStep step{kRun, IdOf("a"), /*published=*/true};
-  CHECK(models.IsDue(tuned, step));
-  REQUIRE(models.Make(tuned, step, Filled(1), data, learner, progress).ok());
-  CHECK_FALSE(models.IsDue(tuned, step));
-  REQUIRE(models.Make(tuned, step, Filled(1), data, learner, progress).ok());
-  CHECK(learner.starts.size() == 1);
-  CHECK(models.List().size() == 1);
+  CHECK(bench.models.IsDue(tuned, step));
+  REQUIRE(bench.Make(tuned, step, 1).ok());
+  CHECK_FALSE(bench.models.IsDue(tuned, step));
+  REQUIRE(bench.Make(tuned, step, 1).ok());
+  CHECK(bench.learner.starts.size() == 1);
+  CHECK(bench.models.List().size() == 1);
 }
 
 TEST_CASE("a damaged personal model is not used, and the next step begins from the global one") {
-  const TemporaryFolder folder;
-  const PersonalModels models(folder / "personal");
-  const FixedDataset data;
-  NoProgress progress;
-  RecordingLearner learner;
+  Bench bench;
   const plan::Plan plan = PlanOf(Method::kDitto);
-  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
-  const PersonalModel made = *models.Find(kRun);
+  REQUIRE(bench.Make(plan, "a", 10).ok());
+  const PersonalModel made = *bench.models.Find(kRun);
   REQUIRE(WriteFileDurably(made.file, "not a model").ok());
   CHECK(absl::IsDataLoss(PersonalModels::Load(made).status()));
-  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
-  CHECK(learner.starts.back()[0] == 20);
-  CHECK(models.Find(kRun)->steps == 1);
-  REQUIRE(WriteFileDurably(folder / "personal" / kRun.value / "personal.json", "{}").ok());
-  CHECK(absl::IsDataLoss(models.Find(kRun).status()));
-  CHECK(models.List().empty());
+  REQUIRE(bench.Make(plan, "b", 20).ok());
+  CHECK(bench.learner.starts.back()[0] == 20);
+  CHECK(bench.models.Find(kRun)->steps == 1);
+  REQUIRE(WriteFileDurably(bench.own() / "personal.json", "{}").ok());
+  CHECK(absl::IsDataLoss(bench.models.Find(kRun).status()));
+  CHECK(bench.models.List().empty());
 }
 
 TEST_CASE("what a crash left between a model and its record is cleared by the next step") {
-  const TemporaryFolder folder;
-  const PersonalModels models(folder / "personal");
-  const FixedDataset data;
-  NoProgress progress;
-  RecordingLearner learner;
+  Bench bench;
   const plan::Plan plan = PlanOf(Method::kDitto);
-  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  REQUIRE(bench.Make(plan, "a", 10).ok());
   // The process died when the next model was on the disk, and the record still named this one.
-  const fs::path own = folder / "personal" / kRun.value;
-  REQUIRE(WriteFileDurably(own / StrCat(IdOf("c").Hex(), ".safetensors"), "another").ok());
-  REQUIRE(WriteFileDurably(own / "made.part", "half of one").ok());
-  CHECK(models.Find(kRun)->global == IdOf("a"));
-  CHECK(PersonalModels::Load(*models.Find(kRun)).ok());
-  CHECK(models.IsDue(plan, {kRun, IdOf("b")}));
-  REQUIRE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, progress).ok());
-  CHECK(ListFolder(own)->size() == 2);
+  REQUIRE(WriteFileDurably(bench.own() / StrCat(IdOf("c").Hex(), ".safetensors"), "another").ok());
+  REQUIRE(WriteFileDurably(bench.own() / "made.part", "half of one").ok());
+  CHECK(bench.models.Find(kRun)->global == IdOf("a"));
+  CHECK(PersonalModels::Load(*bench.models.Find(kRun)).ok());
+  CHECK(bench.models.IsDue(plan, {kRun, IdOf("b")}));
+  REQUIRE(bench.Make(plan, "b", 20).ok());
+  CHECK(ListFolder(bench.own())->size() == 2);
 }
 
 TEST_CASE("a stopped training leaves the model of the step before") {
-  const TemporaryFolder folder;
-  const PersonalModels models(folder / "personal");
-  const FixedDataset data;
-  NoProgress progress;
-  RecordingLearner learner;
+  Bench bench;
   const plan::Plan plan = PlanOf(Method::kDitto);
-  REQUIRE(models.Make(plan, {kRun, IdOf("a")}, Filled(10), data, learner, progress).ok());
+  REQUIRE(bench.Make(plan, "a", 10).ok());
   class Stopped final : public Progress {
    public:
     void Report(std::string_view, std::uint64_t, std::uint64_t, std::string_view) override {}
     bool Cancelled() const override { return true; }
   } stopped;
-  CHECK_FALSE(models.Make(plan, {kRun, IdOf("b")}, Filled(20), data, learner, stopped).ok());
-  CHECK(models.Find(kRun)->global == IdOf("a"));
+  bench.progress = &stopped;
+  CHECK_FALSE(bench.Make(plan, "b", 20).ok());
+  CHECK(bench.models.Find(kRun)->global == IdOf("a"));
 }
 
 TEST_CASE("an agent sends what it would without, then makes its own model of each global one") {
@@ -199,10 +206,7 @@ TEST_CASE("an agent sends what it would without, then makes its own model of eac
   const auto update = *site.coordinator.Contribution(first);
   CHECK(std::all_of(update.values.begin(), update.values.end(), [](float v) { return v == 0.5f; }));
   const PersonalModels models(site.folder / "personal");
-  for (int i = 0; i < 5000 && !models.Find(kRun).ok(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  const auto made = models.Find(kRun);
+  const auto made = AwaitPersonalModel(models);
   INFO(made.status());
   REQUIRE(made.ok());
   CHECK(made->global == base);
@@ -238,11 +242,7 @@ TEST_CASE("the personal training gives way to what the federation asks for") {
       wire::EvaluateRequest{kRun, 1, candidate, wire::EvaluationSplit::kValidation, 60});
   CHECK(site.coordinator.Await<wire::EvaluationReport>().model == candidate);
   site.learner.hold = false;
-  const PersonalModels models(site.folder / "personal");
-  for (int i = 0; i < 5000 && !models.Find(kRun).ok(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  CHECK(models.Find(kRun).ok());
+  CHECK(AwaitPersonalModel(PersonalModels(site.folder / "personal")).ok());
 }
 
 }  // namespace consilium::site_agent

@@ -3,6 +3,7 @@
 
 #include "common/base/log.h"
 #include "tests/catch.h"
+#include "tests/common/plan/table_plans.h"
 #include "tests/site_agent/secure_round.h"
 
 namespace consilium::site_agent {
@@ -12,21 +13,11 @@ struct Quiet {
   Quiet() { SetLogLevel(LogLevel::kError); }
 } const quiet;
 
-const std::string kTable = R"([plan]
-name = "heart"
-[data]
-source = "table"
-[model]
-architecture = "logistic"
-[target]
-name = "disease"
-[table]
-name = "heart"
-[[table.columns]]
+const std::string kTable = plan::TablePlan(R"([[table.columns]]
 name = "age"
 minimum = 0
 maximum = 100
-)";
+)");
 
 metrics::PreparationSums Rows(int rows, float age) {
   metrics::PreparationSums sums(1);

@@ -3,6 +3,7 @@
 #include "common/plan/plan.h"
 #include "tests/catch.h"
 #include "tests/common/plan/parsed_plans.h"
+#include "tests/common/plan/table_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -24,13 +25,7 @@ modalities = ["DX"]
 [target]
 name = "icu"
 )";
-constexpr char kTable[] = R"([table]
-name = "patients"
-[[table.columns]]
-name = "age"
-minimum = 0
-maximum = 120
-)";
+const std::string kTable = StrCat("[table]\nname = \"patients\"\n", kAgeColumn);
 
 absl::StatusOr<Plan> WithAudio(std::string_view keys) {
   return ParsePlan(StrCat(kRecordings, "[audio]\n", keys));

@@ -6,6 +6,7 @@
 #include "common/plan/plan.h"
 #include "tests/catch.h"
 #include "tests/common/plan/parsed_plans.h"
+#include "tests/common/plan/table_plans.h"
 #include "tests/common/says.h"
 
 namespace consilium::plan {
@@ -20,17 +21,8 @@ architecture = "mlp"
 [target]
 name = "disease"
 )";
-constexpr char kTable[] = R"([table]
-name = "heart"
-[[table.columns]]
-name = "age"
-minimum = 0
-maximum = 120
-[[table.columns]]
-name = "sex"
-kind = "category"
-values = ["male", "female"]
-)";
+const std::string kColumns = StrCat(kAgeColumn, kSexColumn);
+const std::string kTable = StrCat("[table]\nname = \"heart\"\n", kColumns);
 
 absl::StatusOr<Plan> With(std::string_view more) { return ParsePlan(StrCat(kHead, kTable, more)); }
 absl::StatusOr<Plan> WithColumn(std::string_view keys) {
@@ -50,8 +42,8 @@ TEST_CASE("A table's columns become inputs: numbers, then values of categories, 
   CHECK(plan.model.hidden == std::vector<std::uint32_t>{32});
   CHECK(plan.training.augmentation == Augmentation::kNone);
 
-  const Plan indicated = Read(ParsePlan(
-      StrCat(kHead, "[table]\nmissing_indicators = true\n", std::string_view(kTable).substr(8))));
+  const Plan indicated = Read(
+      ParsePlan(StrCat(kHead, "[table]\nname = \"heart\"\nmissing_indicators = true\n", kColumns)));
   CHECK(indicated.table.missing_indicators);
   CHECK(indicated.table.Inputs() == 4);
 }
@@ -141,11 +133,10 @@ TEST_CASE("A table makes at most 4096 inputs") {
 TEST_CASE("A table's name is the name of a file in the data folder") {
   for (const char* name : {"", "../heart", "a.csv", "labels", "LABELS", "a b"}) {
     CAPTURE(name);
-    const auto plan = ParsePlan(
-        StrCat(kHead, "[table]\nname = \"", name, "\"\n", std::string_view(kTable).substr(23)));
+    const auto plan = ParsePlan(StrCat(kHead, "[table]\nname = \"", name, "\"\n", kColumns));
     CHECK_THAT(OnlyFault(plan), ContainsText("is not allowed: 1 to 63 of letters, digits"));
   }
-  CHECK_THAT(OnlyFault(ParsePlan(StrCat(kHead, "[table]\n", std::string_view(kTable).substr(23)))),
+  CHECK_THAT(OnlyFault(ParsePlan(StrCat(kHead, "[table]\n", kColumns))),
              ContainsText("table.name is missing: NAME of the file NAME.csv"));
 }
 

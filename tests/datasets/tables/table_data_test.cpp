@@ -6,38 +6,22 @@
 
 #include "datasets/patient_split.h"
 #include "tests/catch.h"
+#include "tests/common/plan/parsed_plans.h"
+#include "tests/common/plan/table_plans.h"
 #include "tests/common/says.h"
 #include "tests/datasets/tables/key.h"
 
 namespace consilium::datasets::tables {
 namespace {
 
-constexpr char kColumns[] = R"([table]
-name = "heart"
-missing_indicators = true
-[[table.columns]]
-name = "age"
-minimum = 0
-maximum = 120
-[[table.columns]]
-name = "sex"
-kind = "category"
-values = ["male", "female"]
-[[table.columns]]
-name = "chol"
-minimum = 100
-maximum = 600
-)";
+const std::string kColumns =
+    StrCat("missing_indicators = true\n", plan::kAgeColumn, plan::kSexColumn,
+           "[[table.columns]]\nname = \"chol\"\nminimum = 100\n", "maximum = 600\n");
 
 plan::Plan PlanOf(std::string_view target) {
-  const auto plan = plan::ParsePlan(
-      StrCat("[plan]\nname = \"p\"\n[data]\nsource = \"table\"\n[model]\narchitecture = "
-             "\"logistic\"\n[target]\n",
-             target, "\n", kColumns));
-  INFO(plan.status().ToString());
-  REQUIRE(plan.ok());
-  return *plan;
+  return plan::Read(plan::ParsePlan(plan::TablePlan(kColumns, StrCat(target, "\n"))));
 }
+
 plan::Plan BinaryPlan() { return PlanOf("name = \"disease\""); }
 
 absl::StatusOr<TableData> Parse(std::string_view csv, const plan::Plan& plan = BinaryPlan()) {
