@@ -2,7 +2,7 @@
 
 // Private to this folder and network.cpp: the layers that networks are made of, each with the
 // tensors and names of torch's module. Activations of images are channels-last, of volumes channel
-// by channel (networks/unet3d.cpp says why).
+// by channel (networks/unet.cpp says why).
 
 #include <cstdint>
 #include <string>
