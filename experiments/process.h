@@ -73,6 +73,9 @@ absl::StatusOr<ExitState> Run(const Command& command, std::optional<Duration> li
 // The last lines of a text file, at most `lines`; empty when it cannot be read.
 std::string Tail(const fs::path& file, int lines);
 
+// Processors that this process may use.
+int UsableCores();
+
 // The folder of the running program, where its sister programs stand.
 fs::path ProgramFolder();
 

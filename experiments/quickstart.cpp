@@ -1,9 +1,5 @@
 #include "experiments/quickstart.h"
 
-#include <fcntl.h>
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -23,6 +19,7 @@
 #include "experiments/example_images.h"
 #include "experiments/federation.h"
 #include "experiments/plan_text.h"
+#include "experiments/quickstart_folder.h"
 #include "experiments/report/report.h"
 #include "experiments/resumption.h"
 #include "experiments/run_history.h"
@@ -30,9 +27,6 @@
 namespace consilium::experiments {
 namespace {
 
-using std::chrono::steady_clock;
-
-constexpr const char* kMark = ".consilium-experiment";  // in OUT: it is ours to replace
 constexpr const char* kDrawnHospitals[] = {"north", "south", "east"};
 
 std::string_view Verb(Task task) {
@@ -48,18 +42,13 @@ std::string_view Verb(Task task) {
   }
 }
 
-int UsableCores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
 // One run of quickstart, step by step.
 class Quickstart {
  public:
   explicit Quickstart(const QuickstartOptions& options)
       : options_(options),
-        out_(fs::absolute(options.out).lexically_normal()),
+        folder_(options),
+        out_(folder_.out()),
         cores_(options.cores > 0 ? options.cores : UsableCores()),
         programs_(ProgramFolder()) {}
 
@@ -67,14 +56,14 @@ class Quickstart {
     RETURN_IF_ERROR(CheckPrograms());
     RETURN_IF_ERROR(ReadPlan());
     RETURN_IF_ERROR(FindHospitals());
-    ASSIGN_OR_RETURN(const FolderLock lock, TakeFolder());
-    RETURN_IF_ERROR(TakeUp());
-    if (checkpoint_.finished) return ShowAgain();
-    if (options_.data.empty() && !checkpoint_.Done("images")) {
+    ASSIGN_OR_RETURN(const FolderLock lock, folder_.Take());
+    RETURN_IF_ERROR(folder_.TakeUp(RequestNow(), sites_));
+    if (checkpoint().finished) return ShowAgain();
+    if (options_.data.empty() && !checkpoint().Done("images")) {
       RETURN_IF_ERROR(
-          Part("images", "Drawing the hospitals' images", [this] { return DrawImages(); }));
+          folder_.Part("images", "Drawing the hospitals' images", [this] { return DrawImages(); }));
     }
-    if (!checkpoint_.Done("fetch, verify")) RETURN_IF_ERROR(Federate());
+    if (!checkpoint().Done("fetch, verify")) RETURN_IF_ERROR(Federate());
     RETURN_IF_ERROR(ReadRun());
     if (options_.baselines) RETURN_IF_ERROR(TrainToCompare());
     RETURN_IF_ERROR(Test());
@@ -83,46 +72,6 @@ class Quickstart {
   }
 
  private:
-  void Say(std::string_view text) const {
-    std::FILE* to = options_.json ? stderr : stdout;
-    std::fprintf(to, "%.*s\n", static_cast<int>(text.size()), text.data());
-    std::fflush(to);
-  }
-
-  // Runs one part of the experiment, says what it is and keeps how long it took.
-  // The part is done for good when this returns OK.
-  template <class Work>
-  absl::Status Part(const std::string& name, const std::string& heading, const Work& work) {
-    Say(StrCat("\n== ", heading));
-    checkpoint_.doing = heading;
-    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
-    const auto began = steady_clock::now();
-    RETURN_IF_ERROR(WithContext(work(), heading));
-    const double seconds = std::chrono::duration<double>(steady_clock::now() - began).count();
-    Say(StrCat("   took ", ToReadable(FromSeconds(seconds))));
-    AddTime(name, seconds);
-    SyncDisk();
-    return SaveCheckpoint(out_, checkpoint_);
-  }
-
-  void AddTime(const std::string& name, double seconds) {
-    for (experiments::Part& part : checkpoint_.parts) {
-      if (part.name == name) {
-        part.seconds += seconds;
-        return;
-      }
-    }
-    checkpoint_.parts.push_back({name, seconds});
-  }
-
-  // What the part wrote, in files of other programs too.
-  void SyncDisk() const {
-    const int folder = open(out_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return;
-    syncfs(folder);
-    close(folder);
-  }
-
   absl::Status CheckPrograms() const {
     for (const char* program :
          {"consilium-coordinator", "consilium-site", "consilium", "consilium-dataset"}) {
@@ -166,57 +115,6 @@ class Quickstart {
     return absl::OkStatus();
   }
 
-  // OUT is ours, and nobody else works in it.
-  absl::StatusOr<FolderLock> TakeFolder() const {
-    std::error_code error;
-    if (fs::exists(out_, error) && !fs::is_empty(out_, error) && !fs::exists(out_ / kMark, error)) {
-      return absl::AlreadyExistsError(
-          StrCat(out_.string(), " holds something else; give another --out"));
-    }
-    RETURN_IF_ERROR(EnsureFolder(out_));
-    RETURN_IF_ERROR(
-        WriteFileDurably(out_ / kMark, "made by consilium-experiment quickstart, which owns it\n"));
-    auto lock = FolderLock::Acquire(out_);
-    if (!lock.ok()) {
-      return absl::FailedPreconditionError(
-          StrCat("another quickstart is at work in ", out_.string(), " (",
-                 std::string(lock.status().message()), "); wait for it, or give another --out"));
-    }
-    return lock;
-  }
-
-  // Goes on with what is there, or begins.
-  absl::Status TakeUp() {
-    const Request request = RequestNow();
-    if (options_.fresh) return Begin(request);
-    ASSIGN_OR_RETURN(const auto found, LoadCheckpoint(out_));
-    if (!found) {
-      if (!Exists(out_ / "federation")) return Begin(request);
-      return absl::FailedPreconditionError(
-          StrCat(out_.string(),
-                 " holds an experiment that an older version made and this one cannot go on with; "
-                 "--fresh replaces it, another --out keeps it"));
-    }
-    const std::vector<std::string> differences = Differences(found->request, request);
-    if (!differences.empty()) {
-      std::string text = StrCat(out_.string(), " holds a quickstart of something else:");
-      for (const std::string& difference : differences) StrAppend(&text, "\n  ", difference);
-      return absl::FailedPreconditionError(
-          StrCat(text,
-                 "\ngive the same options to go on with it, another --out to keep it, or "
-                 "--fresh to replace it"));
-    }
-    checkpoint_ = *found;
-    if (checkpoint_.doing.empty()) return Begin(request);  // it was being begun
-    const bool has_all = (checkpoint_.baselines || !options_.baselines) &&
-                         (checkpoint_.examples || !options_.example_images);
-    if (checkpoint_.finished && has_all) return absl::OkStatus();
-    checkpoint_.finished = false;
-    ++checkpoint_.resumed;
-    Say(WhatIsThere(out_, checkpoint_, sites_));
-    return SaveCheckpoint(out_, checkpoint_);
-  }
-
   Request RequestNow() const {
     Request request{.plan_toml = results_.plan_toml};
     if (options_.data.empty()) {
@@ -228,44 +126,23 @@ class Quickstart {
     return request;
   }
 
-  // Replaces what an earlier quickstart left, and nothing else. The checkpoint comes first: cut off
-  // here, the next one begins again.
-  absl::Status Begin(const Request& request) {
-    checkpoint_ = {.request = request, .begun = SystemClock().Now()};
-    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
-    bool said = false;
-    for (const char* name :
-         {"data", "federation", "models", "plan.toml", "results.json", "report.html"}) {
-      if (std::string_view(name) == "data" && options_.keep_images) continue;
-      if (!Exists(out_ / name)) continue;
-      if (!std::exchange(said, true)) Say(StrCat("Removing what is in ", out_.string()));
-      RETURN_IF_ERROR(WithContext(RemoveTree(out_ / name), "the earlier quickstart's files"));
-    }
-    RETURN_IF_ERROR(EnsureFolder(Logs()));
-    RETURN_IF_ERROR(EnsureFolder(out_ / "models"));
-    return WriteFileDurably(PlanFile(), results_.plan_toml, 0644);
-  }
-
   absl::StatusOr<Results> ShowAgain() {
     ASSIGN_OR_RETURN(const std::string text, ReadTextFile(out_ / "results.json", 256 << 20));
     ASSIGN_OR_RETURN(Results results, ResultsFromJson(text));
     if (!Exists(out_ / "report.html")) RETURN_IF_ERROR(RewriteReport(out_));
-    Say(StrCat(out_.string(),
-               " holds this quickstart, finished: these are its results. --fresh "
-               "does it all again"));
+    folder_.Say(StrCat(out_.string(),
+                       " holds this quickstart, finished: these are its results. --fresh "
+                       "does it all again"));
     return results;
   }
 
   absl::StatusOr<Results> Finish() {
-    results_.created = checkpoint_.begun;
-    results_.parts = checkpoint_.parts;
-    results_.resumed = checkpoint_.resumed;
+    results_.created = checkpoint().begun;
+    results_.parts = checkpoint().parts;
+    results_.resumed = checkpoint().resumed;
     RETURN_IF_ERROR(WriteFileDurably(out_ / "results.json", ToJson(results_), 0644));
     RETURN_IF_ERROR(RewriteReport(out_));
-    checkpoint_.finished = true;
-    checkpoint_.baselines = options_.baselines;
-    checkpoint_.examples = options_.example_images;
-    RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
+    RETURN_IF_ERROR(folder_.Finish());
     return results_;
   }
 
@@ -301,18 +178,18 @@ class Quickstart {
     for (const SiteData& site : sites_) {
       ++seed;
       if (Exists(site.data)) continue;  // whole: renamed when it was
-      Say(StrCat("   ", site.name, ": ", options_.patients, " patients"));
+      folder_.Say(StrCat("   ", site.name, ": ", options_.patients, " patients"));
       const fs::path partial = StrCat(site.data.string(), ".partial");
       RETURN_IF_ERROR(RemoveTree(partial));
       RETURN_IF_ERROR(RunProgram({.program = programs_ / "consilium-dataset",
                                   .arguments = {"synthesize", "--out", partial, "--hospital",
                                                 site.name, "--patients", StrCat(options_.patients),
                                                 "--seed", StrCat(seed)},
-                                  .logs = Logs(),
+                                  .logs = folder_.Logs(),
                                   .name = StrCat("synthesize-", site.name),
                                   .show_errors = true})
                           .status());
-      SyncDisk();
+      folder_.SyncDisk();
       RETURN_IF_ERROR(RenameDurably(partial, site.data));
     }
     return absl::OkStatus();
@@ -341,8 +218,8 @@ class Quickstart {
 
   absl::Status Federate() {
     std::optional<Federation> federation;
-    RETURN_IF_ERROR(
-        Part("start", "Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
+    RETURN_IF_ERROR(folder_.Part(
+        "start", "Starting the coordinator and enrolling the sites", [&]() -> absl::Status {
           ASSIGN_OR_RETURN(federation, FoundFederation());
           RETURN_IF_ERROR(federation->StartCoordinator());
           for (const SiteData& site : sites_) {
@@ -357,18 +234,19 @@ class Quickstart {
           ASSIGN_OR_RETURN(const bool goes_on, RunGoesOn(*federation));
           return goes_on ? StartSites(*federation) : absl::OkStatus();
         }));
-    if (!checkpoint_.Done("federation")) {
-      RETURN_IF_ERROR(Part("federation", "Training together", [&] { return Watch(*federation); }));
+    if (!checkpoint().Done("federation")) {
+      RETURN_IF_ERROR(
+          folder_.Part("federation", "Training together", [&] { return Watch(*federation); }));
     }
-    return Part("fetch, verify", "Fetching the model", [&]() -> absl::Status {
+    return folder_.Part("fetch, verify", "Fetching the model", [&]() -> absl::Status {
       ASSIGN_OR_RETURN(const std::string shown,
-                       federation->Researcher({"run", "show", checkpoint_.run, "--json"}, "show"));
-      RETURN_IF_ERROR(WriteFileDurably(RunFile(), shown));
+                       federation->Researcher({"run", "show", checkpoint().run, "--json"}, "show"));
+      RETURN_IF_ERROR(WriteFileDurably(folder_.RunFile(), shown));
       RETURN_IF_ERROR(ReadRun());
       if (results_.published) {
         RETURN_IF_ERROR(FetchPublished(*federation));
       } else {
-        Say("   the release gate did not let the model through: nothing is published");
+        folder_.Say("   the release gate did not let the model through: nothing is published");
       }
       federation->StopSites();
       return absl::OkStatus();
@@ -378,29 +256,28 @@ class Quickstart {
   // A run that was submitted before this process or its predecessor knew of it: in this federation
   // nobody submits any other.
   absl::Status FindRun(Federation& federation) {
-    if (!checkpoint_.run.empty()) return absl::OkStatus();
+    if (!checkpoint().run.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::string listed,
                      federation.Researcher({"run", "list", "--json"}, "list"));
     const auto runs = nlohmann::json::parse(listed, nullptr, /*allow_exceptions=*/false);
     if (!runs.is_array() || runs.empty()) return absl::OkStatus();
-    checkpoint_.run = runs.back().value("run", "");
-    return SaveCheckpoint(out_, checkpoint_);
+    return folder_.KeepRun(runs.back().value("run", ""));
   }
 
   // Says where it is. False when there is nothing left to do for the sites.
   absl::StatusOr<bool> RunGoesOn(Federation& federation) {
-    if (checkpoint_.run.empty()) return true;
+    if (checkpoint().run.empty()) return true;
     ASSIGN_OR_RETURN(const std::string shown,
-                     federation.Researcher({"run", "show", checkpoint_.run, "--json"}, "show"));
+                     federation.Researcher({"run", "show", checkpoint().run, "--json"}, "show"));
     const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("events"))
       return absl::InternalError("consilium run show printed no events");
     ASSIGN_OR_RETURN(const auto events, EventsFromJson(json["events"].dump()));
     const RunHistory history = ReadHistory(events);
-    Say(StrCat("   run ", checkpoint_.run,
-               history.ended ? " has ended"
-                             : StrCat(" goes on in ",
-                                      WhereTheRunIs(federation, history, plan_.stop, sites_))));
+    folder_.Say(StrCat("   run ", checkpoint().run,
+                       history.ended ? " has ended"
+                                     : StrCat(" goes on in ", WhereTheRunIs(federation, history,
+                                                                            plan_.stop, sites_))));
     return !history.ended;
   }
 
@@ -409,7 +286,7 @@ class Quickstart {
     for (const SiteData& site : sites_) {
       RETURN_IF_ERROR(
           federation.StartSite(site.name, {"--data", site.data, "--threads", StrCat(threads)}));
-      Say(StrCat("   ", site.name, " is a member, its agent indexes the images"));
+      folder_.Say(StrCat("   ", site.name, " is a member, its agent indexes the images"));
     }
     // Else the run would begin with the first sites that are there.
     for (const SiteData& site : sites_) RETURN_IF_ERROR(federation.AwaitSite(site.name));
@@ -417,35 +294,35 @@ class Quickstart {
   }
 
   absl::Status Watch(Federation& federation) {
-    if (checkpoint_.run.empty()) {
-      ASSIGN_OR_RETURN(const std::string answer,
-                       federation.Researcher({"run", "submit", PlanFile(), "--json"}, "submit"));
+    if (checkpoint().run.empty()) {
+      ASSIGN_OR_RETURN(
+          const std::string answer,
+          federation.Researcher({"run", "submit", folder_.PlanFile(), "--json"}, "submit"));
       const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
       if (!json.is_object() || !json.contains("run"))
         return absl::InternalError("consilium run submit named no run");
-      checkpoint_.run = json["run"];
-      RETURN_IF_ERROR(SaveCheckpoint(out_, checkpoint_));
+      RETURN_IF_ERROR(folder_.KeepRun(json["run"]));
     }
-    Command watch = federation.ResearcherCommand({"run", "watch", checkpoint_.run});
-    if (options_.json) watch.output = Logs() / "watch.out";
+    Command watch = federation.ResearcherCommand({"run", "watch", checkpoint().run});
+    if (options_.json) watch.output = folder_.Logs() / "watch.out";
     ASSIGN_OR_RETURN(Process process, Process::Start(watch));
     ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
     if (!state.ok()) {
-      return absl::AbortedError(StrCat("run ", checkpoint_.run,
+      return absl::AbortedError(StrCat("run ", checkpoint().run,
                                        " did not end well (--fresh begins another); the "
                                        "coordinator's log ends with:\n",
-                                       Tail(Logs() / "coordinator.log", 10)));
+                                       Tail(folder_.Logs() / "coordinator.log", 10)));
     }
     return absl::OkStatus();
   }
 
   // What the ledger had of the run when it had ended, from the file that Federate() left.
   absl::Status ReadRun() {
-    ASSIGN_OR_RETURN(const std::string shown, ReadTextFile(RunFile(), 256 << 20));
+    ASSIGN_OR_RETURN(const std::string shown, ReadTextFile(folder_.RunFile(), 256 << 20));
     const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("events"))
       return absl::InternalError("consilium run show printed no events");
-    results_.run = checkpoint_.run;
+    results_.run = checkpoint().run;
     ASSIGN_OR_RETURN(results_.events, EventsFromJson(json["events"].dump()));
     for (const wire::RunEvent& event : results_.events) {
       if (event.kind != wire::RunEventKind::kSiteAccepted) continue;
@@ -470,7 +347,7 @@ class Quickstart {
   absl::Status UsePublished() {
     federated_ = out_ / StrCat(plan_.name, ".safetensors");
     results_.model_path = federated_;
-    results_.verified = checkpoint_.Done("fetch, verify");
+    results_.verified = checkpoint().Done("fetch, verify");
     Command verify{.program = programs_ / "consilium",
                    .arguments = {"model", "verify", federated_, "--state",
                                  out_ / "federation" / "researcher"}};  // nothing secret is needed
@@ -485,7 +362,7 @@ class Quickstart {
     const absl::StatusOr<std::string> verified =
         federation.Researcher({"model", "verify", federated_}, "verify");
     RETURN_IF_ERROR(WithContext(verified.status(), "the published model does not verify"));
-    Say(StrCat("   ", *verified));
+    folder_.Say(StrCat("   ", *verified));
     return absl::OkStatus();
   }
 
@@ -499,23 +376,26 @@ class Quickstart {
     return absl::OkStatus();
   }
 
-  BaselinePlace Place() const { return {programs_, PlanFile(), out_ / "models", Logs(), cores_}; }
+  BaselinePlace Place() const {
+    return {programs_, folder_.PlanFile(), out_ / "models", folder_.Logs(), cores_};
+  }
 
   absl::Status TrainToCompare() {
     const std::uint32_t epochs = std::max(1u, rounds_ * plan_.training.local_epochs);
     results_.baseline_epochs = epochs;
-    return Part("baselines",
-                StrCat("Training to compare: on all images in one place, and each site alone, ",
-                       epochs, " epochs each"),
-                [&]() -> absl::Status {
-                  ASSIGN_OR_RETURN(models_, TrainBaselines(Place(), sites_, epochs, progress_));
-                  return absl::OkStatus();
-                });
+    return folder_.Part(
+        "baselines",
+        StrCat("Training to compare: on all images in one place, and each site alone, ", epochs,
+               " epochs each"),
+        [&]() -> absl::Status {
+          ASSIGN_OR_RETURN(models_, TrainBaselines(Place(), sites_, epochs, progress_));
+          return absl::OkStatus();
+        });
   }
 
   absl::Status Test() {
     models_.insert(models_.begin(), {ModelKind::kFederated, "", federated_});
-    return Part("tests", "Testing every model at every site", [&]() -> absl::Status {
+    return folder_.Part("tests", "Testing every model at every site", [&]() -> absl::Status {
       ASSIGN_OR_RETURN(results_.models, TestModels(Place(), sites_, models_,
                                                    plan_.evaluation.at_specificity, progress_));
       return absl::OkStatus();
@@ -536,16 +416,14 @@ class Quickstart {
     results_.examples = PickExampleImages(sites_, plan_);
   }
 
-  fs::path Logs() const { return out_ / "federation" / "logs"; }
-  fs::path PlanFile() const { return out_ / "plan.toml"; }
-  fs::path RunFile() const { return out_ / "federation" / "run.json"; }
+  const Checkpoint& checkpoint() const { return folder_.checkpoint(); }
 
   const QuickstartOptions& options_;
+  QuickstartFolder folder_;
   const fs::path out_;
   const int cores_;
   const fs::path programs_;
   plan::Plan plan_;
-  Checkpoint checkpoint_;
   std::vector<SiteData> sites_;
   std::vector<ModelFile> models_;
   fs::path federated_;

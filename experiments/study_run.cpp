@@ -1,7 +1,5 @@
 #include "experiments/study_run.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -25,12 +23,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr const char* kMark = ".consilium-study";  // in OUT: what was asked for
-
-int UsableCores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 // One seed of a study, in a folder of its own.
 class SeedRun {
