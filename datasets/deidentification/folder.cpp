@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "common/base/status.h"
+#include "datasets/files_below.h"
 #include "datasets/parallel.h"
 
 namespace consilium::datasets::deidentification {
@@ -53,31 +54,6 @@ std::string RecordOf(const Deidentifier& deidentifier) {
                                  {"faces", Word(options.pixels.faces)},
                                  {"key", deidentifier.pseudonymiser().KeyName()}};
   return record.dump(2) + "\n";
-}
-
-// Regular files of the tree, ordered by path; hidden ones are left out.
-absl::StatusOr<std::vector<fs::path>> FindFiles(const fs::path& folder) {
-  std::error_code error;
-  if (fs::is_regular_file(folder, error)) return std::vector<fs::path>{folder};
-  std::vector<fs::path> files;
-  auto entry = fs::recursive_directory_iterator(
-      folder, fs::directory_options::skip_permission_denied, error);
-  while (!error && entry != fs::recursive_directory_iterator()) {
-    if (entry->path().filename().native().starts_with('.')) {
-      entry.disable_recursion_pending();
-    } else if (std::error_code ignored; entry->is_regular_file(ignored)) {
-      files.push_back(entry->path());
-    }
-    entry.increment(error);
-  }
-  if (error) {
-    const auto code = error == std::errc::no_such_file_or_directory
-                          ? absl::StatusCode::kNotFound
-                          : absl::StatusCode::kInvalidArgument;
-    return absl::Status(code, StrCat("the input folder cannot be read: ", error.message()));
-  }
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 bool Holds(const fs::path& folder, const fs::path& inner) {
@@ -274,7 +250,7 @@ absl::StatusOr<FolderReport> DeidentifyFolder(const Deidentifier& deidentifier,
                                               InstanceCleaner& cleaner, const fs::path& in,
                                               const fs::path& out, unsigned threads,
                                               Progress& progress) {
-  ASSIGN_OR_RETURN(std::vector<fs::path> files, FindFiles(in));
+  ASSIGN_OR_RETURN(std::vector<fs::path> files, FilesBelow(in));
   if (Holds(in, out) || Holds(out, in)) {
     return absl::InvalidArgumentError(
         "the output folder lies in the input folder, or the other way round: name one outside");

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
+#include "datasets/files_below.h"
 #include "datasets/pipeline/pipeline.h"
 #include "datasets/requirements.h"
 #include "datasets/results/slice_picture.h"
@@ -15,23 +16,6 @@
 
 namespace consilium::datasets::explain {
 namespace {
-
-absl::Status FilesBelow(const fs::path& path, std::vector<fs::path>* files) {
-  const auto entries = ListFolder(path);
-  if (!entries.ok()) {  // no folder
-    files->push_back(path);
-    return absl::OkStatus();
-  }
-  for (const FolderEntry& entry : *entries) {
-    if (entry.path.filename().native().starts_with('.')) continue;
-    if (entry.folder) {
-      RETURN_IF_ERROR(FilesBelow(entry.path, files));
-    } else {
-      files->push_back(entry.path);
-    }
-  }
-  return absl::OkStatus();
-}
 
 std::string SizeOf(const volumes::Grid& grid) {
   return absl::StrFormat("%d slices of %d x %d voxels of %.3g x %.3g x %.3g mm", grid.size[2],
@@ -61,8 +45,7 @@ Step StepOf(const std::string& name, const volumes::Volume& volume,
 
 absl::StatusOr<SeriesFiles> FindSeries(worker::WorkerPool& pool, const fs::path& path,
                                        const plan::Plan& plan) {
-  std::vector<fs::path> files;
-  RETURN_IF_ERROR(FilesBelow(path, &files));
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesBelow(path));
   SandboxedReader reader(pool);
   const auto headers = reader.ReadHeaders(files);
   SeriesFiles found;

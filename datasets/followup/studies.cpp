@@ -4,24 +4,12 @@
 #include <set>
 
 #include "common/base/status.h"
+#include "datasets/files_below.h"
 
 namespace consilium::datasets::followup {
 namespace {
 
 constexpr std::size_t kFilesTogether = 512;
-
-absl::Status FilesBelow(const fs::path& folder, std::vector<fs::path>* files) {
-  ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries, ListFolder(folder));
-  for (const FolderEntry& entry : entries) {
-    if (entry.path.filename().native().starts_with('.')) continue;
-    if (entry.folder) {
-      RETURN_IF_ERROR(FilesBelow(entry.path, files));
-    } else {
-      files->push_back(entry.path);
-    }
-  }
-  return absl::OkStatus();
-}
 
 class Gathering {
  public:
@@ -99,9 +87,7 @@ class Gathering {
 absl::StatusOr<FolderOfPatients> FindPatients(worker::WorkerPool& pool, const fs::path& folder,
                                               const std::optional<std::string>& patient_id,
                                               Progress& progress) {
-  std::vector<fs::path> files;
-  RETURN_IF_ERROR(FilesBelow(folder, &files));
-  std::sort(files.begin(), files.end());
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, FilesBelow(folder));
   Gathering gathering(patient_id);
   for (std::size_t first = 0; first < files.size(); first += kFilesTogether) {
     if (progress.Cancelled()) return absl::CancelledError("interrupted");

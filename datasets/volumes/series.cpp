@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/base/status.h"
+#include "datasets/files_below.h"
 #include "datasets/parallel.h"
 
 namespace consilium::datasets::volumes {
@@ -12,31 +13,6 @@ namespace {
 
 constexpr std::string_view kStep = "reading headers";
 constexpr std::size_t kFilesTogether = 32;
-
-absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
-  std::error_code error;
-  auto entry = fs::recursive_directory_iterator(
-      folder, fs::directory_options::skip_permission_denied, error);
-  std::vector<fs::path> files;
-  while (!error && entry != fs::recursive_directory_iterator()) {
-    std::error_code ignored;
-    if (entry->path().filename().native().starts_with('.')) {
-      entry.disable_recursion_pending();
-    } else if (entry->is_regular_file(ignored)) {
-      files.push_back(entry->path());
-    }
-    entry.increment(error);
-  }
-  if (error) {
-    return absl::Status(error == std::errc::no_such_file_or_directory
-                            ? absl::StatusCode::kNotFound
-                            : absl::StatusCode::kInvalidArgument,
-                        StrCat("the folder \"", folder.filename().string(),
-                               "\" cannot be read: ", error.message()));
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
 
 std::string AcquiredAt(const PetHeader& pet) { return pet.acquisition_date + pet.acquisition_time; }
 
