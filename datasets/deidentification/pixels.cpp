@@ -204,10 +204,18 @@ std::optional<std::vector<std::int32_t>> StoredValues(DcmDataset& data_set) {
   return values;
 }
 
+bool IsEncapsulated(const DcmXfer& syntax) {
+#if OFFIS_DCMTK_VERSION_NUMBER >= 369
+  return syntax.usesEncapsulatedFormat();
+#else
+  return syntax.isEncapsulated();
+#endif
+}
+
 void DropHiddenText(DcmDataset& data_set) {
   DcmElement* element = nullptr;
   if (data_set.findAndGetElement(DCM_PixelData, element).bad() || element == nullptr) return;
-  if (DcmXfer(data_set.getCurrentXfer()).isEncapsulated()) {
+  if (IsEncapsulated(DcmXfer(data_set.getCurrentXfer()))) {
     if (auto* pixels = dynamic_cast<DcmPixelData*>(element)) BlankFragmentComments(*pixels);
     return;
   }
