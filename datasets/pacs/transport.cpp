@@ -37,6 +37,18 @@ void IgnoreBrokenPipes() {
   });
 }
 
+constexpr DcmTLSSecurityProfile kProfile = TSP_Profile_BCP195_ND;
+
+// Since DCMTK 3.6.9 a certificate is judged by the profile as it is read.
+template <class Layer>
+OFCondition SetCertificate(Layer& layer, const char* file) {
+  if constexpr (requires { layer.setCertificateFile(file, DCF_Filetype_PEM, kProfile); }) {
+    return layer.setCertificateFile(file, DCF_Filetype_PEM, kProfile);
+  } else {
+    return layer.setCertificateFile(file, DCF_Filetype_PEM);
+  }
+}
+
 absl::Status Unusable(std::string_view what, const fs::path& file) {
   return absl::InvalidArgumentError(
       StrCat(what, " cannot be used: ", file.filename().string(),
@@ -150,7 +162,7 @@ absl::StatusOr<std::shared_ptr<Transport>> Transport::Tls(const TlsFiles& files,
     if (layer->setPrivateKeyFile(files.private_key.c_str(), DCF_Filetype_PEM).bad()) {
       return Unusable("the private key", files.private_key);
     }
-    if (layer->setCertificateFile(files.certificate.c_str(), DCF_Filetype_PEM).bad()) {
+    if (SetCertificate(*layer, files.certificate.c_str()).bad()) {
       return Unusable("the certificate", files.certificate);
     }
     if (!layer->checkPrivateKeyMatchesCertificate()) {
@@ -160,7 +172,7 @@ absl::StatusOr<std::shared_ptr<Transport>> Transport::Tls(const TlsFiles& files,
   if (layer->addTrustedCertificateFile(files.authority.c_str(), DCF_Filetype_PEM).bad()) {
     return Unusable("the authority's certificate", files.authority);
   }
-  if (layer->setTLSProfile(TSP_Profile_BCP195_ND).bad() || layer->activateCipherSuites().bad()) {
+  if (layer->setTLSProfile(kProfile).bad() || layer->activateCipherSuites().bad()) {
     return absl::InternalError("the TLS library does not offer the cipher suites of BCP 195");
   }
   layer->setCertificateVerification(DCV_requireCertificate);
