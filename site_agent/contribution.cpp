@@ -5,21 +5,9 @@
 
 #include "common/base/status.h"
 #include "common/base/text.h"
+#include "common/model/tensor_at.h"
 
 namespace consilium::site_agent {
-namespace {
-
-// The tensor that holds element `index` of the flat vector.
-const std::string& TensorAt(const Layout& layout, std::uint64_t index) {
-  for (const TensorSpec& tensor : layout) {
-    const std::uint64_t elements = tensor.Elements();
-    if (index < elements) return tensor.name;
-    index -= elements;
-  }
-  return layout.back().name;
-}
-
-}  // namespace
 
 absl::Status CheckContribution(const Contribution& contribution) {
   if (contribution.model.values().empty()) {
