@@ -298,6 +298,26 @@ absl::StatusOr<std::string> Federation::Researcher(std::vector<std::string> argu
   return Call("consilium", ResearcherCommand(std::move(arguments)).arguments, log_name);
 }
 
+absl::StatusOr<std::string> Federation::SubmitRun(const fs::path& plan) {
+  ASSIGN_OR_RETURN(const std::string answer,
+                   Researcher({"run", "submit", plan, "--json"}, "submit"));
+  const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  const std::string run = json.is_object() ? json.value("run", "") : "";
+  if (run.empty()) return absl::InternalError("consilium run submit named no run");
+  return run;
+}
+
+absl::StatusOr<ExitState> Federation::WatchRun(const std::string& run, const fs::path& output) {
+  Command watch = ResearcherCommand({"run", "watch", run});
+  watch.output = output;
+  ASSIGN_OR_RETURN(Process process, Process::Start(watch));
+  return WaitFor(process);
+}
+
+absl::StatusOr<std::string> Federation::ShowRun(const std::string& run) {
+  return Researcher({"run", "show", run, "--json"}, "show");
+}
+
 absl::Status Federation::CheckAllRun() {
   for (auto& [name, site] : sites_) {
     if (const auto state = site.Poll())

@@ -79,6 +79,14 @@ class Federation {
                                          const std::string& log_name);
   Command ResearcherCommand(std::vector<std::string> arguments) const;
 
+  // Submits the plan as the researcher; the run's name.
+  absl::StatusOr<std::string> SubmitRun(const fs::path& plan);
+  // Shows the run until it ends, on our own output or in `output` instead; well when the run ended
+  // well. Fails as WaitFor does.
+  absl::StatusOr<ExitState> WatchRun(const std::string& run, const fs::path& output = {});
+  // All that the ledger has of it, as JSON (EventsOfRun in results.h reads its events).
+  absl::StatusOr<std::string> ShowRun(const std::string& run);
+
   // Waits for `process`, and fails at once when the coordinator or an agent ends in the meantime.
   absl::StatusOr<ExitState> WaitFor(Process& process);
   // An error with the last lines of its log when the coordinator or an agent has ended.

@@ -148,32 +148,20 @@ class Session {
     for (const char* name : kHospitals) RETURN_IF_ERROR(federation.AwaitSite(name));
     ASSIGN_OR_RETURN(const std::string plan, Plan());
     RETURN_IF_ERROR(WriteFileDurably(out_ / "plan.toml", plan));
-    ASSIGN_OR_RETURN(
-        const std::string answer,
-        federation.Researcher({"run", "submit", out_ / "plan.toml", "--json"}, "submit"));
-    const auto submitted = json::parse(answer, nullptr, /*allow_exceptions=*/false);
-    const std::string run = submitted.is_object() ? submitted.value("run", "") : "";
-    Command watch = federation.ResearcherCommand({"run", "watch", run});
-    watch.output = federation.logs() / "watch.out";
-    ASSIGN_OR_RETURN(Process process, Process::Start(watch));
-    ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
+    ASSIGN_OR_RETURN(const std::string run, federation.SubmitRun(out_ / "plan.toml"));
+    const fs::path watched = federation.logs() / "watch.out";
+    ASSIGN_OR_RETURN(const ExitState state, federation.WatchRun(run, watched));
     if (!state.ok()) {
-      return absl::AbortedError(
-          StrCat("run ", run, " did not end well:\n", Tail(federation.logs() / "watch.out", 10)));
+      return absl::AbortedError(StrCat("run ", run, " did not end well:\n", Tail(watched, 10)));
     }
-    ASSIGN_OR_RETURN(const std::string shown,
-                     federation.Researcher({"run", "show", run, "--json"}, "show"));
-    const auto ended = json::parse(shown, nullptr, /*allow_exceptions=*/false);
-    if (!ended.is_object() || !ended.contains("events")) {
-      return absl::InternalError("consilium run show printed no events");
-    }
-    ASSIGN_OR_RETURN(const auto events, EventsFromJson(ended["events"].dump()));
+    ASSIGN_OR_RETURN(const std::string shown, federation.ShowRun(run));
+    ASSIGN_OR_RETURN(const auto events, EventsOfRun(shown));
     const RunHistory history = ReadHistory(events);
     if (!history.published) {
       return absl::AbortedError(StrCat(
           "the release gate did not let the model through (more --patients or --rounds make a "
           "better one):\n",
-          Tail(federation.logs() / "watch.out", 4)));
+          Tail(watched, 4)));
     }
     session_.model_id = history.final_model;
     return FetchPublished(federation);

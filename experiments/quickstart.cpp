@@ -239,8 +239,7 @@ class Quickstart {
           folder_.Part("federation", "Training together", [&] { return Watch(*federation); }));
     }
     return folder_.Part("fetch, verify", "Fetching the model", [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(const std::string shown,
-                       federation->Researcher({"run", "show", checkpoint().run, "--json"}, "show"));
+      ASSIGN_OR_RETURN(const std::string shown, federation->ShowRun(checkpoint().run));
       RETURN_IF_ERROR(WriteFileDurably(folder_.RunFile(), shown));
       RETURN_IF_ERROR(ReadRun());
       if (results_.published) {
@@ -267,12 +266,8 @@ class Quickstart {
   // Says where it is. False when there is nothing left to do for the sites.
   absl::StatusOr<bool> RunGoesOn(Federation& federation) {
     if (checkpoint().run.empty()) return true;
-    ASSIGN_OR_RETURN(const std::string shown,
-                     federation.Researcher({"run", "show", checkpoint().run, "--json"}, "show"));
-    const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("events"))
-      return absl::InternalError("consilium run show printed no events");
-    ASSIGN_OR_RETURN(const auto events, EventsFromJson(json["events"].dump()));
+    ASSIGN_OR_RETURN(const std::string shown, federation.ShowRun(checkpoint().run));
+    ASSIGN_OR_RETURN(const auto events, EventsOfRun(shown));
     const RunHistory history = ReadHistory(events);
     folder_.Say(StrCat("   run ", checkpoint().run,
                        history.ended ? " has ended"
@@ -295,18 +290,11 @@ class Quickstart {
 
   absl::Status Watch(Federation& federation) {
     if (checkpoint().run.empty()) {
-      ASSIGN_OR_RETURN(
-          const std::string answer,
-          federation.Researcher({"run", "submit", folder_.PlanFile(), "--json"}, "submit"));
-      const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
-      if (!json.is_object() || !json.contains("run"))
-        return absl::InternalError("consilium run submit named no run");
-      RETURN_IF_ERROR(folder_.KeepRun(json["run"]));
+      ASSIGN_OR_RETURN(const std::string run, federation.SubmitRun(folder_.PlanFile()));
+      RETURN_IF_ERROR(folder_.KeepRun(run));
     }
-    Command watch = federation.ResearcherCommand({"run", "watch", checkpoint().run});
-    if (options_.json) watch.output = folder_.Logs() / "watch.out";
-    ASSIGN_OR_RETURN(Process process, Process::Start(watch));
-    ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
+    const fs::path shown = options_.json ? folder_.Logs() / "watch.out" : fs::path();
+    ASSIGN_OR_RETURN(const ExitState state, federation.WatchRun(checkpoint().run, shown));
     if (!state.ok()) {
       return absl::AbortedError(StrCat("run ", checkpoint().run,
                                        " did not end well (--fresh begins another); the "
@@ -319,11 +307,8 @@ class Quickstart {
   // What the ledger had of the run when it had ended, from the file that Federate() left.
   absl::Status ReadRun() {
     ASSIGN_OR_RETURN(const std::string shown, ReadTextFile(folder_.RunFile(), 256 << 20));
-    const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("events"))
-      return absl::InternalError("consilium run show printed no events");
     results_.run = checkpoint().run;
-    ASSIGN_OR_RETURN(results_.events, EventsFromJson(json["events"].dump()));
+    ASSIGN_OR_RETURN(results_.events, EventsOfRun(shown));
     for (const wire::RunEvent& event : results_.events) {
       if (event.kind != wire::RunEventKind::kSiteAccepted) continue;
       for (SiteInfo& site : results_.sites) {

@@ -282,4 +282,12 @@ absl::StatusOr<std::vector<wire::RunEvent>> EventsFromJson(std::string_view text
   }
 }
 
+absl::StatusOr<std::vector<wire::RunEvent>> EventsOfRun(std::string_view shown) {
+  const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("events")) {
+    return absl::InternalError("consilium run show printed no events");
+  }
+  return EventsFromJson(json["events"].dump());
+}
+
 }  // namespace consilium::experiments

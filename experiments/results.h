@@ -93,5 +93,7 @@ absl::StatusOr<Results> ResultsFromJson(std::string_view json);
 
 // One event as `consilium run show --json` prints it, in nlohmann's text form.
 absl::StatusOr<std::vector<wire::RunEvent>> EventsFromJson(std::string_view json_array);
+// Those of a run, of all that `consilium run show --json` prints. kInternal: it prints no events.
+absl::StatusOr<std::vector<wire::RunEvent>> EventsOfRun(std::string_view shown);
 
 }  // namespace consilium::experiments

@@ -105,7 +105,7 @@ class SeedRun {
           federation.StartSite(site.name, {"--data", site.data, "--threads", StrCat(threads)}));
     }
     for (const SiteData& site : training_) RETURN_IF_ERROR(federation.AwaitSite(site.name));
-    ASSIGN_OR_RETURN(const std::string run, Submit(federation));
+    ASSIGN_OR_RETURN(const std::string run, federation.SubmitRun(PlanFile()));
     RETURN_IF_ERROR(Watch(federation, run));
     RETURN_IF_ERROR(ReadRun(federation, run));
     if (plan_.personalisation.method != plan::PersonalMethod::kNone) {
@@ -116,36 +116,19 @@ class SeedRun {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::string> Submit(Federation& federation) const {
-    ASSIGN_OR_RETURN(const std::string answer,
-                     federation.Researcher({"run", "submit", PlanFile(), "--json"}, "submit"));
-    const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("run")) {
-      return absl::InternalError("consilium run submit named no run");
-    }
-    return json["run"].get<std::string>();
-  }
-
   absl::Status Watch(Federation& federation, const std::string& run) const {
-    Command watch = federation.ResearcherCommand({"run", "watch", run});
-    watch.output = federation.logs() / "watch.out";
-    ASSIGN_OR_RETURN(Process process, Process::Start(watch));
-    ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
+    const fs::path shown = federation.logs() / "watch.out";
+    ASSIGN_OR_RETURN(const ExitState state, federation.WatchRun(run, shown));
     if (state.ok()) return absl::OkStatus();
-    return absl::AbortedError(StrCat("run ", run, " did not end well; it ended with:\n",
-                                     Tail(federation.logs() / "watch.out", 10)));
+    return absl::AbortedError(
+        StrCat("run ", run, " did not end well; it ended with:\n", Tail(shown, 10)));
   }
 
   // The model that was published; one that the gate refused is tested all the same, from the
   // coordinator's folder.
   absl::Status ReadRun(Federation& federation, const std::string& run) {
-    ASSIGN_OR_RETURN(const std::string shown,
-                     federation.Researcher({"run", "show", run, "--json"}, "show"));
-    const auto json = nlohmann::json::parse(shown, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("events")) {
-      return absl::InternalError("consilium run show printed no events");
-    }
-    ASSIGN_OR_RETURN(const auto events, EventsFromJson(json["events"].dump()));
+    ASSIGN_OR_RETURN(const std::string shown, federation.ShowRun(run));
+    ASSIGN_OR_RETURN(const auto events, EventsOfRun(shown));
     const RunHistory history = ReadHistory(events);
     for (const auto& [site, why] : history.declined) {
       return absl::AbortedError(StrCat("site ", site, " declined the plan: ", why));

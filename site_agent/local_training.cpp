@@ -152,12 +152,15 @@ absl::StatusOr<LocalModel> TrainLocally(Learner& learner, const plan::Plan& plan
   }
   LocalModel kept{model};
   std::optional<double> best;
+  std::optional<learning::OptimizerMoments> moments;
   SeededRandom seeds(seed, "local epochs");
   for (std::uint32_t number = 1; number <= epochs; ++number) {
     learning::TrainTask task{plan, seeds(), 1};
     task.plan.training.learning_rate = plan::LearningRateAt(plan.training, (number - 1.0) / epochs);
+    task.moments = std::move(moments);
     ASSIGN_OR_RETURN(auto trained, learner.Train(model, train, task, progress));
     model = std::move(trained.trained);
+    moments = std::move(trained.moments);
     ASSIGN_OR_RETURN(const auto sums, learner.Evaluate(model, plan, validation, progress));
     Epoch epoch{.number = number,
                 .loss = trained.last_epoch_loss,

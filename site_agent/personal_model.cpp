@@ -80,6 +80,7 @@ learning::TrainTask TaskOf(const plan::Plan& plan, const PersonalStep& step,
   task.plan.aggregation.method =
       pulled ? plan::AggregationMethod::kFedProx : plan::AggregationMethod::kFedAvg;
   task.plan.aggregation.proximal_mu = pulled ? plan.personalisation.pull : 0;
+  task.plan.training.keep_optimizer = false;  // the moments kept are those of the global model
   if (pulled) task.pulled_to = global;
   return task;
 }

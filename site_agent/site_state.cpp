@@ -238,7 +238,10 @@ absl::StatusOr<std::unique_ptr<SiteState>> SiteState::Open(const fs::path& root,
   RETURN_IF_ERROR(database.Execute("PRAGMA secure_delete = ON"));
   std::unique_ptr<SiteState> state(
       new SiteState(std::move(folder), std::move(database), std::move(lock)));
-  if (access == Access::kOwn) RETURN_IF_ERROR(state->SweepOutbox());
+  if (access == Access::kOwn) {
+    RETURN_IF_ERROR(state->SweepOutbox());
+    RETURN_IF_ERROR(state->SweepOptimizers());
+  }
   return state;
 }
 
@@ -304,6 +307,7 @@ absl::Status SiteState::RecordRunEnded(const wire::RunEnded& ended, Time now) {
   }
   for (const TrainedRecord& update : trained) Remove(update.file).IgnoreError();
   RemoveSpare(folder_.Outbox());
+  RemoveTree(folder_.Optimizer() / ended.run.value).IgnoreError();
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 //   published/  models that passed the gate
 //   personal/   the site's own models beside them (personal_model.h), which never leave
 //   catalog.db, cache/   the index of local images and their preprocessed pixels (datasets)
+//   optimizer/  what its optimizers remember between the rounds of a run (optimizer_memory.h)
 //   outbox/     sealed and masked updates that the coordinator has not yet done with, and what was
 //               trained, sealed for the site itself
 //
@@ -48,6 +49,7 @@ struct SiteFolder {
   fs::path Models() const { return root / "models"; }
   fs::path Published() const { return root / "published"; }
   fs::path Personal() const { return root / "personal"; }
+  fs::path Optimizer() const { return root / "optimizer"; }
   fs::path Outbox() const { return root / "outbox"; }
   fs::path Catalog() const { return root / "catalog.db"; }
   fs::path Cache() const { return root / "cache"; }
@@ -251,6 +253,7 @@ class SiteState {
   absl::StatusOr<std::optional<std::set<SiteId>>> SelectRelease(const secagg::SessionKey& key,
                                                                 const ModelId& model, Time now);
   absl::Status SweepOutbox();
+  absl::Status SweepOptimizers();
   absl::StatusOr<std::vector<TaskRecord>> SelectTasks(std::string_view where,
                                                       const AttemptKey& key);
   // Of the run, of the rounds up to `last`.

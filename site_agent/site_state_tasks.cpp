@@ -85,6 +85,17 @@ absl::Status SiteState::SweepOutbox() {
   return absl::OkStatus();
 }
 
+// Removes what optimizers remember of runs that have ended, or that nobody knows.
+absl::Status SiteState::SweepOptimizers() {
+  if (!Exists(folder_.Optimizer())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto folders, ListFolder(folder_.Optimizer()));
+  for (const FolderEntry& folder : folders) {
+    ASSIGN_OR_RETURN(const auto run, FindRun(RunId(folder.path.filename().string())));
+    if (!run || !run->outcome.empty()) RETURN_IF_ERROR(RemoveTree(folder.path));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SiteState::RecordTaskBegun(const wire::UploadHeader& header, std::uint64_t seed,
                                         Time now) {
   const std::lock_guard lock(mutex_);

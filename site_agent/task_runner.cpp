@@ -61,7 +61,8 @@ TaskRunner::TaskRunner(TaskContext context)
     : context_(std::move(context)),
       models_(context_.state.folder().Models(), kModelsKept),
       published_(context_.state.folder().Published(), kPublishedKept),
-      personal_(context_.state.folder().Personal()) {}
+      personal_(context_.state.folder().Personal()),
+      optimizers_(context_.state.folder().Optimizer(), context_.state_key, context_.random) {}
 
 TaskOutcome TaskRunner::Run(const Task& task, bool resumed, std::stop_token stop) {
   const Time began = context_.clock.Now();
@@ -242,8 +243,13 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
                                     plan.training.local_epochs};
   learning_task.plan.training.learning_rate =
       plan::LearningRateAt(plan.training, (key.round - 1.0) / plan.stop.rounds);
+  if (plan.training.keep_optimizer) {
+    ASSIGN_OR_RETURN(learning_task.moments, optimizers_.Before(key.run, key.round));
+  }
   const Time began = context_.clock.Now();
   ASSIGN_OR_RETURN(auto result, context_.learner.Train(base, *data, learning_task, progress));
+  // Before anybody is told: the next round goes on from them whatever happens now.
+  if (result.moments) RETURN_IF_ERROR(optimizers_.Keep(key.run, key.round, *result.moments));
   TrainedRecord trained{key.run,
                         key.round,
                         task.base_model,

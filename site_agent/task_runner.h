@@ -19,6 +19,7 @@
 #include "site_agent/learner.h"
 #include "site_agent/masked_update.h"
 #include "site_agent/model_store.h"
+#include "site_agent/optimizer_memory.h"
 #include "site_agent/personal_model.h"
 #include "site_agent/sealed_update.h"
 #include "site_agent/secure_sessions.h"
@@ -124,6 +125,7 @@ class TaskRunner {
   ModelStore models_;
   ModelStore published_;
   PersonalModels personal_;
+  OptimizerMemory optimizers_;
   TaskOutcome outcome_ = TaskOutcome::kEnded;  // of the present task, unless it ends
   bool resumed_ = false;
 };

@@ -3,16 +3,8 @@
 // What training gave, on the site's own disk, before anybody is told: whatever attempt of the round
 // needs it, after whatever crash, nobody trains again. It never leaves the building in this form.
 //
-//   file    := salt (32)  segment*
-//   key     := HKDF-SHA256(the site's state key, salt, "consilium site trained update v1"), 32
-//   bytes segment := AES-256-GCM(key, nonce, plaintext) | tag (16); associated data:
-//   TrainedRecord's run,
-//              round, base, seed and layout
-//   nonce   := 0^7 | segment's index from 0 (u32 big-endian) | last (u8: 1 for the last, else 0)
-//   plaintext: the update's values, float32 little-endian, crypto::kSegmentBytes a segment
-//
-// Claim: without the state key the file shows nothing but its size; a changed, cut or exchanged one
-// does not open.
+// A file of sealed values (sealed_values.h), purpose "consilium site trained update v1", bound to
+// TrainedRecord's run, round, base, seed and layout: the update's values in the layout's order.
 
 #include <cstdint>
 #include <string>

@@ -157,6 +157,7 @@ std::string Steps(const Plan& plan) {
   if (t.optimizer == Optimizer::kSgd) StrAppend(&text, " with momentum ", t.momentum);
   if (t.schedule == Schedule::kCosine) text += ", which falls to 0 along a cosine";
   StrAppend(&text, ", weight decay ", t.weight_decay);
+  if (t.keep_optimizer) text += ", moments kept between rounds";
   if (plan.data.source != Source::kTable) StrAppend(&text, ", augmentation ", Name(t.augmentation));
   if (t.accumulation > 1) StrAppend(&text, ", each in ", t.accumulation, " parts");
   if (t.block > 0) StrAppend(&text, ", on blocks of ", t.block, " voxels a side");

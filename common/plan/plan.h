@@ -275,6 +275,9 @@ struct Training {  // [training]
   Schedule schedule = Schedule::kConstant;
   double momentum = 0.9;  // sgd only
   double weight_decay = 1e-4;
+  // A site's optimizer goes on in a round where its last one ended, with the moments it had
+  // (site_agent/optimizer_memory.h); else each round begins without. It never leaves the site.
+  bool keep_optimizer = false;
   // Loss weights inverse to the class counts of the site's training examples (binary and
   // multiclass). Without it a site that has only one class may train, too.
   bool class_weighting = true;

@@ -104,6 +104,7 @@ void ReadTraining(Section s, const Subject& subject, const Model& model,
     s.Refuse("momentum", "has no effect with optimizer \"adamw\": remove it, or use \"sgd\"");
   }
   Set(t.weight_decay, s.Real("weight_decay", 0, 1));
+  Set(t.keep_optimizer, s.Flag("keep_optimizer"));
   Set(t.precision, s.Choice("precision", {Precision::kFloat32, Precision::kMixed}));
   ReadClassWeighting(s, subject, t);
   ReadAugmentation(s, subject, t);

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "common/base/text.h"
 #include "site_agent/learning/network.h"
 
 namespace consilium::learning {
@@ -86,6 +87,43 @@ Optimizer::Optimizer(Network& network, const plan::Training& training, double pr
   }
 }
 
+OptimizerMoments Optimizer::Moments() const {
+  OptimizerMoments moments{.steps = steps_};
+  const auto append = [](const at::Tensor& tensor, std::vector<float>& all) {
+    const at::Tensor values = tensor.contiguous();
+    const float* begin = values.data_ptr<float>();
+    all.insert(all.end(), begin, begin + values.numel());
+  };
+  for (const Slot& slot : slots_) {
+    append(slot.first, moments.first);
+    if (slot.second.defined()) append(slot.second, moments.second);
+  }
+  return moments;
+}
+
+absl::Status Optimizer::Restore(const OptimizerMoments& moments) {
+  std::size_t trained = 0;
+  for (const Slot& slot : slots_) trained += static_cast<std::size_t>(slot.first.numel());
+  const bool two = training_.optimizer == plan::Optimizer::kAdamW;
+  if (moments.first.size() != trained || moments.second.size() != (two ? trained : 0)) {
+    return absl::InvalidArgumentError(
+        StrCat("the optimizer's moments are of ", moments.first.size(), " and ",
+               moments.second.size(), " values; the plan's network trains ", trained));
+  }
+  std::size_t offset = 0;
+  const auto copy = [&offset](const std::vector<float>& from, at::Tensor& to) {
+    // from_blob wants a mutable pointer; it is only read.
+    to.copy_(at::from_blob(const_cast<float*>(from.data() + offset), to.sizes()));
+  };
+  for (Slot& slot : slots_) {
+    copy(moments.first, slot.first);
+    if (two) copy(moments.second, slot.second);
+    offset += static_cast<std::size_t>(slot.first.numel());
+  }
+  steps_ = moments.steps;
+  return absl::OkStatus();
+}
+
 void Optimizer::Step() {
   network_.PassGradientsToAdapters();
   ++steps_;
@@ -93,8 +131,8 @@ void Optimizer::Step() {
   const SgdRule sgd{static_cast<float>(rate), static_cast<float>(training_.momentum),
                     static_cast<float>(training_.weight_decay)};
   const AdamWRule adamw{static_cast<float>(1 - rate * training_.weight_decay),
-                        static_cast<float>(rate / (1 - std::pow(kBeta1, steps_))),
-                        static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, steps_)))};
+                        static_cast<float>(rate / (1 - std::pow(kBeta1, static_cast<double>(steps_)))),
+                        static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, static_cast<double>(steps_))))};
   for (Slot& slot : slots_) {
     const at::Tensor gradient = GradientLike(slot.parameter);
     float* w = slot.parameter.data_ptr<float>();

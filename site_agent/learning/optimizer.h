@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
+#include "site_agent/learning/optimizer_moments.h"
 
 namespace consilium::learning {
 
@@ -27,6 +29,10 @@ class Optimizer {
   // Moves the parameters along their gradients and drops the gradients.
   void Step();
 
+  OptimizerMoments Moments() const;
+  // Goes on from there. kInvalidArgument: they are of another network or optimizer.
+  absl::Status Restore(const OptimizerMoments& moments);
+
  private:
   struct Slot {
     at::Tensor parameter;
@@ -39,7 +45,7 @@ class Optimizer {
   std::vector<Slot> slots_;
   const plan::Training training_;
   const float proximal_mu_;
-  std::int64_t steps_ = 0;
+  std::uint64_t steps_ = 0;
 };
 
 }  // namespace consilium::learning

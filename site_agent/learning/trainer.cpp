@@ -78,6 +78,9 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
   }
   TrainingStep step(*network, learning, population, task.plan,
                     task.pulled_to ? &*task.pulled_to : nullptr);
+  if (training.keep_optimizer && task.moments) {
+    RETURN_IF_ERROR(step.optimizer().Restore(*task.moments));
+  }
   BatchLoader::Options options{.batch_size = training.batch_size,
                                .smallest_batch = learning.smallest_batch(),
                                .augmentation = training.augmentation,
@@ -99,6 +102,7 @@ absl::StatusOr<TrainResult> TrainNetwork(const ModelState& base, const datasets:
   absl::StatusOr<ModelState> trained = network->Save();
   if (!trained.ok()) return WithContext(Diverged(steps), ToStd(trained.status().message()));
   result.trained = *std::move(trained);
+  if (training.keep_optimizer) result.moments = step.optimizer().Moments();
   return result;
 }
 

@@ -18,6 +18,7 @@
 #include "common/model/model_state.h"
 #include "common/plan/plan.h"
 #include "datasets/dataset.h"
+#include "site_agent/learning/optimizer_moments.h"
 
 namespace consilium::learning {
 
@@ -38,6 +39,8 @@ struct TrainTask {
   std::uint32_t epochs = 1;
   // What fedprox pulls towards instead of `base` (Ditto, Li et al. 2021); of the base's layout.
   std::optional<ModelState> pulled_to = {};
+  // Where the plan keeps the optimizer: what the training before left, none at the first.
+  std::optional<OptimizerMoments> moments = {};
 };
 
 struct TrainResult {
@@ -47,6 +50,7 @@ struct TrainResult {
   std::uint64_t examples = 0, patients = 0;  // that training saw
   // Of all epochs, and how much of it training stood still because the next batch was not there.
   double seconds = 0, waited_for_batches_s = 0;
+  std::optional<OptimizerMoments> moments = {};  // where the plan keeps the optimizer
 };
 
 // Trains from `base` on `data` by the loss of the plan's task (tasks/task.h), weighted by class
@@ -56,7 +60,7 @@ struct TrainResult {
 //
 // kInvalidArgument: the layout does not fit the plan's network; data that the task cannot learn
 // from (no example; with class weighting only one class; no event of survival; says so); inputs or
-// targets of another shape than the plan's; batch norm or survival with batches of one. kCancelled.
+// targets of another shape than the plan's; batch norm or survival with batches of one; moments of another network or optimizer. kCancelled.
 // kInternal: the loss or a weight became NaN or infinite (says at which step and what to change).
 // One call at a time: the threads of a step are all the cores there are.
 absl::StatusOr<TrainResult> Train(const ModelState& base, const datasets::Dataset& data,

@@ -25,6 +25,8 @@ class TrainingStep {
   // is that of the whole batch, but that batch norm sees each part for itself.
   double Run(const Batch& batch);
 
+  Optimizer& optimizer() { return optimizer_; }
+
  private:
   at::Tensor Forward(const at::Tensor& input);
   double RunInParts(const at::Tensor& input, const at::Tensor& targets);

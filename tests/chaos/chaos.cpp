@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <thread>
 
@@ -150,12 +149,8 @@ class Scene {
     const fs::path file = Folder() / StrCat("plan-", i, ".toml");
     RETURN_IF_ERROR(
         WriteFileDurably(file, PlanFor(random_, (number_ + i) % 2 == 0, options_.real_training)));
-    ASSIGN_OR_RETURN(const std::string answer,
-                     federation.Researcher({"run", "submit", file, "--json"}, "submit"));
-    const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("run"))
-      return absl::InternalError("consilium run submit named no run");
-    return RunId(json["run"].get<std::string>());
+    ASSIGN_OR_RETURN(const std::string run, federation.SubmitRun(file));
+    return RunId(run);
   }
 
   absl::Status Live(StressedFederation& federation, Troublemaker& troublemaker, const RunId& run,

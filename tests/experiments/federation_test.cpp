@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "experiments/federation.h"
 #include "experiments/results.h"
@@ -39,15 +38,15 @@ std::string SubmitQuickPlan(Federation& federation, int rounds) {
       file, StrCat("[plan]\nname = \"quick\"\n[target]\nname = \"opacity\"\n[data]\nmodalities = "
                    "[\"DX\"]\n[cohort]\nminimum_sites = 3\n[stop]\nrounds = ",
                    rounds, "\n")));
-  const auto answer = federation.Researcher({"run", "submit", file, "--json"}, "submit");
-  RequireOk(answer.status());
-  return nlohmann::json::parse(*answer).at("run");
+  const auto run = federation.SubmitRun(file);
+  RequireOk(run.status());
+  return *run;
 }
 
 std::vector<wire::RunEvent> EventsOf(Federation& federation, const std::string& run) {
-  const auto shown = federation.Researcher({"run", "show", run, "--json"}, "show");
+  const auto shown = federation.ShowRun(run);
   RequireOk(shown.status());
-  return EventsFromJson(nlohmann::json::parse(*shown).at("events").dump()).value();
+  return EventsOfRun(*shown).value();
 }
 
 int Count(const std::vector<wire::RunEvent>& events, wire::RunEventKind kind) {

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "common/model/safetensors.h"
 #include "experiments/federation.h"
@@ -48,9 +47,9 @@ TEST_CASE(
   }
   const fs::path plan = folder / "plan.toml";
   RequireOk(WriteFileDurably(plan, std::string_view(kPlan)));
-  const auto submitted = federation.Researcher({"run", "submit", plan, "--json"}, "submit");
+  const auto submitted = federation.SubmitRun(plan);
   RequireOk(submitted.status());
-  const std::string run = nlohmann::json::parse(*submitted).at("run");
+  const std::string& run = *submitted;
   proxy.Misbehave();
   Command watch = federation.ResearcherCommand({"run", "watch", run});
   watch.output = watch.errors = folder / "watch";
@@ -67,9 +66,9 @@ TEST_CASE(
   }
   CHECK(mischief == kMischief);
 
-  const auto shown = federation.Researcher({"run", "show", run, "--json"}, "show");
+  const auto shown = federation.ShowRun(run);
   RequireOk(shown.status());
-  const auto events = EventsFromJson(nlohmann::json::parse(*shown).at("events").dump()).value();
+  const auto events = EventsOfRun(*shown).value();
   const RunHistory history = ReadHistory(events);
   CHECK(history.published);
   const fs::path model = folder / "model.safetensors";

@@ -126,6 +126,49 @@ TEST_CASE("a site that is killed wherever it writes sends the update it trained 
   CHECK(std::set(site.coordinator.uploads.begin(), site.coordinator.uploads.end()).size() == 1);
 }
 
+TEST_CASE("a round that a kill interrupts begins again with the optimizer of the round before") {
+  TestSite site;
+  site.StartStepped();
+  CHECK(site.Accept(kRun, StrCat(kSealedPlan, "[training]\nkeep_optimizer = true\n")).accepted);
+  const auto kept = [&] { return *ListFolder(site.folder / "optimizer" / kRun.value); };
+  for (std::uint32_t round = 1; round <= 3; ++round) {
+    const ModelId base = site.coordinator.AddModel(SmallModel(static_cast<float>(round)));
+    const AttemptKey key{kRun, round, 1};
+    const wire::TrainRequest request{key, base, 7 + round};
+    site.ask_again = [&] { site.coordinator.Send(request); };
+    site.learner.steps_before.clear();
+    {
+      Torture torture(site);
+      site.coordinator.Send(request);
+      site.coordinator.AwaitContribution(key);
+      CHECK(torture.kills > 5);
+    }
+    REQUIRE_FALSE(site.learner.steps_before.empty());
+    for (const std::uint64_t steps : site.learner.steps_before) CHECK(steps == round - 1);
+    CHECK(kept().size() <= 2);
+  }
+  site.coordinator.Send(wire::RunEnded{kRun, "stopped", {}});
+  site.Drive();
+  CHECK_FALSE(Exists(site.folder / "optimizer" / kRun.value));
+}
+
+TEST_CASE("what an optimizer remembers of a run that is over goes at the next start") {
+  TestSite site;
+  site.StartStepped();
+  site.Accept(kRun, StrCat(kSealedPlan, "[training]\nkeep_optimizer = true\n"));
+  const ModelId base = site.coordinator.AddModel(SmallModel(1));
+  site.coordinator.Send(wire::TrainRequest{kFirst, base, 7});
+  site.coordinator.AwaitContribution(kFirst);
+  REQUIRE(Exists(site.folder / "optimizer" / kRun.value));
+  REQUIRE(EnsureFolder(site.folder / "optimizer" / "nobody-knows").ok());
+  site.agent.reset();
+  site.state.reset();
+  site.ask_again = [] {};
+  site.Drive();
+  CHECK(Exists(site.folder / "optimizer" / kRun.value));  // it goes on
+  CHECK_FALSE(Exists(site.folder / "optimizer" / "nobody-knows"));
+}
+
 TEST_CASE("a later attempt of the round, after a restart, uses what was trained and says so") {
   TestSite site;
   site.StartStepped();

@@ -100,8 +100,13 @@ class AddingLearner final : public Learner {
     if (!failure.ok()) return failure;
     std::vector<float> values(base.values().begin(), base.values().end());
     for (float& value : values) value = constant ? *constant : value + step;
-    return learning::TrainResult{*ModelState::Create(base.layout(), std::move(values)), 0.7, 0.5,
+    learning::TrainResult result{*ModelState::Create(base.layout(), std::move(values)), 0.7, 0.5,
                                  data.size(), data.size()};
+    if (task.plan.training.keep_optimizer) {
+      steps_before.push_back(task.moments ? task.moments->steps : 0);
+      result.moments = {steps_before.back() + 1, {1, 2}, {3, 4}};
+    }
+    return result;
   }
 
   // A model of negative weights takes each target for the other.
@@ -123,6 +128,7 @@ class AddingLearner final : public Learner {
   float step = 0.5f;
   std::optional<float> constant;  // instead: every weight becomes this
   absl::Status failure;
+  std::vector<std::uint64_t> steps_before;  // of each training whose optimizer is kept
 };
 
 // The process is gone.

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "common/base/progress.h"
@@ -66,19 +65,13 @@ std::vector<double> RoundSeconds(const std::vector<wire::RunEvent>& events) {
 absl::StatusOr<std::vector<wire::RunEvent>> RunToItsEnd(Federation& federation, const Case& c) {
   const fs::path plan = federation.folder() / "plan.toml";
   RETURN_IF_ERROR(WriteFileDurably(plan, PlanFor(c)));
-  ASSIGN_OR_RETURN(const std::string submitted,
-                   federation.Researcher({"run", "submit", plan, "--json"}, "submit"));
-  const std::string run = nlohmann::json::parse(submitted).value("run", "");
-  Command watch = federation.ResearcherCommand({"run", "watch", run});
-  watch.output = federation.logs() / "watch.out";
-  watch.errors = federation.logs() / "watch.log";
-  ASSIGN_OR_RETURN(Process process, Process::Start(watch));
-  ASSIGN_OR_RETURN(const ExitState state, federation.WaitFor(process));
+  ASSIGN_OR_RETURN(const std::string run, federation.SubmitRun(plan));
+  const fs::path watched = federation.logs() / "watch.out";
+  ASSIGN_OR_RETURN(const ExitState state, federation.WatchRun(run, watched));
   if (!state.ok())
-    return absl::AbortedError(StrCat("the run did not end well:\n", Tail(watch.output, 10)));
-  ASSIGN_OR_RETURN(const std::string shown,
-                   federation.Researcher({"run", "show", run, "--json"}, "show"));
-  return EventsFromJson(nlohmann::json::parse(shown).at("events").dump());
+    return absl::AbortedError(StrCat("the run did not end well:\n", Tail(watched, 10)));
+  ASSIGN_OR_RETURN(const std::string shown, federation.ShowRun(run));
+  return EventsOfRun(shown);
 }
 
 absl::StatusOr<Measured> Measure(const fs::path& folder, const Case& c) {

@@ -30,6 +30,13 @@ TEST_CASE("more labels than a secure evaluation holds are refused, as sealed the
   CHECK(OfImages(sixteen, "[aggregation]\nupdates = \"sealed\"\n").ok());
 }
 
+TEST_CASE("A plan may let each site's optimizer go on from round to round, and says so") {
+  CHECK_FALSE(Read(OfImages("name = \"tumour\"")).training.keep_optimizer);
+  const Plan plan = Read(OfImages("name = \"tumour\"", "[training]\nkeep_optimizer = true\n"));
+  CHECK(plan.training.keep_optimizer);
+  CHECK_THAT(Describe(plan), ContainsText("moments kept between rounds"));
+}
+
 TEST_CASE("Each task reads its own words of [target]") {
   const Plan classes = Read(OfImages(
       "task = \"multiclass\"\nname = \"finding\"\nclasses = [\"normal\", \"benign\", \"cancer\"]"));

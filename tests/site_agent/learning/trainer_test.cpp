@@ -131,6 +131,46 @@ TEST_CASE("FedProx keeps the weights nearer to the base") {
   CHECK(pulled < 0.8 * free);
 }
 
+TEST_CASE("Two trainings with the optimizer kept between them are one of twice the epochs") {
+  const SquareDataset data(48, 24, 1);
+  plan::Plan plan = SquarePlan();
+  plan.training.optimizer = GENERATE(plan::Optimizer::kSgd, plan::Optimizer::kAdamW);
+  plan.training.batch_size = 48;  // so that the order changes nothing but the last bits
+  plan.training.augmentation = plan::Augmentation::kNone;
+  plan.training.learning_rate = plan.training.optimizer == plan::Optimizer::kSgd ? 0.05 : 3e-3;
+  CHECK_FALSE(Trained(plan, data).moments);
+  plan.training.keep_optimizer = true;
+  const ModelState whole = Trained(plan, data, 7, 6).trained;
+
+  const TrainResult half = Trained(plan, data, 7, 3);
+  REQUIRE(half.moments);
+  CHECK(half.moments->steps == 3);
+  CHECK(half.moments->second.empty() == (plan.training.optimizer == plan::Optimizer::kSgd));
+  TrainTask task = Task(plan, 8, 3);
+  const auto anew = Train(half.trained, data, task, no_progress);
+  task.moments = half.moments;
+  const auto kept = Train(half.trained, data, task, no_progress);
+  REQUIRE(anew.ok());
+  REQUIRE(kept.ok());
+  CHECK(kept->moments->steps == 6);
+  CHECK(Distance(whole, kept->trained) < 0.05 * Distance(whole, anew->trained));
+}
+
+TEST_CASE("Moments of another network or optimizer are refused") {
+  const SquareDataset data(48, 24, 1);
+  plan::Plan plan = SquarePlan();
+  plan.training.keep_optimizer = true;
+  TrainTask task = Task(plan);
+  task.moments = Trained(plan, data).moments;
+  SECTION("of another network") {
+    task.moments->first.pop_back();
+    task.moments->second.pop_back();
+  }
+  SECTION("of another optimizer") { task.moments->second.clear(); }
+  RequireRefusal(Train(First(plan), data, task, no_progress).status(),
+                 absl::StatusCode::kInvalidArgument, "the plan's network trains");
+}
+
 TEST_CASE("Without class weighting a rare class moves the first loss less") {
   SquareDataset data(40, 24, 1);
   for (std::size_t i = 0; i < 32; ++i) data.SetTarget(i, 0);
