@@ -12,12 +12,13 @@
 #include "common/wire/consilium.pb.h"
 #include "common/wire/convert.h"
 #include "common/wire/raw_chunk.h"
+#include "common/wire/wanted_bytes.h"
 #include "coordinator/service_calls.h"
 
 namespace consilium::coordinator {
 namespace {
 
-constexpr std::size_t kChunkBytes = 256 * 1024;
+constexpr std::uint64_t kChunkBytes = 256 * 1024;
 
 class ModelCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                         public std::enable_shared_from_this<ModelCall> {
@@ -64,16 +65,18 @@ class ModelCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     ASSIGN_OR_RETURN(model_, wire::DigestFromProto(request.model(), "model"));
     ASSIGN_OR_RETURN(File file, desk_.parts.models.OpenForReading(model_));
     file_ = std::make_unique<File>(std::move(file));
-    ASSIGN_OR_RETURN(size_, file_->Size());
-    at_ = request.offset();
-    if (at_ <= size_) return absl::OkStatus();
-    return absl::OutOfRangeError(
-        StrCat("the offset ", at_, " is beyond the model's ", size_, " bytes"));
+    std::vector<wire::ByteRange> ranges;
+    for (const v1::ByteRange& range : request.ranges()) {
+      ranges.push_back({range.begin(), range.size()});
+    }
+    ASSIGN_OR_RETURN(const std::uint64_t size, file_->Size());
+    ASSIGN_OR_RETURN(wanted_, wire::WantedBytes::Of(ranges, size, request.offset()));
+    return absl::OkStatus();
   }
 
   void Next() {
     if (ended_) return;
-    if (at_ == size_) return End(absl::OkStatus());
+    if (wanted_->AtEnd()) return End(absl::OkStatus());
     if (const absl::Status read = ReadPiece(); !read.ok()) return End(read);
     call_->Await("it took nothing of the model that it asked for", desk_.calls.limits().stall);
     writing_ = true;
@@ -85,12 +88,13 @@ class ModelCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       RETURN_IF_ERROR(desk_.callers.StillMember(member_));
     }
     // To the next multiple, so that pieces are shared also with calls that go on from anywhere.
-    const std::size_t bytes = std::min<std::uint64_t>(kChunkBytes - at_ % kChunkBytes, size_ - at_);
-    ASSIGN_OR_RETURN(const grpc::Slice piece, desk_.pieces.Read(model_, *file_, at_, bytes));
+    const wire::ByteRange next = wanted_->Next();
+    const std::size_t bytes = std::min(kChunkBytes - next.begin % kChunkBytes, next.size);
+    ASSIGN_OR_RETURN(const grpc::Slice piece, desk_.pieces.Read(model_, *file_, next.begin, bytes));
     v1::ModelChunk fields;
-    if (chunks_ == 1) fields.set_total_size(size_);
+    if (chunks_ == 1) fields.set_total_size(wanted_->total());
     out_ = wire::RawChunk(fields, piece);
-    at_ += bytes;
+    wanted_->Advance(bytes);
     return absl::OkStatus();
   }
 
@@ -118,7 +122,7 @@ class ModelCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::unique_ptr<OpenCalls::Call> call_;
   ModelId model_;
   std::unique_ptr<File> file_;
-  std::uint64_t at_ = 0, size_ = 0;
+  std::optional<wire::WantedBytes> wanted_;
   int chunks_ = 0;
   bool writing_ = false, ended_ = false;
   absl::Status status_;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -21,6 +22,7 @@
 #include "common/base/file.h"
 #include "common/base/ids.h"
 #include "common/wire/protocol.h"
+#include "common/wire/wanted_bytes.h"
 #include "site_agent/outbox_file.h"
 
 namespace consilium::site_agent {
@@ -43,7 +45,7 @@ struct UploadOutcome {
   std::optional<std::uint32_t> go_on_from;
 };
 
-// Takes a model's bytes in order, with the size of the whole file. An error ends the download.
+// Takes a model's bytes in order, with the size of all that is wanted. An error ends the download.
 using ModelSink = std::function<absl::Status(ByteView bytes, std::uint64_t total_size)>;
 
 class CoordinatorChannel {
@@ -53,9 +55,12 @@ class CoordinatorChannel {
   virtual std::string Address() const = 0;
   // Opens the standing connection. It may still turn out to be broken at the first Next().
   virtual absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) = 0;
-  // The model's safetensors bytes from `offset` to the end. Nothing in them has been checked.
-  virtual absl::Status DownloadModel(const ModelId& model, std::uint64_t offset,
-                                     const ModelSink& sink, std::stop_token stop) = 0;
+  // The model's safetensors bytes, of these ranges (of all of it without any), from the `offset`th
+  // on to the end of them. Nothing in them has been checked. Errors about ranges and offset are
+  // those of wire/wanted_bytes.h.
+  virtual absl::Status DownloadModel(const ModelId& model, std::span<const wire::ByteRange> ranges,
+                                     std::uint64_t offset, const ModelSink& sink,
+                                     std::stop_token stop) = 0;
   // Sends the update's segments from `first_segment` on, after its header.
   // kAlreadyExists: the coordinator holds this contribution. kFailedPrecondition, kNotFound: the
   // attempt takes none (any more).

@@ -194,8 +194,10 @@ absl::StatusOr<std::unique_ptr<Session>> GrpcChannel::Attend(std::stop_token sto
   return std::make_unique<GrpcSession>(link, link->stub, address_, std::move(stop));
 }
 
-absl::Status GrpcChannel::DownloadModel(const ModelId& model, std::uint64_t offset,
-                                        const ModelSink& sink, std::stop_token stop) {
+absl::Status GrpcChannel::DownloadModel(const ModelId& model,
+                                        std::span<const wire::ByteRange> ranges,
+                                        std::uint64_t offset, const ModelSink& sink,
+                                        std::stop_token stop) {
   const std::shared_ptr<Link> link = Present();
   Reconnect(*link, stop);
   grpc::ClientContext context;
@@ -203,6 +205,11 @@ absl::Status GrpcChannel::DownloadModel(const ModelId& model, std::uint64_t offs
   v1::DownloadRequest request;
   request.set_model(wire::ToProtoBytes(model));
   request.set_offset(offset);
+  for (const wire::ByteRange& range : ranges) {
+    v1::ByteRange& wanted = *request.add_ranges();
+    wanted.set_begin(range.begin);
+    wanted.set_size(range.size);
+  }
   const auto reader = link->stub.DownloadModel(&context, request);
   v1::ModelChunk chunk;
   std::uint64_t total_size = 0;

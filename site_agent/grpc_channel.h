@@ -23,7 +23,8 @@ class GrpcChannel final : public CoordinatorChannel {
 
   std::string Address() const override { return address_; }
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) override;
-  absl::Status DownloadModel(const ModelId& model, std::uint64_t offset, const ModelSink& sink,
+  absl::Status DownloadModel(const ModelId& model, std::span<const wire::ByteRange> ranges,
+                             std::uint64_t offset, const ModelSink& sink,
                              std::stop_token stop) override;
   absl::StatusOr<UploadOutcome> Upload(const OutboxFile& update, std::uint32_t first_segment,
                                        std::stop_token stop) override;

@@ -12,7 +12,6 @@
 #include "common/model/safetensors.h"
 
 namespace consilium::site_agent {
-namespace {
 
 // A file that is not whole yet and the hash of what it holds so far.
 class PartialFile {
@@ -64,7 +63,7 @@ class PartialFile {
   }
 
   std::uint64_t size() const { return size_; }
-  Digest Hash() && { return std::move(sha256_).Finish(); }
+  Digest Hash() { return std::move(sha256_).Finish(); }  // once
 
  private:
   explicit PartialFile(fs::path path) : path_(std::move(path)) {}
@@ -73,8 +72,6 @@ class PartialFile {
   crypto::Sha256Stream sha256_;
   std::uint64_t size_ = 0;
 };
-
-}  // namespace
 
 // A model put together in memory from its file's bytes as they come, from the first on.
 class ArrivingModel {
@@ -149,6 +146,37 @@ absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const Mo
   return Fetch(channel, model, nullptr, progress, std::move(stop));
 }
 
+absl::Status ModelStore::CopyFrom(ModelStore& other, const ModelId& model) {
+  if (Holds(model) || !other.Holds(model)) return absl::OkStatus();
+  RETURN_IF_ERROR(EnsureFolder(folder_));
+  ASSIGN_OR_RETURN(const File from, File::OpenForReading(other.PathOf(model)));
+  ASSIGN_OR_RETURN(const std::uint64_t size, from.Size());
+  SpareTheOldest();
+  ASSIGN_OR_RETURN(auto copy, PartialFile::WriteOver(Spare()));
+  Bytes buffer(std::min<std::uint64_t>(size, 1 << 20));
+  while (copy.size() < size) {
+    const auto piece =
+        std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), size - copy.size()));
+    RETURN_IF_ERROR(from.ReadAt(copy.size(), piece));
+    RETURN_IF_ERROR(copy.Append(piece, size));
+  }
+  return Keep(std::move(copy), model);
+}
+
+// What has been written is the model (else kDataLoss): its name, durably.
+absl::Status ModelStore::Keep(PartialFile written, const ModelId& model) {
+  const Digest found = written.Hash();
+  if (found != model) {
+    written.Remove();
+    return absl::DataLossError(
+        StrCat("instead of model ", model.Short(), " it is ", found.Short()));
+  }
+  RETURN_IF_ERROR(written.RenameTo(PathOf(model)));
+  checked_.insert(model);
+  Prune(model);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ModelState> ModelStore::Load(CoordinatorChannel& channel, const ModelId& model,
                                             Progress& progress, std::stop_token stop) {
   if (loaded_ && loaded_->id == model) return loaded_->state;
@@ -162,6 +190,89 @@ absl::StatusOr<ModelState> ModelStore::Load(CoordinatorChannel& channel, const M
   }
   loaded_ = Loaded{model, *std::move(arrived)};
   return loaded_->state;
+}
+
+absl::StatusOr<ModelState> ModelStore::LoadNext(CoordinatorChannel& channel, const ModelId& model,
+                                                std::span<const std::string> frozen,
+                                                Progress& progress, std::stop_token stop) {
+  if (loaded_ && loaded_->id != model && !Holds(model)) {
+    const auto travelling = Travelling::Of(loaded_->state.layout(), frozen);
+    if (travelling.ok() && !travelling->all()) {
+      const absl::Status made = MakeOfLoaded(channel, model, *travelling, progress, stop);
+      if (!made.ok() && !absl::IsDataLoss(made)) return made;
+      if (!made.ok()) {
+        Log(LogLevel::kInfo, "model_downloaded_whole",
+            {{"model", model.Short()}, {"reason", ToStd(made.message())}});
+      }
+    }
+  }
+  return Load(channel, model, progress, std::move(stop));
+}
+
+absl::Status ModelStore::MakeOfLoaded(CoordinatorChannel& channel, const ModelId& model,
+                                      const Travelling& travelling, Progress& progress,
+                                      std::stop_token stop) {
+  const ModelState& base = loaded_->state;
+  const std::vector<Travelling::Range> parts = travelling.Within(0, base.values().size());
+  if (parts.size() > wire::kMostRanges) {
+    return absl::DataLossError(StrCat("it would come in ", parts.size(), " parts"));
+  }
+  const std::uint64_t data = WriteSafetensorsHeader(base.layout()).size();
+  std::vector<wire::ByteRange> ranges;
+  for (const auto& part : parts) ranges.push_back({data + 4 * part.model, 4 * part.count});
+  RETURN_IF_ERROR(
+      DownloadPart(channel, model, ranges, 4 * travelling.size(), progress, std::move(stop)));
+  const Bytes bytes = std::move(part_->bytes);
+  part_.reset();
+  std::vector<float> values(base.values().begin(), base.values().end());
+  for (const auto& part : parts) {
+    std::memcpy(&values[part.model], bytes.data() + 4 * part.update, 4 * part.count);
+  }
+  auto made = ModelState::Create(base.layout(), std::move(values));
+  if (!made.ok()) return absl::DataLossError(made.status().message());
+  return KeepMade(model, *std::move(made));
+}
+
+absl::Status ModelStore::DownloadPart(CoordinatorChannel& channel, const ModelId& model,
+                                      std::span<const wire::ByteRange> ranges, std::uint64_t size,
+                                      Progress& progress, std::stop_token stop) {
+  if (!part_ || part_->model != model) part_ = {model, {}};
+  Bytes& came = part_->bytes;
+  absl::Status received = channel.DownloadModel(
+      model, ranges, came.size(),
+      [&](ByteView bytes, std::uint64_t total) -> absl::Status {
+        if (total != size || came.size() + bytes.size() > size) {
+          return absl::DataLossError("the coordinator sends another number of bytes");
+        }
+        came.insert(came.end(), bytes.begin(), bytes.end());
+        progress.Report("downloading", came.size(), size);
+        return absl::OkStatus();
+      },
+      std::move(stop));
+  if (received.ok() && came.size() == size) return received;
+  if (received.ok()) received = absl::DataLossError("the download ended before its end");
+  // The model is of another size, or the coordinator knows no ranges.
+  const bool other = absl::IsOutOfRange(received) || absl::IsInvalidArgument(received);
+  if (other) received = absl::DataLossError(received.message());
+  if (absl::IsDataLoss(received)) part_.reset();
+  return received;
+}
+
+absl::Status ModelStore::KeepMade(const ModelId& model, ModelState made) {
+  SpareTheOldest();
+  ASSIGN_OR_RETURN(auto file, PartialFile::WriteOver(Spare()));
+  const std::string header = WriteSafetensorsHeader(made.layout());
+  const ByteView values(reinterpret_cast<const std::uint8_t*>(made.values().data()),
+                        made.values().size_bytes());
+  const std::uint64_t size = header.size() + values.size();
+  RETURN_IF_ERROR(file.Append(AsBytes(header), size));
+  constexpr std::size_t kPiece = 1 << 20;
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    RETURN_IF_ERROR(file.Append(values.subspan(at, std::min(kPiece, values.size() - at)), size));
+  }
+  RETURN_IF_ERROR(Keep(std::move(file), model));
+  loaded_ = Loaded{model, std::move(made)};
+  return absl::OkStatus();
 }
 
 absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const ModelId& model,
@@ -191,7 +302,7 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
   ASSIGN_OR_RETURN(auto partial,
                    goes_on ? PartialFile::Open(part) : PartialFile::WriteOver(Spare()));
   const absl::Status received = channel.DownloadModel(
-      model, partial.size(),
+      model, {}, partial.size(),
       [&](ByteView bytes, std::uint64_t total) -> absl::Status {
         const std::uint64_t offset = partial.size();
         RETURN_IF_ERROR(partial.Append(bytes, total));
@@ -208,7 +319,7 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
     if (!anew) partial.RenameTo(part).IgnoreError();
     return received;
   }
-  const Digest found = std::move(partial).Hash();
+  const Digest found = partial.Hash();
   if (found != model) {
     partial.Remove();
     return absl::DataLossError(StrCat("what the coordinator sent as model ", model.Short(),

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <optional>
 #include <set>
+#include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,11 +17,13 @@
 #include "common/base/ids.h"
 #include "common/base/progress.h"
 #include "common/model/model_state.h"
+#include "common/model/travelling.h"
 #include "site_agent/coordinator_channel.h"
 
 namespace consilium::site_agent {
 
 class ArrivingModel;
+class PartialFile;
 
 class ModelStore {
  public:
@@ -31,15 +35,40 @@ class ModelStore {
   // repeated.
   absl::StatusOr<fs::path> Fetch(CoordinatorChannel& channel, const ModelId& model,
                                  Progress& progress, std::stop_token stop);
+  // Takes the model from another store on this disk, where it is there and not here. Errors are the
+  // disk's.
+  absl::Status CopyFrom(ModelStore& other, const ModelId& model);
   // The model itself, fetched as above. kInvalidArgument when it is not a model file.
   absl::StatusOr<ModelState> Load(CoordinatorChannel& channel, const ModelId& model,
                                   Progress& progress, std::stop_token stop);
+  // The same, for a model that may differ from the one loaded last only in what travels of a plan
+  // with these frozen tensors (model/travelling.h): then only that is downloaded, the rest is what
+  // is there. The hash says whether it is so; where not, or where all travels, as Load.
+  absl::StatusOr<ModelState> LoadNext(CoordinatorChannel& channel, const ModelId& model,
+                                      std::span<const std::string> frozen, Progress& progress,
+                                      std::stop_token stop);
 
  private:
   struct Loaded {
     ModelId id;
     ModelState state;
   };
+  // What has come of a model of which the rest is here.
+  struct TravellingPart {
+    ModelId model;
+    Bytes bytes;
+  };
+  // Makes `model` of the one loaded last. kDataLoss: it cannot be made of that. Errors of the
+  // channel leave what has come for the next call.
+  absl::Status MakeOfLoaded(CoordinatorChannel& channel, const ModelId& model,
+                            const Travelling& travelling, Progress& progress, std::stop_token stop);
+  // All `size` bytes of the ranges into part_, after those that are there.
+  absl::Status DownloadPart(CoordinatorChannel& channel, const ModelId& model,
+                            std::span<const wire::ByteRange> ranges, std::uint64_t size,
+                            Progress& progress, std::stop_token stop);
+  // Its file, and in memory; kDataLoss: it is not that model.
+  absl::Status KeepMade(const ModelId& model, ModelState made);
+  absl::Status Keep(PartialFile written, const ModelId& model);
   fs::path PathOf(const ModelId& model) const;
   // Whether the file is there and is the model; one that is not is removed.
   bool Holds(const ModelId& model);
@@ -59,6 +88,7 @@ class ModelStore {
   const std::size_t keep_;
   std::set<ModelId> checked_;
   std::optional<Loaded> loaded_;
+  std::optional<TravellingPart> part_;
 };
 
 }  // namespace consilium::site_agent

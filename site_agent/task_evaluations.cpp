@@ -20,7 +20,7 @@ absl::StatusOr<wire::EvaluationReport> TaskRunner::Evaluate(const wire::Evaluate
   ASSIGN_OR_RETURN(auto before, context_.state.FindEvaluation(of));
   if (before) return *std::move(before);
   TaskProgress progress = ProgressOf({task.run, task.round, 0}, stop);
-  ASSIGN_OR_RETURN(const ModelState state, LoadModel(model, progress, stop));
+  ASSIGN_OR_RETURN(const ModelState state, LoadModel(model, plan, progress, stop));
   const auto split = task.split == wire::EvaluationSplit::kTest ? datasets::Split::kTest
                                                                 : datasets::Split::kValidation;
   ASSIGN_OR_RETURN(const auto data, context_.data.Open(plan, split, progress));

@@ -123,9 +123,10 @@ TaskProgress TaskRunner::ProgressOf(const AttemptKey& key, std::stop_token stop)
   return {key, context_.tell, context_.clock, context_.progress_interval, std::move(stop)};
 }
 
-absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, Progress& progress,
-                                                 std::stop_token stop) {
-  absl::StatusOr<ModelState> loaded = models_.Load(context_.channel, model, progress, stop);
+absl::StatusOr<ModelState> TaskRunner::LoadModel(const ModelId& model, const plan::Plan& plan,
+                                                 Progress& progress, std::stop_token stop) {
+  absl::StatusOr<ModelState> loaded =
+      models_.LoadNext(context_.channel, model, plan.model.frozen, progress, stop);
   if (!loaded.ok()) return MayTryLater(loaded.status());
   return loaded;
 }
@@ -233,7 +234,7 @@ absl::StatusOr<TrainedRecord> TaskRunner::Learn(const wire::TrainRequest& task,
     return *std::move(before);
   }
   TaskProgress progress = ProgressOf(key, stop);
-  ASSIGN_OR_RETURN(const ModelState base, LoadModel(task.base_model, progress, stop));
+  ASSIGN_OR_RETURN(const ModelState base, LoadModel(task.base_model, plan, progress, stop));
   // Only what is trained travels; of the update nothing else is kept.
   ASSIGN_OR_RETURN(const Travelling travelling, Travelling::Of(base.layout(), plan.model.frozen));
   ASSIGN_OR_RETURN(ModelState trained_of_base, travelling.Part(base));
@@ -361,6 +362,8 @@ absl::Status TaskRunner::Do(const SendSealed& task, std::stop_token stop) {
 
 absl::Status TaskRunner::Do(const FetchPublished& task, std::stop_token stop) {
   NoProgress quiet;  // TaskProgress messages belong to attempts and evaluations
+  // Mostly it was evaluated here a moment ago; if it cannot be copied it can be fetched.
+  published_.CopyFrom(models_, task.model).IgnoreError();
   return MayTryLater(published_.Fetch(context_.channel, task.model, quiet, stop).status());
 }
 

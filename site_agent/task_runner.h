@@ -81,8 +81,8 @@ class TaskRunner {
   bool Closed(const AttemptKey& key);
   absl::StatusOr<crypto::X25519PublicKey> SealingKey() const;
   TaskProgress ProgressOf(const AttemptKey& key, std::stop_token stop) const;
-  absl::StatusOr<ModelState> LoadModel(const ModelId& model, Progress& progress,
-                                       std::stop_token stop);
+  absl::StatusOr<ModelState> LoadModel(const ModelId& model, const plan::Plan& plan,
+                                       Progress& progress, std::stop_token stop);
   // What an earlier process or connection sealed for this attempt, if it can still be opened by
   // `recipient`.
   absl::StatusOr<std::optional<SealedUpdate>> SealedBefore(

@@ -387,6 +387,49 @@ TEST_CASE("a model that is not here, or an offset beyond it, is refused") {
   CHECK(reader->Finish().error_code() == grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_CASE("parts of a model are sent one after another, from the offset on") {
+  InProcessCoordinator coordinator;
+  const auto stub = Sites(coordinator.Enrol("north", Role::kSite));
+  std::string file;  // several pieces of the service's
+  while (file.size() < 600'000) StrAppend(&file, file.size(), " ");
+  const Digest id = crypto::Sha256(file);
+  REQUIRE(
+      WriteFileDurably(coordinator.state() / "models" / (id.Hex() + ".safetensors"), file).ok());
+  v1::DownloadRequest request;
+  request.set_model(wire::ToProtoBytes(id));
+  const auto want = [&](std::uint64_t begin, std::uint64_t size) {
+    v1::ByteRange& range = *request.add_ranges();
+    range.set_begin(begin);
+    range.set_size(size);
+  };
+  std::string came;
+  std::uint64_t total = 0;
+  const auto download = [&] {
+    grpc::ClientContext context;
+    const auto reader = stub->DownloadModel(&context, request);
+    v1::ModelChunk chunk;
+    came.clear();
+    while (reader->Read(&chunk)) {
+      if (came.empty()) total = chunk.total_size();
+      came += chunk.data();
+    }
+    return reader->Finish().error_code();
+  };
+  want(3, 5);
+  want(200'000, 300'000);
+  CHECK(download() == grpc::StatusCode::OK);
+  CHECK(came == file.substr(3, 5) + file.substr(200'000, 300'000));
+  request.set_offset(7);
+  CHECK(download() == grpc::StatusCode::OK);
+  CHECK(came == file.substr(200'002, 299'998));
+  CHECK(total == 300'005);
+  request.set_offset(300'006);
+  CHECK(download() == grpc::StatusCode::OUT_OF_RANGE);
+  request.set_offset(0);
+  want(10, 5);
+  CHECK(download() == grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 // A channel whose TLS sessions are kept for the next one with the same cache.
 std::shared_ptr<grpc::Channel> ChannelWithSessions(const identity::Identity& identity,
                                                    grpc_ssl_session_cache* cache) {

@@ -20,7 +20,8 @@ class Sender final : public CoordinatorChannel {
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token) override {
     return absl::UnavailableError("not here");
   }
-  absl::Status DownloadModel(const ModelId&, std::uint64_t offset, const ModelSink& sink,
+  absl::Status DownloadModel(const ModelId&, std::span<const wire::ByteRange>,
+                             std::uint64_t offset, const ModelSink& sink,
                              std::stop_token) override {
     ByteView rest = bytes_.subspan(std::min<std::size_t>(offset, bytes_.size()));
     while (!rest.empty()) {

@@ -431,7 +431,8 @@ absl::StatusOr<site_agent::UploadOutcome> Network::Upload(SiteMachine& site,
   return site_agent::UploadOutcome{};
 }
 
-absl::Status Network::Download(SiteMachine& site, const ModelId& model, std::uint64_t offset,
+absl::Status Network::Download(SiteMachine& site, const ModelId& model,
+                               std::span<const wire::ByteRange> ranges, std::uint64_t offset,
                                const site_agent::ModelSink& sink, const std::stop_token& stop) {
   CoordinatorMachine& coordinator = *world_.coordinator;
   RETURN_IF_ERROR(Travel(site, stop));
@@ -447,15 +448,18 @@ absl::Status Network::Download(SiteMachine& site, const ModelId& model, std::uin
   if (absl::IsNotFound(size.status())) {
     world_.invariants->OnModelNotThere(coordinator, site.name(), model);
   }
-  if (!size.ok() || offset > *size) {
+  absl::StatusOr<wire::WantedBytes> wanted =
+      size.ok() ? wire::WantedBytes::Of(ranges, *size, offset)
+                : absl::StatusOr<wire::WantedBytes>(size.status());
+  if (!wanted.ok()) {
     RETURN_IF_ERROR(Travel(site, stop));
-    return size.ok() ? absl::OutOfRangeError("beyond the model") : size.status();
+    return wanted.status();
   }
   // Two pieces or so.
   const std::uint64_t largest = std::max<std::uint64_t>(*size / 2, 1) + 1;
-  for (std::uint64_t at = offset; at < *size;) {
-    Bytes piece(std::min<std::uint64_t>(largest, *size - at));
-    const absl::Status read = file->ReadAt(at, piece);
+  while (!wanted->AtEnd()) {
+    Bytes piece(std::min(largest, wanted->Next().size));
+    const absl::Status read = file->ReadAt(wanted->Next().begin, piece);
     RETURN_IF_ERROR(Travel(site, stop));
     if ((cut_when && cut_when(site.name(), "download")) ||
         world_.Strikes(world_.weather.download_cut, Fault::kDownloadCut)) {
@@ -467,8 +471,8 @@ absl::Status Network::Download(SiteMachine& site, const ModelId& model, std::uin
       piece[world_.random.Below(piece.size())] ^= 1 << world_.random.Below(8);
       world_.invariants->OnPieceCorrupted(site.name());
     }
-    RETURN_IF_ERROR(sink(piece, *size));
-    at += piece.size();
+    RETURN_IF_ERROR(sink(piece, wanted->total()));
+    wanted->Advance(piece.size());
   }
   return absl::OkStatus();
 }

@@ -44,7 +44,8 @@ class Network {
                                                    const site_agent::OutboxFile& update,
                                                    std::uint32_t first_segment,
                                                    const std::stop_token& stop);
-  absl::Status Download(SiteMachine& site, const ModelId& model, std::uint64_t offset,
+  absl::Status Download(SiteMachine& site, const ModelId& model,
+                        std::span<const wire::ByteRange> ranges, std::uint64_t offset,
                         const site_agent::ModelSink& sink, const std::stop_token& stop);
 
   // ---- the coordinator's side

@@ -321,9 +321,11 @@ absl::StatusOr<std::unique_ptr<site_agent::Session>> SiteMachine::Attend(std::st
   return absl::UnimplementedError("the simulation hands the agent its sessions");
 }
 
-absl::Status SiteMachine::DownloadModel(const ModelId& model, std::uint64_t offset,
-                                        const site_agent::ModelSink& sink, std::stop_token stop) {
-  return world_.network->Download(*this, model, offset, sink, stop);
+absl::Status SiteMachine::DownloadModel(const ModelId& model,
+                                        std::span<const wire::ByteRange> ranges,
+                                        std::uint64_t offset, const site_agent::ModelSink& sink,
+                                        std::stop_token stop) {
+  return world_.network->Download(*this, model, ranges, offset, sink, stop);
 }
 
 absl::StatusOr<site_agent::UploadOutcome> SiteMachine::Upload(const site_agent::OutboxFile& update,

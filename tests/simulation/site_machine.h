@@ -55,8 +55,9 @@ class SiteMachine final : public site_agent::CoordinatorChannel {
   // ---- CoordinatorChannel
   std::string Address() const override { return "simulated:1"; }
   absl::StatusOr<std::unique_ptr<site_agent::Session>> Attend(std::stop_token stop) override;
-  absl::Status DownloadModel(const ModelId& model, std::uint64_t offset,
-                             const site_agent::ModelSink& sink, std::stop_token stop) override;
+  absl::Status DownloadModel(const ModelId& model, std::span<const wire::ByteRange> ranges,
+                             std::uint64_t offset, const site_agent::ModelSink& sink,
+                             std::stop_token stop) override;
   absl::StatusOr<site_agent::UploadOutcome> Upload(const site_agent::OutboxFile& update,
                                                    std::uint32_t first_segment,
                                                    std::stop_token stop) override;

@@ -89,6 +89,8 @@ TEST_CASE("a site makes the first model, trains, evaluates and fetches what was 
   site.coordinator.Send(wire::RunEnded{kRun, "published", candidate});
   CHECK(site.Join().ok());
   CHECK(fs::exists(site.folder / "published" / (candidate.Hex() + ".safetensors")));
+  // The base and the candidate; what was published is a copy of the candidate.
+  CHECK(site.coordinator.download_sizes.size() == 2);
 }
 
 TEST_CASE("nothing readable of an update lies in the state folder") {

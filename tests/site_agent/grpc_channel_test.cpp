@@ -185,11 +185,11 @@ TEST_CASE("a download begins at the offset that is asked for") {
     announced = total;
     return absl::OkStatus();
   };
-  CHECK(channel.DownloadModel(Digest{{1}}, 249'999, sink, {}).ok());
+  CHECK(channel.DownloadModel(Digest{{1}}, {}, 249'999, sink, {}).ok());
   CHECK(received == "aend");
   CHECK(announced == 250'003);
   const auto full = [](ByteView, std::uint64_t) { return absl::ResourceExhaustedError("full"); };
-  CHECK(absl::IsResourceExhausted(channel.DownloadModel(Digest{{1}}, 0, full, {})));
+  CHECK(absl::IsResourceExhausted(channel.DownloadModel(Digest{{1}}, {}, 0, full, {})));
 }
 
 TEST_CASE("a server that the federation's authority did not sign is refused in words") {

@@ -73,12 +73,15 @@ absl::StatusOr<std::unique_ptr<Session>> MemoryCoordinator::Attend(std::stop_tok
   return std::make_unique<MemorySession>(*this, line, std::move(stop));
 }
 
-absl::Status MemoryCoordinator::DownloadModel(const ModelId& model, std::uint64_t offset,
-                                              const ModelSink& sink, std::stop_token) {
+absl::Status MemoryCoordinator::DownloadModel(const ModelId& model,
+                                              std::span<const wire::ByteRange> ranges,
+                                              std::uint64_t offset, const ModelSink& sink,
+                                              std::stop_token) {
   std::unique_lock lock(mutex_);
   const auto found = models_.find(model);
   if (found == models_.end()) return absl::NotFoundError("no such model");
   download_beginnings.push_back(offset);
+  std::uint64_t& sent = download_sizes.emplace_back(0);
   Bytes bytes = found->second;
   if (damaged_downloads > 0) {
     --damaged_downloads;
@@ -86,11 +89,15 @@ absl::Status MemoryCoordinator::DownloadModel(const ModelId& model, std::uint64_
   }
   const auto broken_at = std::exchange(break_download_at, std::nullopt);
   lock.unlock();
-  const std::uint64_t end = broken_at.value_or(bytes.size());
   constexpr std::uint64_t kPiece = 50'000;
-  for (std::uint64_t at = offset; at < end; at += kPiece) {
-    const auto piece = ByteView(bytes).subspan(at, std::min(kPiece, end - at));
-    RETURN_IF_ERROR(sink(piece, bytes.size()));
+  ASSIGN_OR_RETURN(auto wanted, wire::WantedBytes::Of(ranges, bytes.size(), offset));
+  const std::uint64_t end = broken_at.value_or(wanted.total());
+  for (std::uint64_t at = offset; at < end && !wanted.AtEnd();) {
+    const std::uint64_t count = std::min({kPiece, end - at, wanted.Next().size});
+    RETURN_IF_ERROR(sink(ByteView(bytes).subspan(wanted.Next().begin, count), wanted.total()));
+    sent += count;
+    wanted.Advance(count);
+    at += count;
   }
   return broken_at ? absl::UnavailableError("the connection broke") : absl::OkStatus();
 }

@@ -27,7 +27,8 @@ class MemoryCoordinator final : public CoordinatorChannel {
   // ---- the site's side
   std::string Address() const override { return "memory:1"; }
   absl::StatusOr<std::unique_ptr<Session>> Attend(std::stop_token stop) override;
-  absl::Status DownloadModel(const ModelId& model, std::uint64_t offset, const ModelSink& sink,
+  absl::Status DownloadModel(const ModelId& model, std::span<const wire::ByteRange> ranges,
+                             std::uint64_t offset, const ModelSink& sink,
                              std::stop_token stop) override;
   absl::StatusOr<UploadOutcome> Upload(const OutboxFile& update, std::uint32_t first_segment,
                                        std::stop_token stop) override;
@@ -98,6 +99,7 @@ class MemoryCoordinator final : public CoordinatorChannel {
   int connections = 0;
   std::vector<std::uint32_t> upload_beginnings;    // first_segment of each call
   std::vector<std::uint64_t> download_beginnings;  // offset of each call
+  std::vector<std::uint64_t> download_sizes;       // bytes that were sent in each call
   std::vector<Digest> uploads;                     // the whole file's hash, of each call
 
  private:
