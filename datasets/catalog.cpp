@@ -87,7 +87,11 @@ CREATE TABLE segments(
   PRIMARY KEY(file_id, label)) WITHOUT ROWID;
 )sql";
 
-const storage::Migrations kMigrations = {kVersion1, kVersion2, kVersion3};
+// Of words that are numbers, or stand for a missing value: the number, or nothing, sealed (a column
+// of numbers may be anything, too). The labels are put in anew by each Index().
+constexpr std::string_view kVersion4 = "ALTER TABLE labels ADD COLUMN number BLOB;";
+
+const storage::Migrations kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
 
 std::vector<std::string> SplitLines(std::string_view text) {
   std::vector<std::string> lines;

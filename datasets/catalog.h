@@ -145,7 +145,7 @@ class Catalog {
   //   multiclass    a column with at least one of the classes
   //   multilabel    a column of 0 and 1 of each name
   //   segmentation  a SEG object with a segment of one of the names
-  // Survival is read from tables only.
+  //   survival      a column of days, up to a hundred years, and one of 0 and 1
   absl::Status CheckTarget(const plan::Target& target);
 
   // Accepted images that the plan wants (requirements.h) and for which there is a target, ordered
@@ -187,6 +187,7 @@ class Catalog {
   using FileTargets = std::unordered_map<std::int64_t, FileTarget>;
   absl::StatusOr<FileTargets> TargetsOf(const plan::Target& target);
   absl::Status AddLabels(const plan::Target& target, FileTargets* targets);
+  absl::Status AddTimes(const plan::Target& target, FileTargets* targets);
   absl::Status AddMasks(const plan::Target& target, FileTargets* targets);
   absl::Status SpreadOverSeries(FileTargets* targets);
   absl::StatusOr<std::unordered_map<std::int64_t, CatalogMask>> Masks(

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "absl/strings/numbers.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "datasets/catalog.h"
@@ -28,6 +29,8 @@ struct Catalog::FileTarget {
 };
 
 namespace {
+
+constexpr double kLongestDays = 36525;  // a hundred years
 
 // What Unwanted() looks at, from the columns that begin at `first`.
 constexpr std::string_view kWantedColumns =
@@ -62,6 +65,7 @@ Refusal WithoutTarget(const plan::Target& target) {
 
 std::vector<std::string> ColumnsOf(const plan::Target& target) {
   if (target.task == Task::kMultilabel) return target.classes;
+  if (target.task == Task::kSurvival) return {target.time, target.event};
   return {target.name};
 }
 
@@ -132,9 +136,6 @@ Bytes Catalog::SegmentHash(std::string_view label) const {
 }
 
 absl::Status Catalog::CheckTarget(const plan::Target& target) {
-  if (target.task == Task::kSurvival) {
-    return absl::FailedPreconditionError("survival is learnt from tables, not from images");
-  }
   if (TaughtByMasks(target.task)) {
     ASSIGN_OR_RETURN(const auto masks, Masks(target.classes));
     if (!masks.empty()) return absl::OkStatus();
@@ -150,8 +151,10 @@ absl::Status Catalog::CheckTarget(const plan::Target& target) {
           StrCat("the labels have no target \"", column, "\" (they have: ", Listed(known),
                  "); add the column to labels.csv and index again"));
     }
-    if (target.task != Task::kMulticlass) RETURN_IF_ERROR(CheckColumn(database_, column));
+    const bool of_flags = target.task == Task::kBinary || target.task == Task::kMultilabel;
+    if (of_flags) RETURN_IF_ERROR(CheckColumn(database_, column));
   }
+  if (target.task == Task::kSurvival) return TargetsOf(target).status();
   if (target.task != Task::kMulticlass) return absl::OkStatus();
   ASSIGN_OR_RETURN(const FileTargets targets, TargetsOf(target));
   const bool any = std::any_of(targets.begin(), targets.end(), [](const auto& file) {
@@ -165,9 +168,57 @@ absl::Status Catalog::CheckTarget(const plan::Target& target) {
 
 absl::StatusOr<Catalog::FileTargets> Catalog::TargetsOf(const plan::Target& target) {
   FileTargets targets;
-  RETURN_IF_ERROR(TaughtByMasks(target.task) ? AddMasks(target, &targets)
-                                             : AddLabels(target, &targets));
+  if (TaughtByMasks(target.task)) {
+    RETURN_IF_ERROR(AddMasks(target, &targets));
+  } else if (target.task == Task::kSurvival) {
+    RETURN_IF_ERROR(AddTimes(target, &targets));
+  } else {
+    RETURN_IF_ERROR(AddLabels(target, &targets));
+  }
   return targets;
+}
+
+// Days, and whether the event happened then; both must be known.
+absl::Status Catalog::AddTimes(const plan::Target& target, FileTargets* targets) {
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<std::string> columns = ColumnsOf(target);
+  for (std::size_t column = 0; column < columns.size(); ++column) {
+    ASSIGN_OR_RETURN(auto query, database_.Prepare(
+                                     "SELECT file_id, value, number FROM labels WHERE target = ?"));
+    query.Bind(columns[column]);
+    std::uint64_t wrong = 0;
+    while (true) {
+      ASSIGN_OR_RETURN(const bool found, query.Step());
+      if (!found) break;
+      double value = query.IsNull(1) ? kUnknown : static_cast<double>(query.Int(1));
+      bool is_number = !query.IsNull(1);
+      if (!query.IsNull(2)) {
+        ASSIGN_OR_RETURN(const std::string text, cipher_.Open("label", query.Blob(2)));
+        is_number = text.empty() || absl::SimpleAtod(text, &value);
+      }
+      const bool possible =
+          column == 0 ? !(value > kLongestDays) : std::isnan(value) || value == 0 || value == 1;
+      wrong += !is_number || !possible;
+      std::vector<float>& labels = (*targets)[query.Int(0)].labels;
+      labels.resize(columns.size(), std::numeric_limits<float>::quiet_NaN());
+      labels[column] = static_cast<float>(value);
+    }
+    if (wrong > 0) {
+      return absl::FailedPreconditionError(StrCat(
+          "the column \"", columns[column], "\" of the labels has ", wrong, " values (of images) ",
+          column == 0 ? "that are no number of days up to a hundred years" : "that are not 0 and 1",
+          "; correct labels.csv and index again"));
+    }
+  }
+  for (auto& [id, file] : *targets) {
+    const float days = file.labels[0], event = file.labels[1];
+    if (std::isnan(days) || std::isnan(event)) {
+      file.refused = Refusal::kMissingLabel;
+    } else if (!(days > 0)) {
+      file.refused = Refusal::kNoTime;
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Catalog::AddLabels(const plan::Target& target, FileTargets* targets) {

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
 
+#include "absl/strings/numbers.h"
 #include "common/base/status.h"
 #include "datasets/catalog.h"
 #include "datasets/dicom/reader.h"
@@ -125,8 +127,8 @@ class Indexing {
 
   // What the last run, also an interrupted one, has read by.
   absl::StatusOr<bool> HasSamePolicy() {
-    std::string text = StrCat(kReading, ", burned in ", static_cast<int>(options_.policy.burned_in), ", faces ",
-                              static_cast<int>(options_.policy.faces));
+    std::string text = StrCat(kReading, ", burned in ", static_cast<int>(options_.policy.burned_in),
+                              ", faces ", static_cast<int>(options_.policy.faces));
     for (const plan::Retain retain : options_.policy.retain) {
       StrAppend(&text, ", ", plan::Name(retain));
     }
@@ -366,7 +368,8 @@ class Indexing {
     ASSIGN_OR_RETURN(auto update, database_.Prepare("UPDATE files SET standing = ? WHERE id = ?"));
     ASSIGN_OR_RETURN(
         auto label,
-        database_.Prepare("INSERT INTO labels(file_id, target, value, word) VALUES(?,?,?,?)"));
+        database_.Prepare(
+            "INSERT INTO labels(file_id, target, value, word, number) VALUES(?,?,?,?,?)"));
     std::set<std::string> instances;
     for (const Candidate& file : candidates) {
       const bool first = instances.insert(file.instance).second;
@@ -375,17 +378,29 @@ class Indexing {
       if (standing != Refusal::kNone || !labels_) continue;
       for (const auto& [target, value] : labels_->values.at(file.key)) {
         // Only 0 and 1 are in the catalog as they are: a word may be anything.
-        std::optional<int> number;
-        if (value == "0" || value == "1") number = value == "1";
-        const Bytes word = number ? Bytes() : catalog_.WordHash(target, value);
-        if (number) {
-          RETURN_IF_ERROR(label.Bind(file.id, target, number, nullptr).Run());
-        } else {
-          RETURN_IF_ERROR(label.Bind(file.id, target, number, ByteView(word)).Run());
+        if (value == "0" || value == "1") {
+          RETURN_IF_ERROR(label.Bind(file.id, target, value == "1", nullptr, nullptr).Run());
+          continue;
         }
+        const Bytes word = catalog_.WordHash(target, value);
+        ASSIGN_OR_RETURN(const std::optional<Bytes> number, SealedNumber(value));
+        std::optional<ByteView> sealed;
+        if (number) sealed = ByteView(*number);
+        RETURN_IF_ERROR(label.Bind(file.id, target, nullptr, ByteView(word), sealed).Run());
       }
     }
     return absl::OkStatus();
+  }
+
+  // Of a number itself, of what stands for a missing value an empty text.
+  absl::StatusOr<std::optional<Bytes>> SealedNumber(const std::string& value) const {
+    double number = 0;
+    const bool missing = plan::IsMissing(value);
+    if (!missing && !(absl::SimpleAtod(value, &number) && std::isfinite(number))) {
+      return std::nullopt;
+    }
+    ASSIGN_OR_RETURN(Bytes sealed, catalog_.cipher_.Seal("label", missing ? "" : value));
+    return sealed;
   }
 
   Refusal StandingOf(const std::string& key) {

@@ -113,6 +113,8 @@ Words WordsFor(Refusal reason) {
       return {"low-sample-rate", "sample rate far below the plan's"};
     case Refusal::kSilence:
       return {"silence", "nothing is heard in it"};
+    case Refusal::kNoTime:
+      return {"no-time", "observed for no time"};
   }
   CONSILIUM_CHECK(false);
 }
@@ -123,7 +125,7 @@ std::string_view Name(Refusal reason) { return WordsFor(reason).name; }
 std::string_view Phrase(Refusal reason) { return WordsFor(reason).phrase; }
 
 std::optional<Refusal> RefusalNumbered(std::int64_t number) {
-  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kSilence)) {
+  if (number < 0 || number > static_cast<std::int64_t>(Refusal::kNoTime)) {
     return std::nullopt;
   }
   return static_cast<Refusal>(number);

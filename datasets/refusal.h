@@ -67,6 +67,7 @@ enum class Refusal {
   kTooShort = 48,
   kLowSampleRate = 49,  // less than half of the plan's: what it asks for was not recorded
   kSilence = 50,        // all samples are the same
+  kNoTime = 51,         // of survival: observed for no time
 };
 
 // A word for machines ("burned-in-annotation") and a phrase for people ("burned-in annotation").

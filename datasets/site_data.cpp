@@ -58,6 +58,12 @@ class Counter {
 
 }  // namespace
 
+// Of outlines it takes the mask to tell.
+static bool IsPositive(const CatalogImage& image, const plan::Target& target) {
+  if (target.task == Task::kSurvival) return image.labels.at(1) == 1;
+  return target.task == Task::kBinary && image.target == 1;
+}
+
 const SplitCounts& DataSummary::Of(Split split) const {
   switch (split) {
     case Split::kTrain:
@@ -78,7 +84,7 @@ absl::StatusOr<DataSummary> Summarise(Catalog& catalog, const plan::Target& targ
   Counter counter;
   for (const CatalogImage& image : images) {
     counter.Add(SplitOf(image.patient, data.validation_fraction, data.test_fraction),
-                PatientNumber(image.patient), target.task == Task::kBinary && image.target == 1);
+                PatientNumber(image.patient), IsPositive(image, target));
   }
   DataSummary summary;
   counter.Store(&summary);
@@ -149,7 +155,7 @@ void SiteData::AddExamples(std::span<const CatalogImage> images, const plan::Tar
     if (!slot || !mask) continue;
     const Split split = SplitOf(image.patient, data.validation_fraction, data.test_fraction);
     const Dataset::Label label{image.target, PatientNumber(image.patient)};
-    bool positive = target.task == Task::kBinary && image.target == 1;
+    bool positive = IsPositive(image, target);
     if (masks_) {
       const ByteView pixels = masks_->Mask(*mask);
       positive = std::any_of(pixels.begin(), pixels.end(), [](auto pixel) { return pixel != 0; });
@@ -188,6 +194,7 @@ absl::StatusOr<SiteData> SiteData::Open(Catalog& catalog, const plan::Target& ta
   site_data.standardize_ = preprocessing.standardize;
   site_data.cache_ = std::make_shared<const PixelCache>(std::move(cache));
   if (target.task == Task::kMultilabel) site_data.labels_ = target.classes.size();
+  if (target.task == Task::kSurvival) site_data.labels_ = 2;
   if (TaughtByMasks(target.task)) {
     unusable.clear();
     std::erase_if(images,

@@ -62,7 +62,7 @@ class SiteData {
     Split split;
     std::size_t slot, mask;  // of the caches; mask: of segmentation only
     Dataset::Label label;
-    std::vector<float> labels;  // multilabel
+    std::vector<float> labels;  // multilabel; survival: days and event
     bool positive;
     std::int64_t image;  // CatalogImage::id
   };
@@ -77,7 +77,7 @@ class SiteData {
   std::shared_ptr<const MaskCache> masks_;   // null but of segmentation
   std::vector<Example> examples_;            // by a stable hash of the SOP instance UID
   bool standardize_ = true;
-  std::size_t labels_ = 0;  // of multilabel
+  std::size_t labels_ = 0;  // of multilabel and survival
   DataSummary summary_;
 };
 

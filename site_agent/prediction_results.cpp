@@ -84,6 +84,32 @@ void ClassifySeveral(const Prediction& prediction, const plan::Target& target,
   }
 }
 
+// A relative hazard is no probability, so that it is a measurement; the chance of the event within
+// each of the plan's intervals is one.
+void Foresee(const Prediction& prediction, const plan::Target& target, PredictionResults* out) {
+  out->scores.emplace_back("risk", prediction.log_hazard);
+  out->caption.push_back(
+      absl::StrFormat("%s: risk %.3f (log of a relative hazard, larger is worse)", target.event,
+                      prediction.log_hazard));
+  out->findings.push_back(
+      {.code = results::FindingNamed(target.event),
+       .tracking = "risk",
+       .measurements = {{{"log-relative-hazard", results::kOurScheme, "Log of a relative hazard"},
+                         prediction.log_hazard,
+                         {"1", "UCUM", "no units"}}}});
+  for (std::size_t i = 0; i < target.intervals.size(); ++i) {
+    const double survival = prediction.survival[i];
+    const std::string day = absl::StrFormat("%g", target.intervals[i]);
+    out->scores.emplace_back(StrCat("survival_", day), survival);
+    out->caption.push_back(
+        absl::StrFormat("%s by day %s: chance %.3f", target.event, day, 1 - survival));
+    out->findings.push_back(
+        {.code = results::FindingNamed(target.event),
+         .tracking = StrCat("by day ", day),
+         .classification = results::Classification{1 - survival, std::nullopt}});
+  }
+}
+
 void Outline(const Prediction& prediction, const Subject& subject, const plan::Target& target,
              PredictionResults* out) {
   const std::vector<std::uint8_t> mask = results::OnImage(prediction.mask, subject.placement);
@@ -224,7 +250,8 @@ PredictionResults ResultsOf(const Prediction& prediction, const Subject& subject
       colour = "colour: boxes about what the model takes for it";
       break;
     case Task::kSurvival:
-      CONSILIUM_CHECK(false);  // only of tables (row_prediction.h)
+      Foresee(prediction, model.plan.target, &out);
+      break;
   }
   out.caption.push_back(CaptionOf(model.description));
   if (!colour.empty()) out.caption.emplace_back(colour);

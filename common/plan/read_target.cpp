@@ -295,9 +295,6 @@ void ReadTarget(Section s, Subject& subject, Target& target) {
   if (TaughtByMasks(target.task) && subject.source && *subject.source != Source::kDicom) {
     s.Refuse("task", StrCat("needs images: ", source));
   }
-  if (target.task == Task::kSurvival && subject.source && *subject.source != Source::kTable) {
-    s.Refuse("task", "needs a table: say data.source = \"table\"");
-  }
   ReadWords({s, target.task}, subject.source.value_or(Source::kDicom), target);
   s.Finish();
 }

@@ -50,7 +50,7 @@ std::optional<Refusal> RefusalOf(const SoundForm& form, const plan::Audio& audio
 
 // Of the rows whose recording is taken.
 RecordingSummary Summarise(const tables::TableData& rows,
-                           const std::vector<std::optional<Refusal>>& refused, Task task) {
+                           const std::vector<std::optional<Refusal>>& refused) {
   RecordingSummary summary;
   for (const auto& [reason, count] : rows.summary().refusals) {
     summary.refusals[std::string(tables::Name(reason))] += count;
@@ -66,7 +66,7 @@ RecordingSummary Summarise(const tables::TableData& rows,
     }
     for (const std::size_t i : {static_cast<std::size_t>(rows.splits()[row]), std::size_t{3}}) {
       ++counts[i]->examples;
-      counts[i]->positives += task == Task::kBinary && all->IsPositive(row);
+      counts[i]->positives += all->IsPositive(row);
       patients[i].insert(all->GetLabel(row).patient);
       counts[i]->patients = patients[i].size();
     }
@@ -123,6 +123,9 @@ class RecordingData::RecordingDataset final : public Dataset {
   Label GetLabel(std::size_t index) const override {
     return content_->rows->GetLabel(chosen_.at(index));
   }
+  bool IsPositive(std::size_t index) const override {
+    return content_->rows->IsPositive(chosen_.at(index));
+  }
   std::size_t target_elements() const override { return content_->rows->target_elements(); }
   void GetTarget(std::size_t index, std::span<float> out) const override {
     content_->rows->GetTarget(chosen_.at(index), out);
@@ -155,7 +158,7 @@ absl::StatusOr<RecordingSummary> SurveyRecordings(const RecordingSource& source,
     refused.push_back(recording.ok() ? RefusalOf(recording->form, plan.audio)
                                      : recording.refused().reason);
   }
-  return Summarise(rows, refused, plan.target.task);
+  return Summarise(rows, refused);
 }
 
 absl::StatusOr<RecordingData> RecordingData::Open(const RecordingSource& source,
@@ -174,7 +177,7 @@ absl::StatusOr<RecordingData> RecordingData::Open(const RecordingSource& source,
                                                    : Spectrogram());
   }
   RecordingData data;
-  data.summary_ = Summarise(rows, refused, plan.target.task);
+  data.summary_ = Summarise(rows, refused);
   data.content_ = std::move(content);
   return data;
 }

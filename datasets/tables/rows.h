@@ -16,6 +16,7 @@ struct TableData::Rows {
   // One after another, by a stable hash of the patient and of the row's place among his rows.
   std::vector<Split> splits;
   std::vector<Dataset::Label> labels;
+  std::vector<bool> positives;
   std::vector<float> targets;         // target_elements each
   std::vector<float> numbers;         // table.Numbers() each; NaN: missing
   std::vector<std::int16_t> codes;    // one a category column: index of its value; -1: missing

@@ -102,6 +102,7 @@ class TableData::RowDataset final : public Dataset {
   }
   Label GetLabel(std::size_t index) const override { return rows_->labels[chosen_.at(index)]; }
 
+  bool IsPositive(std::size_t index) const override { return rows_->positives[chosen_.at(index)]; }
   std::size_t target_elements() const override { return rows_->target_elements; }
   void GetTarget(std::size_t index, std::span<float> out) const override {
     CONSILIUM_CHECK(out.size() == rows_->target_elements);

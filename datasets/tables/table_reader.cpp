@@ -442,6 +442,7 @@ absl::StatusOr<TableData> TableReader::Read(std::string_view csv, const plan::Pl
     const Example& example = reading.examples[i];
     rows->splits.push_back(example.split);
     rows->labels.push_back({example.target, PatientNumber(example.patient)});
+    rows->positives.push_back(example.positive);
     Append(example.targets, rows->targets);
     Append(example.numbers, rows->numbers);
     Append(example.codes, rows->codes);

@@ -183,6 +183,75 @@ TEST_CASE("A plan's target must be a column of the labels, and other modalities 
   CHECK(none->refusals.at(Refusal::kUnwantedModality) == 4);
 }
 
+TEST_CASE("Survival of images is read from two columns of the labels") {
+  const plan::Target target{.task = Task::kSurvival, .time = "days", .event = "death"};
+  Site site;
+  for (int i = 0; i < 7; ++i) site.Add("P" + std::to_string(i), 1);
+  const auto summarise = [&](std::string_view labels) {
+    site.Labels(labels);
+    site.Index();
+    Catalog catalog = site.Open();
+    return Summarise(catalog, target, {.modalities = {"DX"}}, {});
+  };
+  constexpr char kLabels[] =
+      "patient_id,days,death\n"
+      "P0,412.5,1\n"
+      "P1,1,0\n"      // one day
+      "P2,NA,1\n"     // not known how long
+      "P3,90,\n"      // nor what became of them
+      "P4,0,1\n"      // observed for no time
+      "P5,3e2,1.0\n"  // as programs write numbers
+      "P6,36525,0\n";
+  const auto known = summarise(kLabels);
+  REQUIRE(known.ok());
+  CHECK(known->total.examples == 4);
+  CHECK(known->total.positives == 2);
+  CHECK(known->refusals ==
+        std::map<Refusal, std::uint64_t>{{Refusal::kMissingLabel, 2}, {Refusal::kNoTime, 1}});
+
+  NoProgress progress;
+  plan::Preprocessing preprocessing;
+  preprocessing.image_size = 16;
+  Catalog catalog = site.Open();
+  const auto data = SiteData::Open(catalog, target, {.modalities = {"DX"}}, preprocessing,
+                                   {site.folder / "cache", 2, ReadInThisProcess()}, progress);
+  REQUIRE(data.ok());
+  const auto examples = data->AllExamples();
+  REQUIRE(examples->target_elements() == 2);
+  std::map<float, float> found;  // days -> event
+  for (std::size_t i = 0; i < examples->size(); ++i) {
+    std::array<float, 2> days_and_event{};
+    examples->GetTarget(i, days_and_event);
+    found[days_and_event[0]] = days_and_event[1];
+    CHECK(examples->IsPositive(i) == (days_and_event[1] == 1));
+  }
+  CHECK(found == std::map<float, float>{{412.5f, 1}, {1, 0}, {300, 1}, {36525, 0}});
+
+  const auto fault = [&](std::string_view labels) {
+    const auto refused = summarise(labels);
+    CHECK(absl::IsFailedPrecondition(refused.status()));
+    return std::string(ToStd(refused.status().message()));
+  };
+  CHECK_THAT(fault("patient_id,days,death\nP0,soon,1\nP1,36526,0\nP2,5,1\n"),
+             ContainsText("\"days\" of the labels has 2 values (of images) that are no number of "
+                          "days up to a hundred years"));
+  CHECK_THAT(fault("patient_id,days,death\nP0,5,2\nP1,5,yes\n"),
+             ContainsText("\"death\" of the labels has 2 values (of images) that are not 0 and 1"));
+  CHECK_THAT(fault("patient_id,days\nP0,5\n"),
+             ContainsText("no target \"death\" (they have: days)"));
+}
+
+TEST_CASE("A catalog has no number of the labels as it is") {
+  Site site;
+  site.Add("P0", 1);
+  site.Labels("patient_id,days,death\nP0,48151623,1\n");
+  site.Index();
+  for (const auto& entry : fs::directory_iterator(site.folder.path())) {
+    if (!entry.is_regular_file()) continue;
+    CHECK(ReadTextFile(entry.path())->find("48151623") == std::string::npos);
+  }
+}
+
 TEST_CASE("Pixels are decoded once, and only what is new is decoded later") {
   Site site = MakeSite(6);
   site.Index();

@@ -324,6 +324,31 @@ TEST_CASE("a model of several classes or labels reports each of them") {
   }
 }
 
+TEST_CASE("a survival model of images reports a relative hazard, and the chance of each interval") {
+  const std::string survival =
+      "[target]\ntask = \"survival\"\ntime = \"days\"\nevent = \"death\"\n";
+  for (const std::string intervals : {"", "intervals = [90, 365]\n"}) {
+    Site site(std::nullopt, With(kPlan, "[target]\nname = \"opacity\"\n", survival + intervals));
+    const PredictionReport report = site.Predict({});
+    REQUIRE(report.scored.size() == 1);
+    const auto& scores = report.scored[0].scores;
+    const std::size_t answers = intervals.empty() ? 1 : 3;
+    REQUIRE(scores.size() == answers);
+    CHECK(scores[0].first == "risk");
+    CHECK(!report.scored[0].present);
+    datasets::results::CheckWithDciodvfy(report.scored[0].results / "report.dcm");
+    const auto read = datasets::targets::ReadReport(report.scored[0].results / "report.dcm");
+    REQUIRE(read.ok());
+    REQUIRE(read->groups.size() == answers);
+    CHECK(read->groups[0].measurements.at(0).value == Approx(scores[0].second));
+    if (intervals.empty()) continue;
+    CHECK(scores[1].first == "survival_90");
+    CHECK(scores[1].second >= scores[2].second);
+    CHECK(read->groups[2].tracking_identifier == "by day 365");
+    CHECK(read->groups[2].measurements.at(0).value == Approx(1 - scores[2].second));
+  }
+}
+
 TEST_CASE("a model of outlines gives a segmentation on the image, and a report that refers to it") {
   std::string plan = With(kPlan, "small_cnn", "unet");
   plan = With(plan, "[target]\n", "[target]\ntask = \"segmentation\"\nclasses = [\"lung\"]\n");

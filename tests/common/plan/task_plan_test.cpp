@@ -81,8 +81,10 @@ TEST_CASE("What a task has no use for, or lacks, is refused in words") {
   CHECK_THAT(
       OnlyFault(OfImages("task = \"multilabel\"\nname = \"t\"\nclasses = [\"a\", \"b\"]")),
       ContainsText("target.name = \"t\" has no effect with task \"multilabel\": its columns are"));
-  CHECK_THAT(OnlyFault(OfImages("task = \"survival\"\ntime = \"d\"\nevent = \"e\"")),
-             ContainsText("target.task = \"survival\" needs a table: say data.source = \"table\""));
+  const std::string survival = "task = \"survival\"\ntime = \"d\"\nevent = \"e\"";
+  CHECK(Read(OfImages(survival)).target.Columns() == std::vector<std::string>{"d", "e"});
+  CHECK_THAT(OnlyFault(OfImages(survival, kUnet)),
+             ContainsText("does not suit target.task \"survival\": one of \"small_cnn\""));
 }
 
 TEST_CASE("Grades and intervals are read, said in words, and refused where they mean nothing") {

@@ -80,6 +80,37 @@ TEST_CASE("Recordings become examples with their patient, split and target") {
   CHECK(survey->refusals.empty());
 }
 
+TEST_CASE("Survival of recordings is read from two columns of the list") {
+  const Site site;
+  for (const char* name : {"one.wav", "two.wav", "three.wav"}) site.Add(name, 100, 1);
+  REQUIRE(WriteFileDurably(site.folder.path() / "recordings.csv",
+                           std::string_view("file,patient_id,days,death,split\n"
+                                            "one.wav,P1,30.5,1,train\ntwo.wav,P2,400,0,train\n"
+                                            "three.wav,P3,0,1,train\n"))
+              .ok());
+  plan::Plan plan = PlanOf();
+  plan.target = {.task = Task::kSurvival, .time = "days", .event = "death"};
+  const auto survey = SurveyRecordings(site.Source(), plan);
+  INFO(survey.status().ToString());
+  REQUIRE(survey.ok());
+  CHECK(survey->train.examples == 2);
+  CHECK(survey->train.positives == 1);
+  CHECK(survey->refusals.size() == 1);
+  const auto data = site.Open(plan);
+  REQUIRE(data.ok());
+  const auto train = data->Examples(Split::kTrain);
+  REQUIRE(train->target_elements() == 2);
+  CHECK(Count(*train).positives == 1);
+  std::set<std::pair<float, float>> found;
+  for (std::size_t i = 0; i < train->size(); ++i) {
+    float target[2] = {};
+    train->GetTarget(i, target);
+    found.emplace(target[0], target[1]);
+    CHECK(train->IsPositive(i) == (target[1] == 1));
+  }
+  CHECK(found == std::set<std::pair<float, float>>{{30.5f, 1.0f}, {400.0f, 0.0f}});
+}
+
 TEST_CASE("An evaluation sees the middle of a longer recording, training any part of it") {
   const Site site;
   std::vector<float> sound = Tone(100, 2000, 2);
