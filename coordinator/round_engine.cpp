@@ -158,17 +158,15 @@ void RoundEngine::Handle(const SiteConnected& event) {
   const InviteState invite = state_.participants[site].invite;
   if (!was_connected) Note(RunEventKind::kSiteConnected, {}, {}, site);
   InviteSite(site);  // again when it has accepted: it may have come back without its memory
-  if (invite == InviteState::kAccepted) Resume(site);
+  if (invite == InviteState::kAccepted || invite == InviteState::kDeclined) Resume(site);
 }
 
 void RoundEngine::Resume(const SiteId& site) {
   const auto participant = state_.participants.find(site);
-  if (participant == state_.participants.end() ||
-      participant->second.invite != InviteState::kAccepted) {
-    return;
-  }
+  if (participant == state_.participants.end()) return;
+  // Also to one that has left the run since: what it delivered before may have counted.
   for (const wire::AttemptClosed& closed : closings_.Of(site)) SendTo(site, closed);
-  if (!work_) return;
+  if (!work_ || participant->second.invite != InviteState::kAccepted) return;
   if (work_->secure) {
     ResumeSession(site);
   } else if (Evaluating()) {

@@ -167,7 +167,8 @@ class SiteState {
                             Time now);
   absl::Status RecordAcknowledged(const AttemptKey& key, Time now);
   // Its end: kCounted, kNotCounted or kFailed. Removes the sealed file and, when it was counted,
-  // what was trained for the round and before.
+  // what was trained for the round and before. What the coordinator holds, or has counted, fails no
+  // more: nothing is done.
   absl::Status CloseTask(const AttemptKey& key, TaskState end, const std::string& reason, Time now);
   // A newer attempt of the run began: the end of all before it, whose closing may never come, and
   // of what was trained for earlier rounds.

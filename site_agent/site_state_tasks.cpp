@@ -142,6 +142,9 @@ absl::Status SiteState::CloseTask(const AttemptKey& key, TaskState end, const st
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const auto tasks,
                    SelectTasks("WHERE run = ? AND round = ? AND attempt = ?", key));
+  const bool delivered = !tasks.empty() && (tasks.front().state == TaskState::kAcknowledged ||
+                                            tasks.front().state == TaskState::kCounted);
+  if (end == TaskState::kFailed && delivered) return absl::OkStatus();
   std::vector<TrainedRecord> trained;
   if (end == TaskState::kCounted) {
     ASSIGN_OR_RETURN(trained, SelectTrained(key.run, key.round));

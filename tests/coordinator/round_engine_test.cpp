@@ -680,5 +680,22 @@ TEST_CASE(
   CHECK(scene.LastSentTo<wire::EvaluateRequest>(kSouth).empty());
 }
 
+TEST_CASE(
+    "a site that leaves the run after it delivered is told all the same that it was counted") {
+  Scene scene;
+  scene.BeginTraining();
+  scene.Complete(kSouth);
+  scene.Decline(kSouth, "the operator withdrew");
+  scene.Do(SiteDisconnected{kSouth});
+  scene.Complete(kEast);
+  scene.Complete(kNorth);
+  CHECK(scene.All<Aggregate>().at(0).counted.contains(kSouth));
+  scene.AggregateIsReady(1);
+  scene.Do(SiteConnected{kSouth});
+  REQUIRE(scene.LastSentTo<wire::AttemptClosed>(kSouth).size() == 1);
+  CHECK(scene.LastSentTo<wire::AttemptClosed>(kSouth)[0].counted);
+  CHECK(scene.LastSentTo<wire::EvaluateRequest>(kSouth).empty());
+}
+
 }  // namespace
 }  // namespace consilium::coordinator

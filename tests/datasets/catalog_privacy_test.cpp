@@ -142,7 +142,7 @@ TEST_CASE("A catalog of version 1 is erased to its last byte and the folder is r
 
 TEST_CASE("A catalog of a newer program is refused") {
   Site site;
-  REQUIRE(storage::Database::Open(site.file, {"", "", "", "CREATE TABLE future(x INTEGER)"}).ok());
+  REQUIRE(storage::Database::Open(site.file, {"", "", "", "", "CREATE TABLE future(x INTEGER)"}).ok());
   CHECK(absl::IsFailedPrecondition(Catalog::Open(site.file).status()));
 }
 

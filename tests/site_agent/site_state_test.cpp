@@ -45,6 +45,22 @@ TEST_CASE("a task's state, its header and its file survive the process") {
   CHECK(SealedUpdate::Restore(task->header, task->file, task->sha256).ok());
 }
 
+TEST_CASE("what the coordinator holds does not fail any more at the site") {
+  const TemporaryFolder folder;
+  const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
+  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  const auto sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)}, SiteId("north"), recipient,
+                           state->folder().Outbox());
+  CHECK(state->RecordTaskBegun(sealed->header(), 1, kNow).ok());
+  CHECK(state->RecordSealed(*sealed, recipient, kNow).ok());
+  CHECK(state->RecordAcknowledged(kKey, kNow).ok());
+  CHECK(state->CloseTask(kKey, TaskState::kFailed, "the operator has refused the run", kNow).ok());
+  CHECK((*state->FindTask(kKey))->state == TaskState::kAcknowledged);
+  CHECK(state->CloseTask(kKey, TaskState::kCounted, "", kNow).ok());
+  CHECK(state->CloseTask(kKey, TaskState::kFailed, "the operator has refused the run", kNow).ok());
+  CHECK((*state->FindTask(kKey))->state == TaskState::kCounted);
+}
+
 TEST_CASE("an attempt that was closed is not sealed afterwards, nor acknowledged") {
   const TemporaryFolder folder;
   const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
