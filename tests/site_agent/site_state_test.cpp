@@ -45,13 +45,19 @@ TEST_CASE("a task's state, its header and its file survive the process") {
   CHECK(SealedUpdate::Restore(task->header, task->file, task->sha256).ok());
 }
 
+// A site that has begun a task and sealed what came of it, of which its state does not know yet.
+struct Sealing {
+  TemporaryFolder folder;
+  crypto::X25519PublicKey recipient = crypto::X25519KeyPair::Generate()->public_key;
+  std::unique_ptr<SiteState> state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
+  absl::StatusOr<SealedUpdate> sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)},
+                                             SiteId("north"), recipient, state->folder().Outbox());
+  Sealing() { CHECK(state->RecordTaskBegun(sealed->header(), 1, kNow).ok()); }
+};
+
 TEST_CASE("what the coordinator holds does not fail any more at the site") {
-  const TemporaryFolder folder;
-  const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
-  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
-  const auto sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)}, SiteId("north"), recipient,
-                           state->folder().Outbox());
-  CHECK(state->RecordTaskBegun(sealed->header(), 1, kNow).ok());
+  const Sealing site;
+  const auto& [folder, recipient, state, sealed] = site;
   CHECK(state->RecordSealed(*sealed, recipient, kNow).ok());
   CHECK(state->RecordAcknowledged(kKey, kNow).ok());
   CHECK(state->CloseTask(kKey, TaskState::kFailed, "the operator has refused the run", kNow).ok());
@@ -62,12 +68,8 @@ TEST_CASE("what the coordinator holds does not fail any more at the site") {
 }
 
 TEST_CASE("an attempt that was closed is not sealed afterwards, nor acknowledged") {
-  const TemporaryFolder folder;
-  const auto recipient = crypto::X25519KeyPair::Generate()->public_key;
-  auto state = *SiteState::Open(folder.path(), SiteState::Access::kOwn);
-  const auto sealed = Seal({kKey, std::nullopt, {}, SmallModel(1)}, SiteId("north"), recipient,
-                           state->folder().Outbox());
-  CHECK(state->RecordTaskBegun(sealed->header(), 1, kNow).ok());
+  const Sealing site;
+  const auto& [folder, recipient, state, sealed] = site;
   CHECK(state->CloseTask(kKey, TaskState::kNotCounted, "late", kNow).ok());
   CHECK(absl::IsCancelled(state->RecordSealed(*sealed, recipient, kNow)));
   CHECK_FALSE(fs::exists(sealed->path()));
