@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/model/adapters.h"
 #include "common/model/travelling.h"
+#include "site_agent/learning/device.h"
 #include "site_agent/learning/networks/layers.h"
 #include "site_agent/learning/networks/networks.h"
 #include "site_agent/learning/networks/torch_script.h"
@@ -104,7 +105,8 @@ at::Tensor Network::Add(std::string name, std::vector<std::int64_t> shape, Start
                         bool trained) {
   const auto format =
       shape.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  at::Tensor tensor = at::empty(shape, at::TensorOptions(at::kFloat).memory_format(format));
+  at::Tensor tensor =
+      at::empty(shape, at::TensorOptions(at::kFloat).device(StepDevice()).memory_format(format));
   tensor.set_requires_grad(trained);
   tensors_.push_back({std::move(name), tensor, trained, start});
   return tensor;

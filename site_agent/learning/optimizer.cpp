@@ -32,22 +32,34 @@ struct SgdRule {
     velocity = momentum * velocity + (g + decay * w);
     w -= rate * velocity;
   }
+  void operator()(at::Tensor& w, const at::Tensor& g, at::Tensor& velocity) const {
+    velocity.mul_(momentum).add_(g.add(w, decay));
+    w.sub_(velocity, rate);
+  }
 };
 
 struct AdamWRule {
   float shrink, step_size, inverse_root_correction;
 
   void operator()(float& w, float g, float& first, float& second) const {
-    constexpr float kB1 = kBeta1, kB2 = kBeta2;
     first = kB1 * first + (1 - kB1) * g;
     second = kB2 * second + (1 - kB2) * g * g;
     const float deviation = std::sqrt(second) * inverse_root_correction + kEpsilon;
     w = shrink * w - step_size * first / deviation;
   }
+  void operator()(at::Tensor& w, const at::Tensor& g, at::Tensor& first, at::Tensor& second) const {
+    first.mul_(kB1).add_(g, 1 - kB1);
+    second.mul_(kB2).addcmul_(g, g, 1 - kB2);
+    const at::Tensor deviation = second.sqrt().mul_(inverse_root_correction).add_(kEpsilon);
+    w.mul_(shrink).addcdiv_(first, deviation, -step_size);
+  }
+
+ private:
+  static constexpr float kB1 = kBeta1, kB2 = kBeta2;
 };
 
-// Runs `rule` over every element; `base` is null without a proximal term. All arrays have `count`
-// elements.
+// Runs `rule` over every element, in the processor's memory; `base` is null without a proximal
+// term. All arrays have `count` elements.
 template <class Rule, class... Moments>
 void Walk(std::int64_t count, float* w, const float* g, const float* base, float mu,
           const Rule& rule, Moments*... moments) {
@@ -60,6 +72,22 @@ void Walk(std::int64_t count, float* w, const float* g, const float* base, float
       }
     }
   });
+}
+
+// Moves `parameter` along its gradient by `rule`, pulled towards `base` where that is defined.
+template <class Rule, class... Moments>
+void Move(const at::Tensor& parameter, const at::Tensor& base, float mu, const Rule& rule,
+          Moments&... moments) {
+  if (!parameter.device().is_cpu()) {
+    at::Tensor w = parameter.detach();
+    const at::Tensor g = parameter.grad();
+    rule(w, base.defined() ? g.add(w.sub(base), mu) : g, moments...);
+    return;
+  }
+  const at::Tensor gradient = GradientLike(parameter);
+  Walk(parameter.numel(), parameter.data_ptr<float>(), gradient.data_ptr<float>(),
+       base.defined() ? base.data_ptr<float>() : nullptr, mu, rule,
+       moments.template data_ptr<float>()...);
 }
 
 }  // namespace
@@ -90,7 +118,7 @@ Optimizer::Optimizer(Network& network, const plan::Training& training, double pr
 OptimizerMoments Optimizer::Moments() const {
   OptimizerMoments moments{.steps = steps_};
   const auto append = [](const at::Tensor& tensor, std::vector<float>& all) {
-    const at::Tensor values = tensor.contiguous();
+    const at::Tensor values = tensor.to(at::kCPU).contiguous();
     const float* begin = values.data_ptr<float>();
     all.insert(all.end(), begin, begin + values.numel());
   };
@@ -106,9 +134,9 @@ absl::Status Optimizer::Restore(const OptimizerMoments& moments) {
   for (const Slot& slot : slots_) trained += static_cast<std::size_t>(slot.first.numel());
   const bool two = training_.optimizer == plan::Optimizer::kAdamW;
   if (moments.first.size() != trained || moments.second.size() != (two ? trained : 0)) {
-    return absl::InvalidArgumentError(
-        StrCat("the optimizer's moments are of ", moments.first.size(), " and ",
-               moments.second.size(), " values; the plan's network trains ", trained));
+    return absl::InvalidArgumentError(StrCat("the optimizer's moments are of ",
+                                             moments.first.size(), " and ", moments.second.size(),
+                                             " values; the plan's network trains ", trained));
   }
   std::size_t offset = 0;
   const auto copy = [&offset](const std::vector<float>& from, at::Tensor& to) {
@@ -130,20 +158,15 @@ void Optimizer::Step() {
   const double rate = training_.learning_rate;
   const SgdRule sgd{static_cast<float>(rate), static_cast<float>(training_.momentum),
                     static_cast<float>(training_.weight_decay)};
-  const AdamWRule adamw{static_cast<float>(1 - rate * training_.weight_decay),
-                        static_cast<float>(rate / (1 - std::pow(kBeta1, static_cast<double>(steps_)))),
-                        static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, static_cast<double>(steps_))))};
+  const AdamWRule adamw{
+      static_cast<float>(1 - rate * training_.weight_decay),
+      static_cast<float>(rate / (1 - std::pow(kBeta1, static_cast<double>(steps_)))),
+      static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, static_cast<double>(steps_))))};
   for (Slot& slot : slots_) {
-    const at::Tensor gradient = GradientLike(slot.parameter);
-    float* w = slot.parameter.data_ptr<float>();
-    const float* g = gradient.data_ptr<float>();
-    const float* base = slot.base.defined() ? slot.base.data_ptr<float>() : nullptr;
-    float* first = slot.first.data_ptr<float>();
-    const std::int64_t count = slot.parameter.numel();
     if (training_.optimizer == plan::Optimizer::kSgd) {
-      Walk(count, w, g, base, proximal_mu_, sgd, first);
+      Move(slot.parameter, slot.base, proximal_mu_, sgd, slot.first);
     } else {
-      Walk(count, w, g, base, proximal_mu_, adamw, first, slot.second.data_ptr<float>());
+      Move(slot.parameter, slot.base, proximal_mu_, adamw, slot.first, slot.second);
     }
     slot.parameter.mutable_grad() = at::Tensor();
   }

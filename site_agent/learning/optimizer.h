@@ -17,8 +17,9 @@ namespace consilium::learning {
 class Network;
 
 // SGD with momentum or AdamW (Loshchilov and Hutter 2019), as torch.optim has them, and FedProx's
-// proximal term (Li et al. 2020). One pass over each tensor, where torch makes up to twelve: at
-// ResNet-18's size an optimizer is bound by memory.
+// proximal term (Li et al. 2020). On the processor one pass over each tensor, where torch makes up
+// to twelve: at ResNet-18's size an optimizer is bound by memory. On another device torch's
+// operators.
 class Optimizer {
  public:
   // Moves what is trained of the network, which outlives this; its values now are what the proximal
@@ -34,12 +35,12 @@ class Optimizer {
   absl::Status Restore(const OptimizerMoments& moments);
 
  private:
+  // A tensor that is trained, and what goes with it.
   struct Slot {
     at::Tensor parameter;
     at::Tensor base;           // defined when the proximal term is on
     at::Tensor first, second;  // momentum (SGD) or first and second moments (AdamW)
   };
-  struct Chunk;
 
   Network& network_;
   std::vector<Slot> slots_;

@@ -30,7 +30,7 @@ Batch BatchOfOne(std::span<const float> input, const datasets::InputShape& shape
 
 datasets::results::ActivationMap ActivationOf(const ImageClassifier& network,
                                               const at::Tensor& features) {
-  const at::Tensor added = network.Contributions(features).contiguous();
+  const at::Tensor added = network.Contributions(features).to(at::kCPU).contiguous();
   datasets::results::ActivationMap map;
   map.size = static_cast<std::uint32_t>(added.size(2));
   const FeatureGrid grid = network.feature_grid();

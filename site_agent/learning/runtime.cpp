@@ -94,7 +94,8 @@ absl::Status StatusOfException(std::string_view doing) {
         StrCat(doing, " ran out of memory: lower [training] batch_size or image_size"));
   } catch (const c10::Error& error) {
     const std::string what = FirstLine(error.what_without_backtrace());
-    if (what.find("allocate memory") != std::string::npos) {
+    if (what.find("allocate memory") != std::string::npos ||
+        what.find("out of memory") != std::string::npos) {
       return absl::ResourceExhaustedError(StrCat(
           doing, " ran out of memory: lower [training] batch_size or image_size (", what, ")"));
     }

@@ -58,10 +58,11 @@ at::Tensor AnswerOf(Network& network, const at::Tensor& input, std::uint32_t blo
         CONSILIUM_CHECK(part.dim() == 5);  // a block is of outlines (plan/read_training.cpp)
         if (!answer.defined()) {
           answer =
-              at::zeros({input.size(0), part.size(1), input.size(2), input.size(3), input.size(4)});
-          weights = at::zeros({1, 1, input.size(2), input.size(3), input.size(4)});
+              at::zeros({input.size(0), part.size(1), input.size(2), input.size(3), input.size(4)},
+                        part.options());
+          weights = at::zeros({1, 1, input.size(2), input.size(3), input.size(4)}, part.options());
         }
-        const at::Tensor gaussian = GaussianOver(part);
+        const at::Tensor gaussian = GaussianOver(part).to(part.device());
         Window(answer, z, y, x, side).add_(part.mul(gaussian));
         Window(weights, z, y, x, side).add_(gaussian);
       }

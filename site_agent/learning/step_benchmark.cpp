@@ -20,7 +20,10 @@ namespace {
 class NoiseDataset final : public datasets::Dataset {
  public:
   NoiseDataset(const plan::Plan& plan, std::size_t count)
-      : shape_(InputOf(plan)), target_elements_(TargetElementsOf(plan)), count_(count) {
+      : shape_(InputOf(plan)),
+        target_elements_(TargetElementsOf(plan)),
+        count_(count),
+        survival_(plan.target.task == Task::kSurvival) {
     SeededRandom random(plan.seed, "benchmark");
     inputs_.resize(count * shape_.Elements());
     for (float& value : inputs_) value = static_cast<float>(random.Normal());
@@ -49,12 +52,13 @@ class NoiseDataset final : public datasets::Dataset {
     for (std::size_t i = 0; i < out.size(); ++i) {
       out[i] = (mask ? inside(i) : (index + i) % 2 == 1) ? 1 : 0;
     }
-    if (!mask && out.size() == 2) out[0] = static_cast<float>(index + 1);
+    if (survival_) out[0] = static_cast<float>(index + 1);
   }
 
  private:
   const datasets::InputShape shape_;
   const std::size_t target_elements_, count_;
+  const bool survival_;
   std::vector<float> inputs_;
 };
 

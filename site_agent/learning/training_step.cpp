@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "common/base/status.h"
+#include "site_agent/learning/device.h"
 #include "site_agent/learning/mixed_precision.h"
 
 namespace consilium::learning {
@@ -40,9 +41,7 @@ class SavedStatistics {
   std::vector<std::pair<at::Tensor, at::Tensor>> saved_;
 };
 
-}  // namespace
-
-at::Tensor TensorOf(const Batch& batch) {
+at::Tensor InputOf(const Batch& batch) {
   const datasets::InputShape& shape = batch.shape;
   const auto count = static_cast<std::int64_t>(batch.count);
   if (shape.ImageElements() == 0) return View(batch.inputs, {count, shape.columns});
@@ -57,6 +56,10 @@ at::Tensor TensorOf(const Batch& batch) {
   return View(batch.inputs, {count, height, width, channels})
       .as_strided({count, channels, height, width}, {height * row, 1, row, channels});
 }
+
+}  // namespace
+
+at::Tensor TensorOf(const Batch& batch) { return InputOf(batch).to(StepDevice()); }
 
 TrainingStep::TrainingStep(Network& network, const LearningTask& task, Population population,
                            const plan::Plan& plan, const ModelState* pulled_to)
@@ -101,7 +104,7 @@ double TrainingStep::RunInParts(const at::Tensor& input, const at::Tensor& targe
 double TrainingStep::Run(const Batch& batch) {
   const auto count = static_cast<std::int64_t>(batch.count);
   const auto target_elements = static_cast<std::int64_t>(batch.targets.size() / batch.count);
-  const at::Tensor targets = View(batch.targets, {count, target_elements});
+  const at::Tensor targets = View(batch.targets, {count, target_elements}).to(StepDevice());
   if (parts_ > 1 && count > 1) return RunInParts(TensorOf(batch), targets);
   const at::Tensor output = Forward(TensorOf(batch));
   const at::Tensor loss = task_.Loss(output, targets, population_);

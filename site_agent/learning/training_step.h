@@ -39,8 +39,8 @@ class TrainingStep {
   Optimizer optimizer_;
 };
 
-// The batch as the network takes it, images channels-last, volumes channel by channel, without a
-// copy: `batch` outlives the tensor.
+// The batch as the network takes it, where its steps run, images channels-last, volumes channel by
+// channel. On the processor without a copy: `batch` outlives the tensor.
 at::Tensor TensorOf(const Batch& batch);
 
 }  // namespace consilium::learning

@@ -1,5 +1,5 @@
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty.h>
 
 #include "common/base/text.h"
 #include "site_agent/learning/networks/layers.h"
@@ -74,7 +74,7 @@ class Mlp final : public TableNetwork {
   // 0 with the dropout's probability, else what keeps the mean.
   at::Tensor DropoutMask(const at::Tensor& x) {
     const double kept = 1 - dropout_;
-    return at::empty_like(x.detach()).bernoulli_(kept, generator_).div_(kept);
+    return at::empty(x.sizes(), at::kFloat).bernoulli_(kept, generator_).div_(kept).to(x.device());
   }
 
   const double dropout_;

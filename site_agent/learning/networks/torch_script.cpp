@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "site_agent/learning/device.h"
 #include "site_agent/learning/modules.h"
 #include "site_agent/learning/torch_scope.h"
 
@@ -42,9 +43,9 @@ ApprovedModules& Approved() {
   return modules;
 }
 
-torch::jit::Module LoadModule(std::string_view file) {
+torch::jit::Module LoadModule(std::string_view file, at::Device device) {
   std::istringstream bytes{std::string(file)};
-  return torch::jit::load(bytes, at::kCPU);
+  return torch::jit::load(bytes, device);
 }
 
 std::string ShapeText(const at::Tensor& tensor) {
@@ -117,7 +118,7 @@ torch::jit::Module Load(const plan::Plan& plan) {
         StrCat("the network ", plan.model.module.substr(0, 12),
                " is not among this site's approved modules: see consilium-site network --help"));
   }
-  return LoadModule(*file);
+  return LoadModule(*file, StepDevice());
 }
 
 }  // namespace
@@ -130,7 +131,7 @@ bool IsApproved(std::string_view sha256) { return Approved().Find(sha256) != nul
 
 absl::StatusOr<ModuleDescription> DescribeModule(std::string_view file) {
   return WithTorch("reading the module", [&]() -> absl::StatusOr<ModuleDescription> {
-    const torch::jit::Module module = LoadModule(file);
+    const torch::jit::Module module = LoadModule(file, at::kCPU);
     RETURN_IF_ERROR(CheckTensors(module));
     ModuleDescription description;
     for (const auto& parameter : module.named_parameters()) {
@@ -168,7 +169,7 @@ absl::Status CheckModule(const plan::Plan& plan) {
     const bool segments = plan.target.task == Task::kSegmentation;
     if (outputs > 1 || segments) needed.push_back(outputs);
     if (segments) needed.insert(needed.end(), {size, size});
-    const at::Tensor output = network.Forward(input, /*training=*/false);
+    const at::Tensor output = network.Forward(input.to(StepDevice()), /*training=*/false);
     if (output.sizes().vec() != needed || output.scalar_type() != at::kFloat) {
       return absl::InvalidArgumentError(
           StrCat("of an input ", ShapeText(input), " the module made ", ShapeText(output),
