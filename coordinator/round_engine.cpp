@@ -468,7 +468,7 @@ std::optional<Time> RoundEngine::AbsentUntil(const SiteId& site) const {
 
 bool RoundEngine::Owes(const SiteId& site) const {
   if (!work_ || state_.phase == Phase::kAggregating) return false;
-  if (work_->secure) return work_->secure->session.Awaited().contains(site);
+  if (work_->secure) return work_->secure->session.Awaits(site);
   const auto task = work_->tasks.find(site);
   return task != work_->tasks.end() && task->second.state == TaskState::kOpen;
 }

@@ -11,6 +11,7 @@
 #include "datasets/catalog.h"
 #include "datasets/dicom/header.h"
 #include "datasets/requirements.h"
+#include "datasets/survival_time.h"
 #include "datasets/targets/image_mask.h"
 
 namespace consilium::datasets {
@@ -29,8 +30,6 @@ struct Catalog::FileTarget {
 };
 
 namespace {
-
-constexpr double kLongestDays = 36525;  // a hundred years
 
 // What Unwanted() looks at, from the columns that begin at `first`.
 constexpr std::string_view kWantedColumns =

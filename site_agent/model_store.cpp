@@ -169,7 +169,7 @@ absl::Status ModelStore::Keep(PartialFile written, const ModelId& model) {
   if (found != model) {
     written.Remove();
     return absl::DataLossError(
-        StrCat("instead of model ", model.Short(), " it is ", found.Short()));
+        StrCat("what came as model ", model.Short(), " has another hash (", found.Short(), ")"));
   }
   RETURN_IF_ERROR(written.RenameTo(PathOf(model)));
   checked_.insert(model);
@@ -287,8 +287,6 @@ absl::StatusOr<fs::path> ModelStore::Fetch(CoordinatorChannel& channel, const Mo
     status = Download(channel, model, arriving, progress, stop);
   }
   RETURN_IF_ERROR(status);
-  checked_.insert(model);
-  Prune(model);
   return PathOf(model);
 }
 
@@ -319,14 +317,10 @@ absl::Status ModelStore::Download(CoordinatorChannel& channel, const ModelId& mo
     if (!anew) partial.RenameTo(part).IgnoreError();
     return received;
   }
-  const Digest found = partial.Hash();
-  if (found != model) {
-    partial.Remove();
-    return absl::DataLossError(StrCat("what the coordinator sent as model ", model.Short(),
-                                      " has another hash (", found.Short(),
-                                      "): it was changed on the way or on the coordinator's disk"));
-  }
-  return partial.RenameTo(PathOf(model));
+  const absl::Status kept = Keep(std::move(partial), model);
+  if (!absl::IsDataLoss(kept)) return kept;
+  return absl::DataLossError(
+      StrCat(kept.message(), ": it was changed on the way from the coordinator or on its disk"));
 }
 
 std::vector<fs::path> ModelStore::OldestFirst() const {

@@ -35,6 +35,8 @@ std::set<SiteId> Keys(const std::map<SiteId, Value>& map) {
   return keys;
 }
 
+std::set<SiteId> Keys(const std::set<SiteId>& set) { return set; }
+
 // Low order: every private key gives the shared secret zero with it, and the others would refuse.
 absl::Status CheckOrder(const crypto::X25519PublicKey& key) {
   const crypto::Secret any_private_key = crypto::Secret::CopyOf(Bytes(32, 1));
@@ -73,6 +75,10 @@ struct CoordinatorSession::Impl {
   absl::Status CheckSignature(const SiteId& site, ByteView text, const crypto::Signature& signature,
                               std::string_view what) const;
 
+  // Calls `visit` with what has come for the present step, a map by site; with those that the
+  // session ended with, a set, when it is open.
+  template <class Visit>
+  auto VisitAnswers(Visit&& visit) const;
   std::set<SiteId> AnsweredSites() const;
   absl::Status Begin(Step next, std::set<SiteId> with);
   const Advertisement& Member(const SiteId& site) const { return advertisements.at(site); }
@@ -80,6 +86,25 @@ struct CoordinatorSession::Impl {
   std::set<SiteId> WhoSharedWrongly(Reconstruction& reconstruction) const;
   std::set<SiteId> suspects;
 };
+
+template <class Visit>
+auto CoordinatorSession::Impl::VisitAnswers(Visit&& visit) const {
+  switch (step) {
+    case Step::kAdvertising:
+      return visit(advertisements);
+    case Step::kSharing:
+      return visit(shares);
+    case Step::kUploading:
+      return visit(uploads);
+    case Step::kAgreeing:
+      return visit(signatures);
+    case Step::kUnmasking:
+      return visit(answers);
+    case Step::kOpened:
+      break;
+  }
+  return visit(begun);
+}
 
 CoordinatorSession::CoordinatorSession(SessionConfig config,
                                        std::map<SiteId, crypto::Ed25519PublicKey> sites)
@@ -104,8 +129,12 @@ std::set<SiteId> CoordinatorSession::Awaited() const {
   return Without(Members(), impl_->AnsweredSites());
 }
 
+bool CoordinatorSession::Awaits(const SiteId& site) const {
+  return impl_->begun.contains(site) && !impl_->lost.contains(site) && !Answered(site);
+}
+
 bool CoordinatorSession::Answered(const SiteId& site) const {
-  return impl_->AnsweredSites().contains(site);
+  return impl_->VisitAnswers([&](const auto& answers) { return answers.contains(site); });
 }
 
 void CoordinatorSession::Lose(const SiteId& site) { impl_->lost.insert(site); }
@@ -282,21 +311,7 @@ absl::Status CoordinatorSession::Impl::Check(const UnmaskAnswer& answer) const {
 // ---- from step to step
 
 std::set<SiteId> CoordinatorSession::Impl::AnsweredSites() const {
-  switch (step) {
-    case Step::kAdvertising:
-      return Keys(advertisements);
-    case Step::kSharing:
-      return Keys(shares);
-    case Step::kUploading:
-      return Keys(uploads);
-    case Step::kAgreeing:
-      return Keys(signatures);
-    case Step::kUnmasking:
-      return Keys(answers);
-    case Step::kOpened:
-      return begun;
-  }
-  return {};
+  return VisitAnswers([](const auto& present) { return Keys(present); });
 }
 
 bool CoordinatorSession::EnoughAnswers() const {

@@ -37,6 +37,8 @@ class CoordinatorSession {
   // The sites this step waits for: has not answered it, and is still in. Empty: the step is ready
   // to be closed.
   std::set<SiteId> Awaited() const;
+  // Whether `site` is one of them, without counting the others.
+  bool Awaits(const SiteId& site) const;
   // Sites that the present step can still count on, answered or not.
   std::set<SiteId> Members() const;
   // Whether this site has answered the present step.

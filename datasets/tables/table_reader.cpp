@@ -15,6 +15,7 @@
 #include "common/metrics/binary_metrics.h"
 #include "datasets/csv.h"
 #include "datasets/patient_split.h"
+#include "datasets/survival_time.h"
 #include "datasets/tables/cell.h"
 #include "datasets/tables/columns.h"
 #include "datasets/tables/rows.h"
@@ -23,7 +24,6 @@ namespace consilium::datasets::tables {
 namespace {
 
 constexpr int kMostFaultsShown = 10;
-constexpr double kLongestDays = 36525;  // a hundred years
 constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
 // What is wrong in the file.
