@@ -145,8 +145,9 @@ class Ledger {
   // ---- runs
 
   // Names the run "<plan name>-<counter>" ("chest-opacity-0003"), records kSubmitted as its first
-  // event and the submission in the log. The caller has verified the signature.
-  // kAlreadyExists when a run was submitted with this nonce before.
+  // event, kWaiting as its second if earlier runs have not ended, and the submission in the log.
+  // The caller has verified the signature. kAlreadyExists when a run was submitted with this nonce
+  // before.
   absl::StatusOr<RunId> SubmitRun(const plan::Plan& plan, const SubmittedPlan& submitted, Time now);
   absl::StatusOr<std::vector<RunId>> QueuedRuns();         // never started, oldest first
   absl::StatusOr<std::vector<RunId>> ActiveRuns();         // started and not ended, oldest first

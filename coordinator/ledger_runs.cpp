@@ -53,6 +53,12 @@ absl::StatusOr<std::vector<RunId>> RunsWhere(storage::Database& db, std::string_
   }
 }
 
+// One run at a time: the others are those that were submitted earlier and have not ended.
+std::string WaitingBehind(const std::vector<RunId>& ahead) {
+  const std::string last = StrCat("for its turn, behind run ", ahead.back().value);
+  return ahead.size() == 1 ? last : StrCat(last, " and ", ahead.size() - 1, " before it");
+}
+
 }  // namespace
 
 absl::Status Ledger::Impl::CheckNonceIsNew(const wire::PlanNonce& nonce) {
@@ -80,11 +86,12 @@ absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const SubmittedP
     CONSILIUM_CHECK(counted);
     const std::int64_t number = row.Int(0);
     run = RunId(plan.name + absl::StrFormat("-%04d", number));
+    ASSIGN_OR_RETURN(const auto ahead, RunsWhere(impl_->db, "ended IS NULL"));
     RETURN_IF_ERROR(impl_->db.Execute(
         "INSERT INTO runs (run, number, plan_name, plan, researcher, nonce, signature, submitted, "
-        "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        "last_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         run.value, number, plan.name, submitted.hash.Hex(), submitted.researcher,
-        ToHex(submitted.nonce), ToHex(submitted.signature), ToMicros(now)));
+        ToHex(submitted.nonce), ToHex(submitted.signature), ToMicros(now), ahead.empty() ? 1 : 2));
     RETURN_IF_ERROR(impl_->AppendLog(
         now, submitted.researcher, "submit", run.value,
         nlohmann::json{{"plan_sha256", submitted.hash.Hex()}, {"nonce", ToHex(submitted.nonce)}}
@@ -94,6 +101,11 @@ absl::StatusOr<RunId> Ledger::SubmitRun(const plan::Plan& plan, const SubmittedP
     event.time = now;
     event.kind = RunEventKind::kSubmitted;
     event.text = plan.name;
+    RETURN_IF_ERROR(impl_->SaveEvent(run, event));
+    if (ahead.empty()) return absl::OkStatus();
+    event.sequence = 2;
+    event.kind = RunEventKind::kWaiting;
+    event.text = WaitingBehind(ahead);
     return impl_->SaveEvent(run, event);
   }));
   return run;

@@ -237,6 +237,11 @@ TEST_CASE("runs are numbered by plan name and wait in the order of their submiss
   REQUIRE(events->size() == 1);
   CHECK(events->at(0).kind == Kind::kSubmitted);
   CHECK(events->at(0).sequence == 1);
+  const auto behind = ledger.Events(RunId("brain-0001"), 1);
+  REQUIRE(behind->size() == 1);
+  CHECK(behind->at(0).kind == Kind::kWaiting);
+  CHECK(behind->at(0).sequence == 2);
+  CHECK(behind->at(0).text == "for its turn, behind run chest-0002 and 1 before it");
 }
 
 TEST_CASE("a nonce is good for one run, whatever plan comes with it") {

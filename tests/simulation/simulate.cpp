@@ -271,7 +271,7 @@ int Main(int argc, char** argv) {
   app.add_option("--seconds", arguments.seconds, "For so long");
   app.add_option("--jobs", arguments.jobs, "Processes at once")->check(CLI::Range(1, 64));
   app.add_option("--sites", arguments.sites, "Sites of each federation; else drawn")
-      ->check(CLI::Range(1, 100));
+      ->check(CLI::Range(2, 100));  // one alone makes no round
   app.add_option("--stop-after", arguments.first_failure_after,
                  "Stop after so many seeds that violate an invariant");
   app.add_flag("--twice", arguments.twice, "Every seed twice: the course must be the same");
