@@ -324,12 +324,19 @@ void Invariants::TakeEvent(Run& run, const wire::RunEvent& event) {
       CheckLoss(event);
       break;
     case Kind::kAggregated:
+      run.under_way.reset();
       ++run.rounds;
       run.candidate = ModelId::FromHex(event.text).value();
       break;
     case Kind::kRoundOpened:
       ++run.attempts;
       run.waiting.clear();
+      CheckNothingForgotten(run, event);
+      if (event.round > 0) run.under_way = {{}, event.round, event.attempt};
+      break;
+    case Kind::kRoundFailed:
+    case Kind::kPrepared:
+      run.under_way.reset();
       break;
     case Kind::kEnded: {
       run.ended = true;
@@ -340,6 +347,14 @@ void Invariants::TakeEvent(Run& run, const wire::RunEvent& event) {
     default:
       break;
   }
+}
+
+// An attempt ends with its aggregate or says why it failed: after a restart it goes on.
+void Invariants::CheckNothingForgotten(const Run& run, const wire::RunEvent& opened) {
+  if (!run.under_way || harmed_.contains(kCoordinatorMachine)) return;
+  Violate("durable", StrCat("round ", opened.round, " is opened again as attempt ", opened.attempt,
+                            ", and nothing was said of the end of attempt ", run.under_way->attempt,
+                            " of round ", run.under_way->round));
 }
 
 // An honest site's update, undamaged on its way, is not refused for what it is.

@@ -82,6 +82,7 @@ class Invariants {
     bool ended = false, failed = false;
     std::optional<ModelId> candidate;  // the last one
     std::optional<ModelId> published;
+    std::optional<AttemptKey> under_way;  // opened, and not yet aggregated or failed
     std::uint32_t rounds = 0, attempts = 0;
     // What it waits for, by its last word on that.
     std::string waiting;
@@ -114,6 +115,7 @@ class Invariants {
   // The sums of these sites, and of no other, were opened in the session, by enough of them.
   void CheckOpened(const secagg::SessionKey& key, const std::set<SiteId>& sites,
                    const std::string& what);
+  void CheckNothingForgotten(const Run& run, const wire::RunEvent& opened);
   void CheckLoss(const wire::RunEvent& event);
   void ReadEvents(coordinator::Ledger& ledger, const RunId& run, Run& known);
   void TakeEvent(Run& run, const wire::RunEvent& event);
