@@ -21,7 +21,7 @@
 //  told         the coordinator does not contradict itself: requests, survivors, counted, outcome;
 //               a candidate is there for whoever downloads it until the next one is
 //  durable      what was committed or acknowledged is there after every restart: events, uploads,
-//               the audit log and every head that a site signed
+//               the attempt under way, the audit log and every head that a site signed
 //  honest       what a site delivered, undamaged on its way, is not refused, and what the sites
 //               delivered does not add up to nonsense
 //  agreement    what the ledger counted is what each site's database says was counted
